@@ -1,0 +1,240 @@
+"""What every engine can do, and which one to take.
+
+An engine is made from a network, an optimiser and an objective; it holds the weights and does
+all the arithmetic of training. Engines differ in speed, not in results: they start from the same
+weights, see the same pictures in the same order and drop the same units.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.architecture import RBF, Conv2d, Network, ScaledTanh, Subsample
+from lenet.optimization import Objective, Optimizer
+from lenet.parameters import Layout, State
+
+ENGINES = ("numpy", "torch")
+
+
+class EngineError(ValueError):
+    """An engine that cannot run here, or not this network; the message says why."""
+
+
+class Pictures(Protocol):
+    """A data set's split, as far as an engine is concerned."""
+
+    @property
+    def images(self) -> NDArray[np.uint8]:
+        """(n, channels, height, width)"""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(n,), from 0 to classes - 1"""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where in a run a stretch of training begins; decides the dropout masks."""
+
+    seed: int
+    epoch: int  # from 0
+    first_sample: int  # how many pictures of this epoch came before
+
+
+@dataclass(frozen=True)
+class Batches:
+    """A stretch of one epoch: which pictures, in which order, in steps of which size."""
+
+    order: NDArray[np.int64]  # (n,) indices into the split
+    batch_size: int
+    learning_rates: NDArray[np.float64]  # (ceil(n / batch_size),) one a step
+    augmentation: NDArray[np.int8] | None  # (n, 3) rows down, columns right, mirrored or not
+    position: Position
+
+    def steps(self) -> list[slice]:
+        """The place of each step's pictures in ``order``; the last may be short."""
+        starts = range(0, len(self.order), self.batch_size)
+        return [slice(start, start + self.batch_size) for start in starts]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Sums over the pictures seen, kept a batch apart so that any grouping gives equal sums."""
+
+    losses: NDArray[np.float64]  # (batches,) the sum of the loss over each batch's pictures
+    correct: int
+    examples: int
+    confusion: NDArray[np.int64] | None = None  # (classes, classes), rows the true class
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of a picture."""
+        return float(self.losses.sum()) / self.examples
+
+    @property
+    def accuracy(self) -> float:
+        """The share of pictures whose highest output is their class."""
+        return self.correct / self.examples
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """The mean gradient over a batch: one float32 vector, and where each parameter lies in it."""
+
+    flat: NDArray[np.float32]
+    layout: Layout
+    metrics: Metrics
+
+    def named(self) -> dict[str, NDArray[np.float32]]:
+        """Each parameter's gradient in its own shape, as views of the vector."""
+        return self.layout.views(self.flat)
+
+
+class Engine(Protocol):
+    """One implementation of a network's arithmetic."""
+
+    name: str  # "numpy", "native", "torch"
+    device: str  # "cpu", "cuda", "mps"
+    network: Network
+    threads: int
+
+    def load(self, state: State) -> None:
+        """Take parameters, optimiser moments, step and averaged weights in, bit for bit."""
+
+    def state(self) -> State:
+        """A copy of all of that, bit for bit."""
+
+    def train(self, split: Pictures, batches: Batches) -> Metrics:
+        """One optimiser step a batch; what the network said before each step is summed."""
+
+    def gradients(
+        self, images: NDArray[np.uint8], labels: NDArray[np.int64], position: Position
+    ) -> Gradients:
+        """The mean gradient of one batch, in training mode; nothing changes."""
+
+    def apply(self, gradients: Gradients, learning_rate: float) -> None:
+        """One optimiser step with these gradients."""
+
+    def evaluate(self, split: Pictures) -> Metrics:
+        """Plain cross-entropy, accuracy and confusion; with the averaged weights if there are."""
+
+    def activations(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The output of every layer, batch first, in evaluation mode, as ``evaluate`` sees it."""
+
+
+def normalization_table(network: Network) -> NDArray[np.float64]:
+    """The first layer's input for each value of a pixel, (channels, 256) float64.
+
+    A table, so that every engine feeds the same numbers to its first layer.
+    """
+    channels = network.input_shape[0]
+    mean = np.resize(network.normalization.mean, channels)[:, None]
+    deviation = np.resize(network.normalization.deviation, channels)[:, None]
+    return np.asarray((np.arange(256) / 255 - mean) / deviation, np.float64)
+
+
+# --- choosing ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine's name and device, with the reason for the reader of the log."""
+
+    engine: str
+    device: str
+    reason: str
+
+
+def choose(engine: str, network: Network, device: str = "auto") -> Choice:
+    """Which engine runs ``network`` here, and why; ``auto`` takes the fastest that can.
+
+    Raises EngineError when the engine asked for cannot run here, or cannot run a layer.
+    """
+    if engine not in ("auto", *ENGINES):
+        raise EngineError(f"unknown engine {engine!r}; known are auto, {', '.join(ENGINES)}")
+    if device not in ("auto", "cpu", "cuda", "mps"):
+        raise EngineError(f"unknown device {device!r}; known are auto, cpu, cuda, mps")
+    _refuse_1998_layers(network)
+    if engine == "numpy":
+        if device not in ("auto", "cpu"):
+            raise EngineError(f"the numpy engine runs on the cpu alone, not on {device}")
+        return Choice("numpy", "cpu", "asked for")
+    if find_spec("torch") is None:
+        if engine == "torch" or device not in ("auto", "cpu"):
+            wanted = "the torch engine" if engine == "torch" else f"device {device}"
+            raise EngineError(
+                f"{wanted} needs PyTorch, which is not installed: pip install 'lenet[torch]'"
+            )
+        return Choice("numpy", "cpu", "it always works; PyTorch is not installed")
+    if engine == "auto" and device == "cpu":
+        return Choice("numpy", "cpu", "it needs no PyTorch to be loaded")
+    if engine == "auto" and not _gpu_driver():
+        return Choice("numpy", "cpu", "no GPU here")
+
+    from lenet.engines.torch import find_device
+
+    found = find_device(device)
+    if engine == "auto" and found == "cpu":
+        return Choice("numpy", "cpu", "PyTorch finds no GPU")
+    return Choice("torch", found, "asked for" if engine == "torch" else f"{found} is here")
+
+
+def make(
+    choice: Choice,
+    network: Network,
+    optimizer: Optimizer,
+    objective: Objective,
+    threads: int | None = None,
+) -> Engine:
+    """The engine that was chosen, without weights: ``load`` gives it some."""
+    threads = available_cpus() if threads is None else threads
+    if threads < 1:
+        raise EngineError(f"threads is {threads}, must be at least 1")
+    if choice.engine == "torch":
+        from lenet.engines.torch import TorchEngine
+
+        return TorchEngine(network, optimizer, objective, device=choice.device, threads=threads)
+
+    from lenet.engines.numpy import NumpyEngine
+
+    return NumpyEngine(network, optimizer, objective, threads=threads)
+
+
+def _refuse_1998_layers(network: Network) -> None:
+    for index, layer in enumerate(network.layers):
+        table = isinstance(layer, Conv2d) and layer.connections is not None
+        if table or isinstance(layer, ScaledTanh | Subsample | RBF):
+            what = "Conv2d with a connection table" if table else type(layer).__name__
+            raise EngineError(
+                f"no engine computes layer {index} ({what}) of network {network.name!r} yet; "
+                "it can be inspected, and lenet or lenet-relu can be trained in its place"
+            )
+
+
+def _gpu_driver() -> bool:
+    """Whether it is worth the seconds that importing PyTorch takes to look for a GPU."""
+    if sys.platform == "darwin" or Path("/dev/nvidiactl").exists():
+        return True
+    return shutil.which("nvidia-smi") is not None
+
+
+def available_cpus() -> int:
+    """The CPUs that this process may use: its affinity, and the quota of its container."""
+    try:
+        cpus = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        cpus = os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return cpus if quota == "max" else max(1, min(cpus, -(-int(quota) // int(period))))
+    except (OSError, ValueError):
+        return cpus

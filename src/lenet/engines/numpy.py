@@ -1,0 +1,492 @@
+"""The reference engine: NumPy that reads like the mathematics, and always works.
+
+Activations lie as (channels, height, width, n): the batch last, so that every window is a copy
+of long runs of memory and every layer is one matrix product. Each layer is a pair x_forward,
+x_backward; gradients are named d…, the gradient of the loss by what follows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import DTypeLike, NDArray
+from threadpoolctl import ThreadpoolController
+
+from lenet.architecture import (
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Network,
+    ReLU,
+    Sigmoid,
+    Tanh,
+    padding_of,
+    stride_of,
+    trace,
+)
+from lenet.engines import Batches, Gradients, Metrics, Pictures, Position, normalization_table
+from lenet.optimization import Objective, Optimizer
+from lenet.parameters import Layout, Parameters, State, check_parameters
+
+Array = NDArray[Any]  # of the engine's float type
+Windowed = Conv2d | AvgPool2d | MaxPool2d
+
+CHUNK = 64  # pictures that go through the network at once: their windows stay in the cache
+
+
+class NumpyEngine:
+    """See ``lenet.engines.Engine``. ``dtype`` float64 is for checking gradients."""
+
+    name = "numpy"
+    device = "cpu"
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        objective: Objective,
+        threads: int = 1,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        trace(network)
+        self.network = network
+        self.optimizer = optimizer
+        self.objective = objective
+        self.threads = threads
+        self.dtype = np.dtype(dtype)
+        self.layout = Layout.of(network)
+        self._blas = ThreadpoolController()
+        self._pixel_values = normalization_table(network).astype(self.dtype)
+        self._flat = np.zeros(self.layout.size, self.dtype)
+        self._moments = {name: np.zeros_like(self._flat) for name in optimizer.moments}
+        self._average = self._flat.copy() if optimizer.average else None
+        self._step = 0
+
+    # --- state ---
+
+    def load(self, state: State) -> None:
+        check_parameters(self.network, state.parameters, "state")
+        self._flat = self.layout.flatten(state.parameters, self.dtype)
+        for name, moment in self._moments.items():
+            values = state.moments.get(name)
+            moment[:] = 0 if values is None else self.layout.flatten(values, self.dtype)
+        if self._average is not None:
+            self._average = self.layout.flatten(state.weights, self.dtype)
+        self._step = state.step
+
+    def state(self) -> State:
+        views = self.layout.views
+        return State(
+            parameters=views(self._flat.copy()),
+            moments={name: views(moment.copy()) for name, moment in self._moments.items()},
+            average=None if self._average is None else views(self._average.copy()),
+            step=self._step,
+        )
+
+    # --- training ---
+
+    def train(self, split: Pictures, batches: Batches) -> Metrics:
+        losses, correct = [], 0
+        for place, learning_rate in zip(batches.steps(), batches.learning_rates, strict=True):
+            chosen = batches.order[place]
+            images = split.images[chosen]
+            if batches.augmentation is not None:
+                images = augment(images, batches.augmentation[place])
+            at = batches.position
+            position = Position(at.seed, at.epoch, at.first_sample + place.start)
+            gradients = self.gradients(images, split.labels[chosen], position)
+            self.apply(gradients, float(learning_rate))
+            losses.append(gradients.metrics.losses)
+            correct += gradients.metrics.correct
+        return Metrics(np.concatenate(losses), correct, len(batches.order))
+
+    def gradients(
+        self, images: NDArray[np.uint8], labels: NDArray[np.int64], position: Position
+    ) -> Gradients:
+        parameters = self.layout.views(self._flat)
+        total = np.zeros_like(self._flat)
+        loss, correct = 0.0, 0
+        with self._blas.limit(limits=self.threads):
+            for start in range(0, len(images), CHUNK):
+                part = slice(start, start + CHUNK)
+                dropout = Position(position.seed, position.epoch, position.first_sample + start)
+                logits, caches = self._forward(images[part], parameters, dropout)
+                losses, dlogits = cross_entropy(
+                    logits, labels[part], self.objective.label_smoothing
+                )
+                dlogits /= len(images)
+                total += self.layout.flatten(
+                    self._backward(dlogits, caches, parameters), self.dtype
+                )
+                loss += float(losses.sum(dtype=np.float64))
+                correct += int((logits.argmax(0) == labels[part]).sum())
+        return Gradients(total, self.layout, Metrics(np.array([loss]), correct, len(images)))
+
+    def apply(self, gradients: Gradients, learning_rate: float) -> None:
+        self._step += 1
+        optimizer_step(
+            self.optimizer, self._flat, gradients.flat, self._moments, learning_rate, self._step
+        )
+        if self._average is not None:
+            decay = self.optimizer.averaging_decay(self._step)
+            self._average += (1 - decay) * (self._flat - self._average)
+
+    # --- looking ---
+
+    def evaluate(self, split: Pictures) -> Metrics:
+        parameters = self.layout.views(self._weights())
+        classes = len(self.network.classes)
+        confusion = np.zeros((classes, classes), np.int64)
+        losses = []
+        with self._blas.limit(limits=self.threads):
+            for start in range(0, len(split.labels), CHUNK):
+                labels = split.labels[start : start + CHUNK]
+                logits, _ = self._forward(split.images[start : start + CHUNK], parameters)
+                loss, _ = cross_entropy(logits, labels, label_smoothing=0.0)
+                losses.append(loss.sum(dtype=np.float64))
+                np.add.at(confusion, (labels, logits.argmax(0)), 1)
+        correct = int(np.trace(confusion))
+        return Metrics(np.array(losses), correct, len(split.labels), confusion)
+
+    def activations(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        parameters = self.layout.views(self._weights())
+        outputs: list[Array] = []
+        with self._blas.limit(limits=self.threads):
+            self._forward(images, parameters, keep=outputs.append)
+        return [np.ascontiguousarray(np.moveaxis(output, -1, 0)) for output in outputs]
+
+    def _weights(self) -> Array:
+        return self._flat if self._average is None else self._average
+
+    # --- the network ---
+
+    def _forward(
+        self,
+        images: NDArray[np.uint8],
+        parameters: Parameters,
+        position: Position | None = None,
+        keep: Callable[[Array], None] | None = None,
+    ) -> tuple[Array, list[Any]]:
+        """The logits (classes, n), and what each layer's backward needs.
+
+        Dropout acts only where there is a ``position``, that is in training.
+        """
+        x = self._normalize(images)
+        caches: list[Any] = []
+        for index, layer in enumerate(self.network.layers):
+            weight, bias = f"{index}.weight", f"{index}.bias"
+            cache: Any = None
+            match layer:
+                case Conv2d():
+                    x, cache = conv2d_forward(x, parameters[weight], parameters[bias], layer)
+                case Linear():
+                    x, cache = linear_forward(x, parameters[weight], parameters[bias])
+                case AvgPool2d():
+                    x, cache = avg_pool2d_forward(x, layer)
+                case MaxPool2d():
+                    x, cache = max_pool2d_forward(x, layer)
+                case Sigmoid():
+                    x = cache = sigmoid(x)
+                case Tanh():
+                    x = cache = np.tanh(x)
+                case ReLU():
+                    x = cache = np.maximum(x, 0)
+                case Dropout():
+                    if position is not None and layer.p > 0:
+                        cache = dropout_scale(layer.p, x.shape, index, position).astype(x.dtype)
+                        x = x * cache
+                case Flatten():
+                    cache = x.shape
+                    x = x.reshape(-1, x.shape[-1])
+            caches.append(cache)
+            if keep is not None:
+                keep(x)
+        return x, caches
+
+    def _backward(self, dout: Array, caches: list[Any], parameters: Parameters) -> Parameters:
+        """The gradient of every parameter, from that of the logits."""
+        gradients: Parameters = {}
+        first = next((i for i, layer in enumerate(self.network.layers) if has_weights(layer)), 0)
+        for index in range(len(caches) - 1, first - 1, -1):
+            layer, cache = self.network.layers[index], caches[index]
+            weight, bias = f"{index}.weight", f"{index}.bias"
+            match layer:
+                case Conv2d():
+                    gradients[weight], gradients[bias] = conv2d_backward_weight(dout, cache, layer)
+                    if index > first:  # nobody asks for the gradient of the picture
+                        dout = conv2d_backward_input(dout, parameters[weight], cache, layer)
+                case Linear():
+                    gradients[weight], gradients[bias], dout = linear_backward(
+                        dout, parameters[weight], cache
+                    )
+                case AvgPool2d():
+                    dout = avg_pool2d_backward(dout, cache, layer)
+                case MaxPool2d():
+                    dout = max_pool2d_backward(dout, cache, layer)
+                case Sigmoid():
+                    dout = dout * (cache * (1 - cache))
+                case Tanh():
+                    dout = dout * (1 - cache * cache)
+                case ReLU():
+                    dout = dout * (cache > 0)
+                case Dropout():
+                    dout = dout if cache is None else dout * cache
+                case Flatten():
+                    dout = dout.reshape(cache)
+        return gradients
+
+    def _normalize(self, images: NDArray[np.uint8]) -> Array:
+        """Pictures (n, channels, height, width) uint8 as the first layer sees them, batch last."""
+        pixels = np.ascontiguousarray(images.transpose(1, 2, 3, 0))
+        return np.stack(
+            [table[plane] for table, plane in zip(self._pixel_values, pixels, strict=True)]
+        )
+
+
+def has_weights(layer: Layer) -> bool:
+    """Whether the layer has parameters of its own."""
+    return isinstance(layer, Conv2d | Linear)
+
+
+# --- convolution -------------------------------------------------------------------------------
+
+
+def conv2d_forward(x: Array, weight: Array, bias: Array, layer: Conv2d) -> tuple[Array, Any]:
+    """Every kernel on every window, as one matrix product.
+
+    x (in, h, w, n) → (out, oh, ow, n); kept: the windows (in·k·k, oh·ow·n) and x's shape.
+    """
+    k, stride = layer.kernel_size, layer.stride
+    windows = sliding_window_view(pad(x, layer.padding, 0), (k, k), axis=(1, 2))
+    windows = windows[:, ::stride, ::stride]  # (in, oh, ow, n, k, k)
+    oh, ow = windows.shape[1:3]
+    columns = windows.transpose(0, 4, 5, 1, 2, 3).reshape(-1, oh * ow * x.shape[-1])
+    out = weight.reshape(len(weight), -1) @ columns
+    out += bias[:, None]
+    return out.reshape(-1, oh, ow, x.shape[-1]), (columns, x.shape)
+
+
+def conv2d_backward_weight(dout: Array, cache: Any, layer: Conv2d) -> tuple[Array, Array]:
+    """dweight (out, in, k, k) and dbias (out,)."""
+    columns, _ = cache
+    dout = dout.reshape(len(dout), -1)
+    dweight = (dout @ columns.T).reshape(-1, layer.in_channels, *(layer.kernel_size,) * 2)
+    return dweight, dout.sum(1)
+
+
+def conv2d_backward_input(dout: Array, weight: Array, cache: Any, layer: Conv2d) -> Array:
+    """dinp (in, h, w, n): each output's gradient goes back to the window that made it."""
+    _, shape = cache
+    k, (_, oh, ow, n) = layer.kernel_size, dout.shape
+    dcolumns = weight.reshape(len(weight), -1).T @ dout.reshape(len(dout), -1)
+    dcolumns = dcolumns.reshape(layer.in_channels, k, k, oh, ow, n)
+    dinp = np.zeros(padded_shape(shape, layer.padding), dout.dtype)
+    for row in range(k):
+        for column in range(k):
+            dinp[window_slice(layer, row, column, oh, ow)] += dcolumns[:, row, column]
+    return unpad(dinp, layer.padding)
+
+
+# --- pooling -----------------------------------------------------------------------------------
+
+
+def avg_pool2d_forward(x: Array, layer: AvgPool2d) -> tuple[Array, Any]:
+    """The mean of each window: x (c, h, w, n) → (c, oh, ow, n)."""
+    padded = pad(x, layer.padding, 0)
+    oh, ow = output_size(x, layer)
+    out = np.zeros((len(x), oh, ow, x.shape[-1]), x.dtype)
+    for row in range(layer.kernel_size):
+        for column in range(layer.kernel_size):
+            out += padded[window_slice(layer, row, column, oh, ow)]
+    out /= layer.kernel_size**2
+    return out, x.shape
+
+
+def avg_pool2d_backward(dout: Array, shape: Any, layer: AvgPool2d) -> Array:
+    """dinp (c, h, w, n): an equal share of dout for every member of the window."""
+    share = dout / layer.kernel_size**2
+    dinp = np.zeros(padded_shape(shape, layer.padding), dout.dtype)
+    for row in range(layer.kernel_size):
+        for column in range(layer.kernel_size):
+            dinp[window_slice(layer, row, column, *dout.shape[1:3])] += share
+    return unpad(dinp, layer.padding)
+
+
+def max_pool2d_forward(x: Array, layer: MaxPool2d) -> tuple[Array, Any]:
+    """The largest of each window: x (c, h, w, n) → (c, oh, ow, n)."""
+    padded = pad(x, layer.padding, -np.inf)
+    oh, ow = output_size(x, layer)
+    out = np.full((len(x), oh, ow, x.shape[-1]), -np.inf, x.dtype)
+    for row in range(layer.kernel_size):
+        for column in range(layer.kernel_size):
+            np.maximum(out, padded[window_slice(layer, row, column, oh, ow)], out=out)
+    return out, (padded, out)
+
+
+def max_pool2d_backward(dout: Array, cache: Any, layer: MaxPool2d) -> Array:
+    """dinp (c, h, w, n): all of dout to the first member that has the largest value."""
+    padded, out = cache
+    dinp = np.zeros_like(padded)
+    waiting = np.ones(out.shape, bool)  # windows whose winner was not met yet
+    for row in range(layer.kernel_size):
+        for column in range(layer.kernel_size):
+            place = window_slice(layer, row, column, *out.shape[1:3])
+            wins = waiting & (padded[place] == out)
+            dinp[place] += dout * wins
+            waiting &= ~wins
+    return unpad(dinp, layer.padding)
+
+
+# --- windows -----------------------------------------------------------------------------------
+
+
+def window_slice(layer: Windowed, row: int, column: int, oh: int, ow: int) -> tuple[slice, ...]:
+    """Where the member (row, column) of all windows lies in the padded (c, h, w, n)."""
+    stride = stride_of(layer)
+    rows = slice(row, row + stride * (oh - 1) + 1, stride)
+    columns = slice(column, column + stride * (ow - 1) + 1, stride)
+    return slice(None), rows, columns
+
+
+def output_size(x: Array, layer: Windowed) -> tuple[int, int]:
+    """How many windows fit below and beside each other."""
+    room, stride = 2 * padding_of(layer) - layer.kernel_size, stride_of(layer)
+    return (x.shape[1] + room) // stride + 1, (x.shape[2] + room) // stride + 1
+
+
+def padded_shape(shape: tuple[int, ...], padding: int) -> tuple[int, ...]:
+    """(c, h, w, n) with the padding on all four sides."""
+    return shape[0], shape[1] + 2 * padding, shape[2] + 2 * padding, shape[3]
+
+
+def pad(x: Array, padding: int, value: float) -> Array:
+    """x (c, h, w, n) with ``value`` around each picture."""
+    if padding == 0:
+        return x
+    padded = np.full(padded_shape(x.shape, padding), value, x.dtype)
+    padded[:, padding:-padding, padding:-padding] = x
+    return padded
+
+
+def unpad(x: Array, padding: int) -> Array:
+    """x without its padding."""
+    return x if padding == 0 else x[:, padding:-padding, padding:-padding]
+
+
+# --- dense layers and activations --------------------------------------------------------------
+
+
+def linear_forward(x: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
+    """x (in, n) → (out, n); kept: x."""
+    return weight @ x + bias[:, None], x
+
+
+def linear_backward(dout: Array, weight: Array, x: Array) -> tuple[Array, Array, Array]:
+    """dweight (out, in), dbias (out,), dinp (in, n)."""
+    return dout @ x.T, dout.sum(1), weight.T @ dout
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)); where exp overflows, the quotient is the 0 that it should be."""
+    with np.errstate(over="ignore"):
+        out = np.exp(-x)
+    out += 1
+    return np.reciprocal(out, out=out)
+
+
+def cross_entropy(
+    logits: Array, labels: NDArray[np.int64], label_smoothing: float
+) -> tuple[Array, Array]:
+    """Each picture's loss (n,), and its gradient (classes, n) by the logits (classes, n)."""
+    shifted = logits - logits.max(0)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(0))
+    target = np.full_like(logits, label_smoothing / len(logits))
+    target[labels, np.arange(len(labels))] += 1 - label_smoothing
+    return -(target * log_probabilities).sum(0), np.exp(log_probabilities) - target
+
+
+# --- dropout, augmentation, optimiser ----------------------------------------------------------
+
+
+def dropout_scale(
+    p: float, shape: tuple[int, ...], layer: int, position: Position
+) -> NDArray[np.float64]:
+    """0 for the units to drop, 1 / (1 - p) for the others; shape (…, n), batch last.
+
+    A function of seed, epoch, the picture's place in the epoch, layer and unit alone: the hash of
+    docs/randomness.md, the same in every engine.
+    """
+    units, n = int(np.prod(shape[:-1])), shape[-1]
+    key = hash32(np.array([position.seed], np.uint32))
+    key = hash32(key ^ np.uint32(position.epoch))
+    key = hash32(key ^ np.uint32(layer))
+    samples = np.arange(position.first_sample, position.first_sample + n).astype(np.uint32)
+    picture = hash32(key ^ samples)  # (n,)
+    unit = np.arange(units).astype(np.uint32) * np.uint32(0x9E3779B9)
+    drawn = hash32(unit[:, None] + picture)
+    return np.where(drawn < p * 2**32, 0, 1 / (1 - p)).reshape(shape)
+
+
+def hash32(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """32 well mixed bits for 32 bits: xor-shift and multiply, with Wellons' "lowbias32" numbers."""
+    x = x ^ (x >> np.uint32(16))
+    x = x * np.uint32(0x7FEB352D)
+    x = x ^ (x >> np.uint32(15))
+    x = x * np.uint32(0x846CA68B)
+    return x ^ (x >> np.uint32(16))
+
+
+def augment(images: NDArray[np.uint8], table: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """The pictures (n, c, h, w) mirrored, then moved, as each row of the table says; 0 moves in."""
+    height, width = images.shape[2:]
+    down, right, mirrored = table.T.astype(np.int64)
+    rows = np.arange(height) - down[:, None]  # (n, h) the row that comes here
+    columns = np.arange(width) - right[:, None]  # (n, w)
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[
+        :, None, :
+    ]
+    columns = np.where(mirrored[:, None] == 1, width - 1 - columns, columns)
+    picture = np.arange(len(images))[:, None, None]
+    # advanced indices on both sides of a slice put their axes first: (n, h, w, c)
+    moved = images[
+        picture, :, rows.clip(0, height - 1)[:, :, None], columns.clip(0, width - 1)[:, None, :]
+    ]
+    return np.where(inside[..., None], moved, np.uint8(0)).transpose(0, 3, 1, 2)
+
+
+def optimizer_step(
+    optimizer: Optimizer,
+    flat: Array,
+    gradient: Array,
+    moments: dict[str, Array],
+    learning_rate: float,
+    step: int,
+) -> None:
+    """One step of PyTorch's rules on the flat vector of all parameters, in place; first step: 1."""
+    decay = optimizer.weight_decay
+    if optimizer.method == "adamw":
+        flat *= 1 - learning_rate * decay
+    elif decay:
+        gradient = gradient + decay * flat
+    if optimizer.method == "sgd":
+        if optimizer.momentum:
+            buffer = moments["momentum_buffer"]
+            buffer *= optimizer.momentum
+            buffer += gradient
+            gradient = gradient + optimizer.momentum * buffer if optimizer.nesterov else buffer
+        flat -= learning_rate * gradient
+        return
+    first, second = moments["exp_avg"], moments["exp_avg_sq"]
+    first += (1 - optimizer.beta1) * (gradient - first)
+    second *= optimizer.beta2
+    second += (1 - optimizer.beta2) * gradient * gradient
+    corrected = np.sqrt(second) / math.sqrt(1 - optimizer.beta2**step) + optimizer.eps
+    flat -= learning_rate / (1 - optimizer.beta1**step) * first / corrected

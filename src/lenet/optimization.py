@@ -1,0 +1,212 @@
+"""How a network is trained, as data: optimiser, schedule, objective, augmentation.
+
+Only descriptions and the numbers that follow from them; the engines do the work.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class SettingError(ValueError):
+    """A value that no training can use; the message names it and says what is possible."""
+
+
+METHODS = ("sgd", "adam", "adamw")
+SCHEDULES = ("constant", "step", "cosine", "one-cycle")
+
+# What PyTorch's optimisers do when nobody says otherwise.
+DEFAULT_LEARNING_RATE = {"sgd": 0.9, "adam": 0.001, "adamw": 0.001}  # 0.9: the tutorials'
+DEFAULT_WEIGHT_DECAY = {"sgd": 0.0, "adam": 0.0, "adamw": 0.01}
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """The rule of one step, with PyTorch's names and formulas.
+
+    ``average`` is the decay of an exponential moving average of the weights (0: none), which
+    evaluation then uses; after t steps the decay in force is min(average, (1 + t) / (10 + t)),
+    so that the random start does not linger in a short run.
+    """
+
+    method: str = "sgd"
+    momentum: float = 0.0  # sgd
+    nesterov: bool = False  # sgd
+    weight_decay: float = 0.0  # adamw: decoupled from the gradient
+    beta1: float = 0.9  # adam, adamw
+    beta2: float = 0.999  # adam, adamw
+    eps: float = 1e-8  # adam, adamw
+    average: float = 0.0
+
+    def __post_init__(self) -> None:
+        _one_of("optimizer.method", self.method, METHODS)
+        for name in ("momentum", "beta1", "beta2", "average"):
+            _check(f"optimizer.{name}", getattr(self, name), 0, 1, below=True)
+        _check("optimizer.weight_decay", self.weight_decay, 0, math.inf)
+        _check("optimizer.eps", self.eps, 0, math.inf, above=True)
+        if self.nesterov and self.momentum == 0:
+            raise SettingError("optimizer.nesterov needs optimizer.momentum above 0, such as 0.9")
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """What is kept for each parameter between steps, by PyTorch's names."""
+        if self.method == "sgd":
+            return ("momentum_buffer",) if self.momentum else ()
+        return ("exp_avg", "exp_avg_sq")
+
+    def averaging_decay(self, step: int) -> float:
+        """The share of the old average kept at step ``step``, the first being 1."""
+        return min(self.average, (1 + step) / (10 + step))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate of every step.
+
+    - ``constant``
+    - ``step``: times ``gamma`` after every ``step_epochs`` epochs
+    - ``cosine``: half a cosine down to ``final`` times the learning rate
+    - ``one-cycle``: Smith's, as in PyTorch: from 1/25 up to the learning rate over 30% of the
+      steps, then down to 1/250,000 of it
+
+    ``warmup_epochs`` come before any of them but one-cycle, which has its own, and rise linearly.
+    """
+
+    kind: str = "constant"
+    learning_rate: float = 0.9
+    warmup_epochs: float = 0.0
+    step_epochs: float = 10.0
+    gamma: float = 0.1
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        _one_of("schedule.kind", self.kind, SCHEDULES)
+        _check("learning rate", self.learning_rate, 0, math.inf, above=True)
+        _check("schedule.warmup_epochs", self.warmup_epochs, 0, math.inf)
+        _check("schedule.step_epochs", self.step_epochs, 0, math.inf, above=True)
+        _check("schedule.gamma", self.gamma, 0, 1, above=True)
+        _check("schedule.final", self.final, 0, 1)
+        if self.kind == "one-cycle" and self.warmup_epochs:
+            raise SettingError(
+                "schedule.warmup_epochs goes with constant, step and cosine; one-cycle has its own"
+            )
+
+    def learning_rates(self, steps_per_epoch: int, epochs: int) -> NDArray[np.float64]:
+        """The learning rate of each step of a whole run, (steps_per_epoch * epochs,) float64."""
+        total = steps_per_epoch * epochs
+        step = np.arange(total, dtype=np.float64)
+        if self.kind == "one-cycle":
+            return self._one_cycle(step)
+        warmup = min(self.warmup_epochs * steps_per_epoch, float(total))
+        after = np.maximum(step - warmup, 0)
+        match self.kind:
+            case "step":
+                shape = self.gamma ** np.floor(after / (self.step_epochs * steps_per_epoch))
+            case "cosine":
+                progress = after / max(total - warmup, 1)
+                shape = self.final + (1 - self.final) * (1 + np.cos(np.pi * progress)) / 2
+            case _:
+                shape = np.ones(total)
+        rising = step < warmup
+        shape[rising] = (step[rising] + 1) / (warmup + 1)
+        return self.learning_rate * shape
+
+    def _one_cycle(self, step: NDArray[np.float64]) -> NDArray[np.float64]:
+        highest, last = self.learning_rate, max(len(step) - 1, 1)
+        turn = max(0.3 * len(step) - 1, 1e-9)
+        rising = _cosine_between(highest / 25, highest, step / turn)
+        falling = _cosine_between(highest, highest / 250_000, (step - turn) / max(last - turn, 1))
+        return np.where(step <= turn, rising, falling)
+
+
+def _cosine_between(start: float, end: float, progress: NDArray[np.float64]) -> NDArray[np.float64]:
+    return end + (start - end) / 2 * (1 + np.cos(np.pi * progress))
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Cross-entropy of the softmax, its target spread over all classes by ``label_smoothing``.
+
+    Evaluation always reports the plain cross-entropy, so that its figures can be compared.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check("objective.label_smoothing", self.label_smoothing, 0, 1, below=True)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes to the training pictures, drawn anew each epoch.
+
+    ``shift``: up to so many pixels in each direction, background moving in.
+    ``flip``: mirrored left to right half of the time.
+    """
+
+    shift: int = 0
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        _check("augmentation.shift", self.shift, 0, 127)  # an int8 in the table of changes
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop when the loss on the held-out part has not fallen for ``patience`` epochs (0: never).
+
+    The weights with the lowest such loss are the result.
+    """
+
+    patience: int = 0
+    min_delta: float = 0.0  # a smaller fall than this counts as none
+
+    def __post_init__(self) -> None:
+        _check("early_stopping.patience", self.patience, 0, math.inf)
+        _check("early_stopping.min_delta", self.min_delta, 0, math.inf)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides a training besides the network, the data and the first weights."""
+
+    epochs: int = 10
+    batch_size: int = 256
+    seed: int = 0
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
+    objective: Objective = field(default_factory=Objective)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+
+    def __post_init__(self) -> None:
+        _check("epochs", self.epochs, 1, 1_000_000)
+        _check("batch size", self.batch_size, 1, math.inf)
+        _check("seed", self.seed, 0, 2**32 - 1)
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise SettingError(f"{name} is {value!r}, must be one of {', '.join(known)}")
+
+
+def _check(
+    name: str,
+    value: float,
+    low: float,
+    high: float,
+    *,
+    above: bool = False,
+    below: bool = False,
+) -> None:
+    """Refuse a number outside low … high; ``above`` and ``below`` exclude the ends."""
+    inside = (value > low if above else value >= low) and (value < high if below else value <= high)
+    if inside and not (math.isinf(value) or math.isnan(value)):
+        return
+    least = f"above {low:g}" if above else f"at least {low:g}"
+    most = "" if math.isinf(high) else f" and {'below' if below else 'at most'} {high:g}"
+    raise SettingError(f"{name} is {value!r}, must be {least}{most}")

@@ -1,0 +1,184 @@
+"""The named networks: each a function of the input shape and the classes.
+
+``NETWORKS`` maps the names that the command line takes to these functions.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+
+from lenet.architecture import (
+    RBF,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Network,
+    Normalization,
+    ReLU,
+    ScaledTanh,
+    Sigmoid,
+    Subsample,
+    trace,
+    trace_layers,
+)
+
+InputShape = tuple[int, int, int]
+Classes = int | tuple[str, ...]
+
+
+def lenet(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
+    """The tutorials' network (000, 001, 004): sigmoid, average pooling; 61,706 parameters."""
+    stages = (
+        Conv2d(input_shape[0], 6, kernel_size=5, padding=2),
+        Sigmoid(),
+        AvgPool2d(kernel_size=2, stride=2),
+        Conv2d(6, 16, kernel_size=5),
+        Sigmoid(),
+        AvgPool2d(kernel_size=2, stride=2),
+    )
+    return _with_dense_head("lenet", input_shape, stages, Sigmoid(), classes)
+
+
+def lenet_max(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
+    """The class of tutorial 002: no padding, max pooling, 16·4·4 into the dense layers."""
+    stages = (
+        Conv2d(input_shape[0], 6, kernel_size=5),
+        Sigmoid(),
+        MaxPool2d(kernel_size=2, stride=2),
+        Conv2d(6, 16, kernel_size=5),
+        Sigmoid(),
+        MaxPool2d(kernel_size=2, stride=2),
+    )
+    return _with_dense_head("lenet-max", input_shape, stages, Sigmoid(), classes)
+
+
+def lenet_relu(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
+    """``lenet`` with what came later: ReLU and max pooling; 61,706 parameters."""
+    stages = (
+        Conv2d(input_shape[0], 6, kernel_size=5, padding=2),
+        ReLU(),
+        MaxPool2d(kernel_size=2, stride=2),
+        Conv2d(6, 16, kernel_size=5),
+        ReLU(),
+        MaxPool2d(kernel_size=2, stride=2),
+    )
+    return _with_dense_head("lenet-relu", input_shape, stages, ReLU(), classes)
+
+
+def mlp(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
+    """Tutorial 004's comparison without convolutions: 784-256-128-10, 235,146 parameters."""
+    names = class_names(classes)
+    channels, height, width = input_shape
+    layers = (
+        Flatten(),
+        Linear(channels * height * width, 256),
+        ReLU(),
+        Linear(256, 128),
+        ReLU(),
+        Linear(128, len(names)),
+    )
+    return Network("mlp", input_shape, layers, names)
+
+
+# LeCun et al. 1998, table I: the S2 maps that each of the sixteen C3 maps sees.
+C3_CONNECTIONS = (
+    *(tuple(sorted((first + i) % 6 for i in range(3))) for first in range(6)),  # 3 neighbours
+    *(tuple(sorted((first + i) % 6 for i in range(4))) for first in range(6)),  # 4 neighbours
+    (0, 1, 3, 4),  # two pairs
+    (1, 2, 4, 5),
+    (0, 2, 3, 5),
+    (0, 1, 2, 3, 4, 5),  # all
+)
+
+
+def lenet5(input_shape: InputShape = (1, 32, 32), classes: Classes = 10) -> Network:
+    """LeNet-5 as in LeCun et al. 1998, section II.B: 60,000 trainable parameters.
+
+    Background pixels become -0.1 and ink 1.175, as there.
+    """
+    names = class_names(classes)
+    layers = (
+        Conv2d(input_shape[0], 6, kernel_size=5),  # C1: 6×28×28
+        ScaledTanh(),
+        Subsample(6),  # S2: 6×14×14
+        ScaledTanh(),
+        Conv2d(6, 16, kernel_size=5, connections=C3_CONNECTIONS),  # C3: 16×10×10
+        ScaledTanh(),
+        Subsample(16),  # S4: 16×5×5
+        ScaledTanh(),
+        Conv2d(16, 120, kernel_size=5),  # C5: 120×1×1
+        ScaledTanh(),
+        Flatten(),
+        Linear(120, 84),  # F6
+        ScaledTanh(),
+        RBF(84, len(names)),
+    )
+    normalization = Normalization(mean=(0.1 / 1.275,), deviation=(1 / 1.275,))
+    return Network("lenet5", input_shape, layers, names, normalization)
+
+
+NETWORKS: dict[str, Callable[[InputShape, Classes], Network]] = {
+    "lenet": lenet,
+    "lenet-max": lenet_max,
+    "lenet-relu": lenet_relu,
+    "mlp": mlp,
+    "lenet5": lenet5,
+}
+
+
+def build(
+    name: str, input_shape: InputShape | None = None, classes: Classes | None = None
+) -> Network:
+    """The named network for these pictures and classes, traced once so that it is known to fit.
+
+    Without a shape, that of the network's own pictures (28×28, for ``lenet5`` 32×32).
+    Raises ValueError with the nearest name for an unknown one, ArchitectureError where the
+    pictures are too small for the layers.
+    """
+    if name not in NETWORKS:
+        near = difflib.get_close_matches(name, NETWORKS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"unknown network {name!r}; {hint}known are {', '.join(NETWORKS)}")
+    if input_shape is None:
+        input_shape = (1, 32, 32) if name == "lenet5" else (1, 28, 28)
+    network = NETWORKS[name](input_shape, 10 if classes is None else classes)
+    trace(network)
+    return network
+
+
+def class_names(classes: Classes) -> tuple[str, ...]:
+    """The names themselves, or "0", "1", … for a count.
+
+    >>> class_names(3)
+    ('0', '1', '2')
+    """
+    if isinstance(classes, int):
+        return tuple(str(index) for index in range(classes))
+    return classes
+
+
+def _with_dense_head(
+    name: str,
+    input_shape: InputShape,
+    stages: tuple[Layer, ...],
+    activation: Layer,
+    classes: Classes,
+) -> Network:
+    """The convolutional stages followed by 120, 84 and one output a class."""
+    names = class_names(classes)
+    flattened = trace_layers(input_shape, (*stages, Flatten()))[-1]
+    (features,) = flattened.output_shape
+    layers = (
+        *stages,
+        Flatten(),
+        Linear(features, 120),
+        activation,
+        Linear(120, 84),
+        activation,
+        Linear(84, len(names)),
+    )
+    return Network(name, input_shape, layers, names)
