@@ -133,7 +133,8 @@ def fit(
 
     while not finished(progress, settings) and not stop():
         before = progress
-        for progress in train_to_next_reading(engine, parts.train, settings, rates, progress):
+        for now in train_to_next_reading(engine, parts.train, settings, rates, progress):
+            progress = now
             _call(callbacks, "on_stretch", progress)
             if stop():
                 break
@@ -144,9 +145,9 @@ def fit(
         val = test = None
         if progress.sample == len(parts.train):
             val, test = (measure(engine, split, progress) for split in (parts.val, parts.test))
-            progress, best, remark = choose_best(settings, progress, val, engine, best)
-            if remark:
-                _call(callbacks, "on_remark", remark)
+            progress, best, farewell = choose_best(settings, progress, val, engine, best)
+            if farewell:
+                _call(callbacks, "on_remark", farewell)
         progress = replace(progress, wall_s=progress.wall_s + time.perf_counter() - started)
         reading = read(settings, parts, before, progress, val, test)
         history.append(reading)

@@ -106,6 +106,7 @@ class Engine(Protocol):
     device: str  # "cpu", "cuda", "mps"
     network: Network
     threads: int
+    instruction_set: str  # what the arithmetic runs on; another one may round differently
 
     def load(self, state: State) -> None:
         """Take parameters, optimiser moments, step and averaged weights in, bit for bit."""

@@ -64,6 +64,8 @@ class NumpyEngine:
         self.dtype = np.dtype(dtype)
         self.layout = Layout.of(network)
         self._blas = ThreadpoolController()
+        found = self._blas.select(user_api="blas").info()
+        self.instruction_set = str(found[0].get("architecture", "?")) if found else "?"
         self._pixel_values = normalization_table(network).astype(self.dtype)
         self._flat = np.zeros(self.layout.size, self.dtype)
         self._moments = {name: np.zeros_like(self._flat) for name in optimizer.moments}

@@ -1,0 +1,91 @@
+"""Checkpoints: all that the rest of a training depends on, in one file each.
+
+A checkpoint's name holds the checksum of its bytes, so that one rename makes both appear; a
+damaged one is passed over for the one before it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from pathlib import Path
+
+from lenet.files import write_atomically
+from lenet.parameters import Parameters, State
+from lenet.training import Checkpoint, Progress
+from lenet.weights import WeightsError, pack, unpack
+
+KEPT = 3  # so that a damaged one has others before it
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint into a run's folder and remove all but the last three."""
+    state = checkpoint.state
+    groups = {
+        "parameters": state.parameters,
+        **{f"moments/{name}": moment for name, moment in state.moments.items()},
+        "average": state.average or {},
+        "best": checkpoint.best or {},
+    }
+    progress = dataclasses.asdict(checkpoint.progress)
+    if math.isinf(checkpoint.progress.lowest_val_loss):
+        progress["lowest_val_loss"] = None  # JSON has no infinity
+    content = pack(
+        {
+            f"{group}/{name}": value
+            for group, values in groups.items()
+            for name, value in values.items()
+        },
+        {"format": 1, "step": state.step, "progress": progress},
+    )
+    path = folder / "checkpoints" / f"step-{state.step:07}.{_checksum(content)}.safetensors"
+    write_atomically(path, content)
+    for old in checkpoint_files(folder)[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """The checkpoints of a run's folder, oldest first."""
+    return sorted((folder / "checkpoints").glob("step-*.safetensors"))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint of a file. Raises WeightsError unless its bytes are those once written."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror}") from None
+    if _checksum(content) != path.name.split(".")[-2]:
+        raise WeightsError(f"{path}: damaged: its bytes do not match the checksum in its name")
+    tensors, metadata = unpack(content, str(path))
+    groups: dict[str, Parameters] = {}
+    for name, value in tensors.items():
+        group, _, key = name.rpartition("/")
+        groups.setdefault(group, {})[key] = value
+    progress = dict(metadata["progress"])
+    if progress["lowest_val_loss"] is None:
+        progress["lowest_val_loss"] = math.inf
+    moments = {
+        group.removeprefix("moments/"): values
+        for group, values in groups.items()
+        if group.startswith("moments/")
+    }
+    state = State(groups["parameters"], moments, groups.get("average"), metadata["step"])
+    return Checkpoint(state, Progress(**progress), groups.get("best"))
+
+
+def last_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that is whole, or None, and a word about each that is not."""
+    remarks: list[str] = []
+    for path in reversed(checkpoint_files(folder)):
+        try:
+            return load_checkpoint(path), remarks
+        except WeightsError as error:
+            remarks.append(f"{error}; using the one before it")
+    return None, remarks
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

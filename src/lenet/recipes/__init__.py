@@ -1,0 +1,245 @@
+"""Named experiments: network, data, settings, and the figures that were published for them.
+
+A recipe is a TOML file, one of this folder or one's own. Its keys are the fields of Recipe and
+of Settings; sections are optimizer, schedule, objective, augmentation and early_stopping.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from lenet.optimization import (
+    DEFAULT_LEARNING_RATE,
+    DEFAULT_WEIGHT_DECAY,
+    Optimizer,
+    SettingError,
+    Settings,
+)
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names the key and what is possible."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Figures that a text prints for this experiment; None for those it does not."""
+
+    source: str
+    loss: float | None = None
+    train_acc: float | None = None
+    test_loss: float | None = None
+    test_acc: float | None = None
+    examples_per_s: float | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a training is made from, but for the engine."""
+
+    name: str
+    title: str = ""
+    data: str = "fashion-mnist"
+    network: str = "lenet"
+    initialization: str = "xavier"
+    val: float = 0.0  # the share of the training pictures that is held out
+    settings: Settings = field(default_factory=Settings)
+    published: tuple[Published, ...] = ()
+
+
+def names() -> list[str]:
+    """The names of the recipes that come with the package."""
+    folder = files(__package__)
+    return sorted(
+        file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")
+    )
+
+
+def load(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """The named recipe, or that of a TOML file by its path, with some values changed.
+
+    ``changes`` maps dotted keys to values: ``{"epochs": 3, "schedule.kind": "cosine"}``.
+    Raises RecipeError or SettingError, naming the key and the value.
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise RecipeError(f"recipe {name}: {error.strerror}") from None
+        name = path.stem
+    elif name in names():
+        text = (files(__package__) / f"{name}.toml").read_text(encoding="utf-8")
+    else:
+        hint = nearest(name, names())
+        raise RecipeError(f"unknown recipe {name!r}; {hint}known are {', '.join(names())}")
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe {name}: not TOML: {error}") from None
+    recipe = from_dict({"name": name, **values})
+    for key, value in (changes or {}).items():
+        recipe = change(recipe, key, value)
+    return recipe
+
+
+def change(recipe: Recipe, key: str, value: Any) -> Recipe:
+    """The recipe with one value changed, by its dotted key.
+
+    Raises RecipeError for an unknown key, with the nearest one, or a value of another type.
+    """
+    head, _, rest = key.partition(".")
+    if head in ("name", "settings", "published") or (rest and head not in sections()):
+        raise _unknown(key)
+    if head in _types(Recipe):
+        return replace(recipe, **{head: _typed(key, value, _types(Recipe)[head])})
+    return replace(recipe, settings=_changed(recipe.settings, key, key, value))
+
+
+def with_method(recipe: Recipe, method: str, learning_rate_given: bool) -> Recipe:
+    """The recipe with another optimiser at its usual values, learning rate too if none is given.
+
+    Raises SettingError for an unknown method.
+    """
+    if method == recipe.settings.optimizer.method:
+        return recipe
+    optimizer = Optimizer(
+        method,
+        weight_decay=DEFAULT_WEIGHT_DECAY.get(method, 0.0),
+        average=recipe.settings.optimizer.average,
+    )
+    schedule = recipe.settings.schedule
+    if not learning_rate_given:
+        schedule = replace(schedule, learning_rate=DEFAULT_LEARNING_RATE[method])
+    return replace(
+        recipe, settings=replace(recipe.settings, optimizer=optimizer, schedule=schedule)
+    )
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """The key and value of ``key=value``, the value read as TOML where it is, else as text.
+
+    >>> parse_assignment("schedule.kind=cosine"), parse_assignment("epochs=3")
+    (('schedule.kind', 'cosine'), ('epochs', 3))
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set {text!r}: write key=value, such as --set schedule.kind=cosine")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def sections() -> list[str]:
+    """The settings that have fields of their own."""
+    return [name for name, kind in _types(Settings).items() if dataclasses.is_dataclass(kind)]
+
+
+def keys() -> list[str]:
+    """Every key that a recipe or ``--set`` can give, dotted."""
+    own = [name for name in _types(Recipe) if name not in ("name", "settings", "published")]
+    for name, kind in _types(Settings).items():
+        own += [f"{name}.{inner}" for inner in _types(kind)] if name in sections() else [name]
+    return own
+
+
+# --- as plain values ---------------------------------------------------------------------------
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """The recipe in full as plain values, for run.json; ``from_dict`` reads it back."""
+    values = dataclasses.asdict(recipe)
+    settings = values.pop("settings")
+    published = [
+        {key: value for key, value in row.items() if value is not None}
+        for row in values.pop("published")
+    ]
+    return {**values, **settings, "published": published}
+
+
+def from_dict(values: Mapping[str, Any]) -> Recipe:
+    """The recipe that a TOML file or run.json holds; RecipeError or SettingError where it errs."""
+    rest = dict(values)
+    recipe = Recipe(name=_typed("name", rest.pop("name", ""), str))
+    rows = rest.pop("published", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise RecipeError("published: write one [[published]] section for each source")
+    published = []
+    for row in rows:
+        kinds = _types(Published)
+        if unknown := row.keys() - kinds.keys():
+            raise RecipeError(f"published: unknown key {sorted(unknown)[0]!r}")
+        if "source" not in row:
+            raise RecipeError("published: source is missing: say where the figures stand")
+        published.append(
+            Published(**{k: _typed(f"published.{k}", v, kinds[k]) for k, v in row.items()})
+        )
+    recipe = replace(recipe, published=tuple(published))
+    for key, value in rest.items():
+        if key in sections():
+            if not isinstance(value, dict):
+                raise RecipeError(f"{key} is {value!r}, must be a section")
+            # as one: values of a section are checked against each other
+            recipe = replace(recipe, settings=_with_section(recipe.settings, key, value))
+        else:
+            recipe = change(recipe, key, value)
+    return recipe
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """ "did you mean …? " for a name that is nearly one of the known, else nothing."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}? " if close else ""
+
+
+def _with_section(settings: Settings, section: str, values: Mapping[str, Any]) -> Settings:
+    kind = _types(Settings)[section]
+    kinds = _types(kind)
+    for name in values:
+        if name not in kinds:
+            raise _unknown(f"{section}.{name}")
+    typed = {
+        name: _typed(f"{section}.{name}", value, kinds[name]) for name, value in values.items()
+    }
+    return replace(settings, **{section: kind(**typed)})
+
+
+def _changed(part: Any, path: str, key: str, value: Any) -> Any:
+    """A settings dataclass with the value at the dotted ``path`` inside it changed."""
+    head, _, rest = path.partition(".")
+    kinds = _types(type(part))
+    if head not in kinds or (not rest and dataclasses.is_dataclass(kinds[head])):
+        raise _unknown(key)
+    if rest:
+        inner = _changed(getattr(part, head), rest, key, value)
+        return replace(part, **{head: inner})
+    return replace(part, **{head: _typed(key, value, kinds[head])})
+
+
+def _unknown(key: str) -> RecipeError:
+    return RecipeError(f"unknown key {key!r}; {nearest(key, keys())}known are {', '.join(keys())}")
+
+
+def _types(kind: type) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def _typed(key: str, value: Any, kind: Any) -> Any:
+    """The value as the field's type; whole numbers pass for numbers, nothing else is converted."""
+    wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+    kind = next((k for k in wanted if kind in (k, k | None)), kind)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise SettingError(f"{key} is {value!r}, must be {wanted[kind]}")
+    return value

@@ -1,0 +1,390 @@
+"""A run's folder: what was asked for, every reading, checkpoints to go on from, the result.
+
+    run.json                recipe, data, engine, versions, machine, command, outcome
+    history.csv             one row a reading
+    checkpoints/            the last three: step-0000470.<checksum>.safetensors
+    model.safetensors       the final weights, with their network
+    curves.svg, curves.png
+
+The folder appears whole, with run.json in it. Everything else that is to be seen of a run is
+made from it.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import platform
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TextIO
+
+from filelock import FileLock, Timeout
+
+from lenet import recipes
+from lenet.architecture import Network, from_dict, to_dict
+from lenet.checkpoints import last_checkpoint, save_checkpoint
+from lenet.engines import Engine
+from lenet.files import sync_folder, write_atomically
+from lenet.parameters import Parameters, State, check_parameters, initialize
+from lenet.training import Callbacks, Checkpoint, Outcome, Reading
+from lenet.weights import load_network, save_network
+
+WALL_CLOCK_COLUMNS = ("wall_s", "examples_per_s")  # all that differs between equal runs
+COLUMNS = [field.name for field in dataclasses.fields(Reading)]
+
+
+class RunError(ValueError):
+    """A folder that cannot be used as a run; the message names it and says what to do."""
+
+
+# --- looking at runs ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run's folder says of itself."""
+
+    folder: Path
+    info: dict[str, Any]  # run.json
+    history: list[Reading]
+
+    @property
+    def recipe(self) -> recipes.Recipe:
+        """The recipe as it was run, changes included."""
+        return recipes.from_dict(self.info["recipe"])
+
+    @property
+    def status(self) -> str:
+        """finished, interrupted, failed, or running (which a killed run says for ever)."""
+        return str(self.info["outcome"]["status"])
+
+
+def read(folder: Path) -> RunRecord:
+    """The record of a run, finished or not. Raises RunError where there is none."""
+    try:
+        info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if not isinstance(info, dict) or not {"recipe", "engine", "outcome"} <= info.keys():
+            raise ValueError("it lacks recipe, engine or outcome")
+        record = RunRecord(folder, info, read_history(folder / "history.csv"))
+        record.recipe  # noqa: B018 - raises where the recipe cannot be understood
+    except FileNotFoundError:
+        what = "holds no run.json" if folder.is_dir() else "does not exist"
+        raise RunError(
+            f"{folder} is not a run: it {what}. 'lenet runs' lists the runs there are"
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(f"{folder / 'run.json'} cannot be read: {error}") from None
+    return record
+
+
+def list_runs(root: Path) -> list[RunRecord]:
+    """The runs in a folder, oldest first; folders that are none are passed over."""
+    found = []
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        if (folder / "run.json").is_file():
+            found.append(read(folder))
+    return sorted(found, key=lambda run: str(run.info.get("started", "")))
+
+
+def load_model(path: Path) -> tuple[Network, Parameters]:
+    """The network and weights of a run's folder (those of its last checkpoint if it has not
+    finished) or of a model.safetensors. Raises RunError or WeightsError."""
+    if not path.is_dir():
+        return load_network(path)
+    if (path / "model.safetensors").exists():
+        return load_network(path / "model.safetensors")
+    record = read(path)
+    found, _ = last_checkpoint(path)
+    if found is None:
+        raise RunError(f"{path} has no weights yet: go on with 'lenet train --resume {path}'")
+    return from_dict(record.info["network"]), found.best or found.state.weights
+
+
+# --- history -----------------------------------------------------------------------------------
+
+
+def read_history(path: Path) -> list[Reading]:
+    """Every whole row of a history.csv; a last row cut off by a power failure is left out."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+    except FileNotFoundError:
+        return []
+    readings = []
+    for row in rows:
+        try:
+            readings.append(
+                Reading(
+                    **{
+                        name: None if row[name] == "" else float(row[name])
+                        for name in COLUMNS
+                        if name not in ("step", "examples_seen")
+                    },  # type: ignore[arg-type]
+                    step=int(row["step"]),
+                    examples_seen=int(row["examples_seen"]),
+                )
+            )
+        except (KeyError, ValueError, TypeError):
+            break
+    return readings
+
+
+def history_text(readings: list[Reading]) -> str:
+    """A history.csv: numbers in full, so that they read back as they were."""
+    lines = [",".join(COLUMNS)]
+    for reading in readings:
+        values = (getattr(reading, name) for name in COLUMNS)
+        lines.append(",".join("" if value is None else repr(value) for value in values))
+    return "\n".join(lines) + "\n"
+
+
+# --- a run under way ---------------------------------------------------------------------------
+
+
+@dataclass
+class Run:
+    """A run's folder while this process trains into it; ``close`` lets others have it."""
+
+    folder: Path
+    info: dict[str, Any]
+    network: Network
+    start: Checkpoint
+    remarks: list[str] = field(default_factory=list)  # for the person at the terminal
+    _lock: FileLock | None = None
+    _history: TextIO | None = None
+
+    def callbacks(self) -> Callbacks:
+        """What fit() must call so that nothing is lost."""
+        return Callbacks(on_reading=self._add_reading, on_checkpoint=self._save)
+
+    def finish(self, outcome: Outcome) -> None:
+        """Write the final weights and the outcome. OSError where there is no space."""
+        result: dict[str, Any] = {"status": "finished" if outcome.finished else "interrupted"}
+        if outcome.finished:
+            content = save_network(self.folder / "model.safetensors", self.network, outcome.weights)
+            result["model_sha256"] = hashlib.sha256(content).hexdigest()
+        progress = outcome.checkpoint.progress
+        history = read_history(self.folder / "history.csv")
+        result |= {
+            "epochs": progress.epoch,
+            "examples_seen": progress.examples_seen,
+            "wall_s": round(progress.wall_s, 3),
+            "examples_per_s": round(outcome.examples_per_s, 1),
+            **({"last": dataclasses.asdict(history[-1])} if history else {}),
+        }
+        self._set_outcome(result)
+
+    def fail(self, message: str) -> None:
+        """Record why the run ended; a full disk must not hide the error that is being told."""
+        with suppress(OSError):
+            self._set_outcome({"status": "failed", "message": message})
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._history is not None:
+            self._history.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _add_reading(self, reading: Reading) -> None:
+        if self._history is None:
+            self._history = (self.folder / "history.csv").open("a", encoding="utf-8", newline="")
+        self._history.write(history_text([reading]).split("\n", 1)[1])
+        self._history.flush()
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        if self._history is not None:  # a checkpoint must never know more than the history
+            os.fsync(self._history.fileno())
+        save_checkpoint(self.folder, checkpoint)
+
+    def _set_outcome(self, outcome: Mapping[str, Any]) -> None:
+        self.info["outcome"] = {**outcome, "ended": _now()}
+        _write_json(self.folder / "run.json", self.info)
+
+
+def create(
+    recipe: recipes.Recipe,
+    network: Network,
+    data: Mapping[str, Any],
+    engine: Engine,
+    out: Path | None = None,
+) -> Run:
+    """A new run's folder, held by this process: ``out``, or the next runs/DATE-RECIPE-N.
+
+    ``data`` says which pictures: name, source and hashes. Raises RunError when ``out`` is taken,
+    OSError when it cannot be written.
+    """
+    info = {
+        "recipe": recipes.to_dict(recipe),
+        "network": to_dict(network),
+        "data": dict(data),
+        "engine": describe_engine(engine),
+        "versions": _versions(),
+        "machine": {"system": platform.platform(), "processor": _processor()},
+        "command": shlex.join(["lenet", *sys.argv[1:]]),
+        "started": _now(),
+        "resumed": [],
+        "outcome": {"status": "running"},
+    }
+    folder = _make_folder(recipe.name, info, out)
+    run = Run(folder, info, network, _first_checkpoint(recipe, network))
+    run._lock = _take(folder)
+    return run
+
+
+def resume(folder: Path, engine_for: Callable[[RunRecord], Engine]) -> tuple[Run, Engine]:
+    """A run to go on with from its last whole checkpoint, held by this process.
+
+    history.csv is cut back to that checkpoint. Raises RunError when the folder is no run or in
+    use.
+    """
+    record = read(folder)
+    lock = _take(folder)
+    try:
+        record = read(folder)  # it may have changed before it was ours
+        engine = engine_for(record)
+        network = engine.network
+        checkpoint, remarks = last_checkpoint(folder)
+        if checkpoint is None:
+            checkpoint = _first_checkpoint(record.recipe, network)
+            remarks.append("no checkpoint yet: starting at the beginning")
+        check_parameters(network, checkpoint.state.parameters, str(folder / "checkpoints"))
+        kept = [
+            row for row in record.history if row.examples_seen <= checkpoint.progress.examples_seen
+        ]
+        write_atomically(folder / "history.csv", history_text(kept).encode())
+        remarks += _note_resumption(record.info, engine, checkpoint)
+        _write_json(folder / "run.json", record.info)
+    except BaseException:
+        lock.release()
+        raise
+    return Run(folder, record.info, network, checkpoint, remarks, lock), engine
+
+
+def describe_engine(engine: Engine) -> dict[str, Any]:
+    """What decides the last bits of a result, for run.json."""
+    return {
+        "name": engine.name,
+        "device": engine.device,
+        "threads": engine.threads,
+        "instruction_set": engine.instruction_set,
+    }
+
+
+# --- details -----------------------------------------------------------------------------------
+
+
+def _first_checkpoint(recipe: recipes.Recipe, network: Network) -> Checkpoint:
+    return Checkpoint(State(initialize(network, recipe.initialization, recipe.settings.seed)))
+
+
+def _make_folder(recipe_name: str, info: dict[str, Any], out: Path | None) -> Path:
+    """Make the folder with run.json inside, by one rename: nobody sees it without."""
+    parent = out.parent if out else Path("runs")
+    parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=parent, prefix=".new-run-"))
+    try:
+        beside.chmod(0o755)
+        (beside / "checkpoints").mkdir()
+        write_atomically(beside / "history.csv", history_text([]).encode())
+        _write_json(beside / "run.json", info)
+        for folder in [out] if out else _numbered(parent, recipe_name):
+            try:
+                if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                    raise FileExistsError
+                beside.rename(folder)
+            except OSError:
+                if not folder.exists():
+                    raise
+                continue
+            sync_folder(parent)
+            return folder
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    raise RunError(
+        f"{out} exists already: go on with it by 'lenet train --resume {out}', "
+        "or give another --out"
+    )
+
+
+def _numbered(parent: Path, recipe_name: str) -> Iterator[Path]:
+    number = 1
+    while True:
+        yield parent / f"{date.today().isoformat()}-{recipe_name}-{number}"
+        number += 1
+
+
+def _take(folder: Path) -> FileLock:
+    """Hold a run's folder until this process ends, however it ends."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            f"{folder} is in use: another process trains into it. "
+            "Wait for it, or give another --out"
+        ) from None
+    return lock
+
+
+def _note_resumption(info: dict[str, Any], engine: Engine, checkpoint: Checkpoint) -> list[str]:
+    """Record that the run goes on, and how; a remark where the last bits may differ."""
+    now, versions = describe_engine(engine), _versions()
+    earlier = [info, *info["resumed"]][-1]
+    changed = [
+        f"{name} {before} → {after}"
+        for before_all, after_all in ((earlier["engine"], now), (earlier["versions"], versions))
+        for name, after in after_all.items()
+        if (before := before_all.get(name)) != after
+    ]
+    info["resumed"].append(
+        {
+            "at": _now(),
+            "examples_seen": checkpoint.progress.examples_seen,
+            "engine": now,
+            "versions": versions,
+            "changed": changed,
+        }
+    )
+    info["outcome"] = {"status": "running"}
+    if not changed:
+        return []
+    return [
+        f"going on with {', '.join(changed)}: the result may differ in its last bits from that of "
+        "an uninterrupted run (recorded in run.json)"
+    ]
+
+
+def _versions() -> dict[str, str]:
+    names = ["lenet", "numpy"] + (["torch"] if "torch" in sys.modules else [])
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    write_atomically(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
