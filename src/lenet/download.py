@@ -11,7 +11,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import requests
 
 Content = TypeVar("Content")
 
@@ -33,7 +36,7 @@ def from_mirrors(
     fails goes to the end of `bases`, so that the next file starts with one that works.
     `received` is told of bytes as they come, and of a negative number when they were in vain.
     """
-    reasons = []
+    reasons: list[str] = []
     for base in list(bases):
         address = f"{base.rstrip('/')}/{file}"
         arrived = 0
@@ -55,17 +58,37 @@ def from_mirrors(
 
 def get(address: str, received: Callable[[int], None], patience_s: float) -> bytes:
     """The bytes at an address, at most LIMIT_BYTES. Raises OSError with a reason of one line."""
+    import pooch  # type: ignore[import-untyped]  # here, lest the import use up the patience
+
+    answers: list[requests.Response] = []
+    download = pooch.HTTPDownloader(
+        chunk_size=PIECE_BYTES,
+        timeout=patience_s,  # to connect, and between bytes
+        headers={"Accept-Encoding": "identity"},  # the files are compressed already
+        hooks={"response": lambda answer, **_: answers.append(answer)},
+    )
     arrivals: queue.Queue[bytes | BaseException | None] = queue.Queue()
     given_up = threading.Event()
-    threading.Thread(
-        target=_attempt, args=(address, arrivals, given_up, patience_s), daemon=True
-    ).start()
+
+    def write(piece: bytes) -> None:
+        if given_up.is_set():
+            raise OSError("given up")
+        arrivals.put(piece)
+
+    def attempt() -> None:
+        try:
+            download(address, SimpleNamespace(write=write, flush=lambda: None), None)
+            arrivals.put(None)
+        except BaseException as error:
+            arrivals.put(error)
+        finally:
+            for answer in answers:  # pooch leaves one open that it does not read to the end
+                answer.close()
+
+    threading.Thread(target=attempt, daemon=True).start()
     content = bytearray()
     try:
-        while True:
-            piece = arrivals.get(timeout=patience_s)
-            if piece is None:
-                return bytes(content)
+        while (piece := arrivals.get(timeout=patience_s)) is not None:
             if isinstance(piece, BaseException):
                 raise OSError(_reason(piece))
             content += piece
@@ -73,42 +96,17 @@ def get(address: str, received: Callable[[int], None], patience_s: float) -> byt
             if len(content) > LIMIT_BYTES:
                 raise OSError(f"sends more than {LIMIT_BYTES:,} bytes")
     except queue.Empty:
-        sent = f"{len(content):,} bytes, then too little" if content else "no answer"
-        raise OSError(f"{sent} for {patience_s:g} s") from None
+        raise OSError(f"{len(content):,} bytes, then too little for {patience_s:g} s") from None
     finally:
         given_up.set()
-
-
-def _attempt(
-    address: str,
-    arrivals: queue.Queue[bytes | BaseException | None],
-    given_up: threading.Event,
-    patience_s: float,
-) -> None:
-    def write(piece: bytes) -> None:
-        if given_up.is_set():
-            raise OSError("given up")
-        arrivals.put(piece)
-
-    try:
-        import pooch
-
-        download = pooch.HTTPDownloader(
-            chunk_size=PIECE_BYTES,
-            timeout=patience_s,  # to connect, and between bytes
-            headers={"Accept-Encoding": "identity"},  # the files are compressed already
-        )
-        download(address, SimpleNamespace(write=write, flush=lambda: None), None)
-        arrivals.put(None)
-    except BaseException as error:
-        arrivals.put(error)
+    return bytes(content)
 
 
 def _reason(error: BaseException) -> str:
     """One line instead of a chain of wrapped exceptions."""
     import requests
 
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"answers {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):
         return "no answer in time"

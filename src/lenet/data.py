@@ -1,0 +1,769 @@
+"""Data sets as uint8 pictures and integer labels: found, downloaded, verified, read, divided.
+
+A data set is four IDX files (gzip or not; what a file is, its first bytes say, not its name):
+
+    train-images-idx3-ubyte   train-labels-idx1-ubyte   "train"
+    t10k-images-idx3-ubyte    t10k-labels-idx1-ubyte    "test"; `test-…` is read as well
+
+A data set asked for by name is looked for in these places, and never replaced by another:
+
+    data_dir/NAME, data_dir        the argument (`--data-dir`)
+    $LENET_DATA/NAME, $LENET_DATA
+    ~/.cache/lenet/NAME            the user's cache; downloads are put here
+    /usr/share/datasets/NAME       where Linux distributions put it
+    the mirrors                    $LENET_MIRROR first
+
+What is verified is the SHA-256 of the decompressed bytes, since gzip containers of the same data
+differ. Downloads are kept decompressed: such a data set loads in a quarter of the time.
+
+Sources: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits" (the format is
+described there); H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", arXiv:1708.07747.
+"""
+
+import contextlib
+import hashlib
+import math
+import os
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import chain, product
+from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8 = NDArray[np.uint8]
+Int64 = NDArray[np.int64]
+
+FILES: Final = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+DISTRIBUTIONS: Final = Path("/usr/share/datasets")
+BUNDLED: Final = Path(__file__).with_name("datasets") / "fashion-mnist-small"
+
+# A header can promise 2^128 bytes. EMNIST, the largest of this family, has 640 MB.
+MAX_BYTES: Final = 1 << 30
+PIECE_BYTES: Final = 1 << 18
+STALE_S: Final = 600.0
+REMEDY: Final = "Replace it with a good copy"
+
+
+class DataError(ValueError):
+    """What is wrong with a data set, where, and what to do about it."""
+
+
+class DataNotFoundError(DataError):
+    """A data set that is nowhere here and could not be downloaded; nothing damaged was met.
+
+    The one case in which it is right to go on with the bundled pictures, and to say so.
+    """
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Pictures with their labels.
+
+    `identity` says exactly which: data set, part, SHA-256 of the decompressed files, and for a
+    derived part how it was derived.
+    """
+
+    images: UInt8  # (n, channels, height, width)
+    labels: Int64  # (n,)
+    classes: tuple[str, ...]
+    identity: str
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise DataError(
+                f"images are {self.images.dtype} {self.images.shape}; "
+                "give uint8 (n, channels, height, width)"
+            )
+        if self.labels.dtype != np.int64 or self.labels.shape != self.images.shape[:1]:
+            raise DataError(
+                f"labels are {self.labels.dtype} {self.labels.shape}; "
+                f"give int64 ({len(self.images)},), one for each picture"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training and a test part with where they come from."""
+
+    name: str
+    train: Split
+    test: Split
+    source: str  # the folder it was read from
+    licence: str
+    sha256: Mapping[str, str]  # file name -> SHA-256 of the decompressed bytes
+    bundled: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known beforehand about a data set with a name."""
+
+    name: str
+    classes: tuple[str, ...]
+    licence: str
+    sha256: Mapping[str, str]  # of FILES, decompressed
+    mirrors: tuple[str, ...]  # addresses at which FILES lie with `.gz` added
+    download_bytes: int
+
+
+_FASHION_CLASSES: Final = (
+    *("t-shirt", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+_FASHION_LICENCE: Final = "MIT, Copyright 2017 Zalando SE"
+
+
+def _hashes(*sha256: str) -> Mapping[str, str]:
+    return MappingProxyType(dict(zip(FILES, sha256, strict=True)))
+
+
+KNOWN: Final[Mapping[str, Known]] = MappingProxyType(
+    {
+        "fashion-mnist": Known(
+            "fashion-mnist",
+            _FASHION_CLASSES,
+            _FASHION_LICENCE,
+            _hashes(
+                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+            ),
+            (
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+                "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
+                "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
+            ),
+            30_878_645,
+        ),
+        "mnist": Known(
+            "mnist",
+            tuple("0123456789"),
+            "CC BY-SA 3.0, Yann LeCun, Corinna Cortes, Christopher Burges",
+            _hashes(
+                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+            ),
+            (
+                "https://ossci-datasets.s3.amazonaws.com/mnist",
+                "https://storage.googleapis.com/cvdf-datasets/mnist",
+            ),
+            11_594_722,
+        ),
+        # Made from fashion-mnist by scripts/make_bundled_data.py; comes with the package.
+        "fashion-mnist-small": Known(
+            "fashion-mnist-small",
+            _FASHION_CLASSES,
+            _FASHION_LICENCE,
+            _hashes(
+                "98e7770917579140c254c16bfc44d2ea54daef3773797258e8f05598ee3b958a",
+                "3590f8eb444dca2ad294ae69a9b7d395df1f8e15b3c74892b1e329027b7024f6",
+                "20bd1066a36b81f2f5d3b77fb060a67eaef3f88fbd60e094306a8d8c1395a36a",
+                "8df04a80abad89cbe22a19e3f9a1cfa7ab8bf03467bfaf485c85268519eeeb3d",
+            ),
+            (),
+            0,
+        ),
+    }
+)
+
+
+# ---------------------------------------------------------------------------------- loading
+
+
+def load(
+    name_or_path: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    download: bool = True,
+    progress: bool = False,
+    mirrors: Sequence[str] | None = None,
+) -> Dataset:
+    """The data set of that name, or in that folder; every byte of a named one is verified.
+
+    A path is a string with a separator in it, or that starts with `.` or `~`, or that is an
+    existing folder; names that are known come first. A folder's classes are the lines of its
+    `classes.txt`; without one they are those of the known data set that it holds, else
+    "0" to "k-1". For `progress` and `mirrors` see `fetch`.
+
+    Raises DataError; DataNotFoundError when it is nowhere and could not be downloaded.
+    """
+    text = os.fspath(name_or_path)
+    if isinstance(name_or_path, str) and text in KNOWN:
+        if data_dir is not None and not os.path.isdir(os.path.expanduser(data_dir)):
+            raise DataError(f"the data folder {data_dir} does not exist; check its spelling")
+        folder = find(text, data_dir)
+        if folder is None and download:
+            folder = fetch(text, progress=progress, mirrors=mirrors)
+        if folder is None:
+            raise DataNotFoundError(_not_found(text, data_dir))
+        return _load_known(KNOWN[text], folder)
+    is_path = not isinstance(name_or_path, str) or text[:1] in {".", "~"}
+    if is_path or {os.sep, os.altsep} & {*text} or os.path.isdir(text):
+        return _load_folder(Path(os.path.expanduser(text)))
+    import difflib
+
+    near = difflib.get_close_matches(text.lower().replace("_", "-"), KNOWN, 1, 0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise DataError(
+        f"no data set is called {text!r}; {hint}Known are {', '.join(KNOWN)}; "
+        "a folder of your own is given with a separator, such as ./pictures"
+    )
+
+
+def bundled() -> Dataset:
+    """The 10,000 + 2,000 pictures of Fashion-MNIST that come with the package."""
+    return _load_known(KNOWN["fashion-mnist-small"], BUNDLED)
+
+
+def find(name: str, data_dir: str | os.PathLike[str] | None = None) -> Path | None:
+    """The folder where the named data set lies with all its files, or None; nothing is verified.
+
+    Raises DataError for a name that is not known.
+    """
+    known = _known(name)
+    for folder in _places(name, data_dir):
+        if len(_files_in(folder)) == len(FILES) and not _holds_another(folder, known):
+            return folder
+    return None
+
+
+def available(name: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
+    """Whether `load` would find the named data set without a download (files are not read)."""
+    return find(name, data_dir) is not None
+
+
+def cache_dir() -> Path:
+    """The folder of downloaded data sets in the user's cache; it may not exist yet."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # a container that runs as a user without an entry and without $HOME
+        import tempfile
+
+        home = Path(tempfile.gettempdir())
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else home / "AppData" / "Local") / "lenet" / "Cache"
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "lenet"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    return (cache if cache.is_absolute() else home / ".cache") / "lenet"
+
+
+def _known(name: str) -> Known:
+    if name not in KNOWN:
+        raise DataError(f"no data set is called {name!r}; known are {', '.join(KNOWN)}")
+    return KNOWN[name]
+
+
+def _places(name: str, data_dir: str | os.PathLike[str] | None) -> list[Path]:
+    if not KNOWN[name].mirrors:
+        return [BUNDLED]
+    given = [place for place in (data_dir, os.environ.get("LENET_DATA")) if place]
+    roots = [Path(os.path.expanduser(place)) for place in given]
+    own = [folder for root in roots for folder in (root / name, root)]
+    return [*own, cache_dir() / name, DISTRIBUTIONS / name]
+
+
+def _files_in(folder: Path) -> dict[str, Path]:
+    """Those of FILES that lie in the folder, under any of the names in use."""
+    found = {}
+    for file in FILES:
+        part, kind, _ = file.split("-", 2)
+        parts = ("t10k", "test") if part == "t10k" else (part,)
+        types = ("idx3", "idx4") if kind == "images" else ("idx1",)  # idx4: with channels
+        # `train-images.idx3-ubyte` is what some unpackers make of it. Decompressed is faster.
+        for p, type_, dot, end in product(parts, types, "-.", ("", ".gz")):
+            path = folder / f"{p}-{kind}{dot}{type_}-ubyte{end}"
+            if os.path.isfile(path):  # False, too, where access is denied
+                found[file] = path
+                break
+    return found
+
+
+def _holds_another(folder: Path, known: Known) -> bool:
+    """Whether a folder without the data set's name holds another known one, by its labels.
+
+    With LENET_DATA=…/mnist, fashion-mnist is not damaged there: it is not there.
+    """
+    if folder.name == known.name or folder == BUNDLED:
+        return False
+    try:
+        labels = _read_path(_files_in(folder)[FILES[1]]).sha256
+    except DataError:
+        return False
+    return any(labels == k.sha256[FILES[1]] for k in KNOWN.values() if k is not known)
+
+
+def _not_found(name: str, data_dir: str | os.PathLike[str] | None) -> str:
+    places = []
+    for folder in _places(name, data_dir):
+        lacking = [file for file in FILES if file not in _files_in(folder)]
+        some = 0 < len(lacking) < len(FILES)
+        places.append(f"{folder} (lacks {', '.join(lacking)})" if some else str(folder))
+    return (
+        f"{name} is not in {', '.join(places)}. `lenet data get {name}` downloads it; or set "
+        f"LENET_DATA to a folder that holds {name}/{FILES[0]}.gz and its three companions; "
+        "fashion-mnist-small comes with the package"
+    )
+
+
+# ------------------------------------------------------------------------ files to data sets
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    path: Path
+    array: UInt8
+    sha256: str
+
+
+def _load_known(known: Known, folder: Path) -> Dataset:
+    remedy = (
+        f"Delete it, then `lenet data get {known.name} --force` downloads it anew"
+        if known.mirrors
+        else "Install the package anew"
+    )
+    files = _read_all(folder, remedy)
+    for file, expected in known.sha256.items():
+        if files[file].sha256 != expected:
+            raise DataError(
+                f"{files[file].path}: these are not the bytes of {known.name}: SHA-256 "
+                f"(decompressed) {files[file].sha256}, expected {expected}. {remedy}; "
+                f"if it is a data set of your own, load it by its path {folder}{os.sep}"
+            )
+    return _dataset(known.name, files, folder, known.classes, known.licence)
+
+
+def _load_folder(folder: Path) -> Dataset:
+    if not os.path.isdir(folder):
+        raise DataError(
+            f"{folder} is not a folder; give one that holds {', '.join(FILES)} (.gz or not)"
+        )
+    files = _read_all(folder, REMEDY)
+    hashes = {file: read.sha256 for file, read in files.items()}
+    same = next((known for known in KNOWN.values() if known.sha256 == hashes), None)
+    listed = folder / "classes.txt"
+    if listed.is_file():
+        classes = _read_classes(listed)
+    elif same:
+        classes = same.classes
+    else:
+        classes = _count_classes(files[FILES[1]])
+    for labels in (files[FILES[1]], files[FILES[3]]):
+        wrong = np.flatnonzero(labels.array >= len(classes))
+        if len(wrong):
+            raise DataError(
+                f"{labels.path}: label {labels.array[wrong[0]]} at index {wrong[0]} is out of "
+                f"range: there are {len(classes)} classes, labels are 0 to {len(classes) - 1}. "
+                f"Correct it, or name all classes in {listed}, one a line"
+            )
+    licence = same.licence if same else "not stated"
+    return _dataset(folder.resolve().name, files, folder, classes, licence)
+
+
+def _read_classes(path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    classes = tuple(line.strip() for line in lines)
+    for number, name in enumerate(classes, 1):
+        if not name or not name.isprintable() or name in classes[: number - 1]:
+            raise DataError(
+                f"{path}: line {number} is {name!r}; write one class a line, no two alike"
+            )
+    if not 1 <= len(classes) <= 256:
+        raise DataError(f"{path}: has {len(classes)} classes; labels are bytes, so 1 to 256 fit")
+    return classes
+
+
+def _count_classes(labels: _File) -> tuple[str, ...]:
+    """The names "0" to "k-1"; labels with a gap are refused.
+
+    Otherwise a single damaged label, 255, would make 246 classes more.
+    """
+    counts = np.bincount(labels.array)
+    if not counts.all():
+        gap, largest = int(np.argmin(counts != 0)), len(counts) - 1
+        where = int(np.argmax(labels.array == largest))
+        raise DataError(
+            f"{labels.path}: label {largest} at index {where} is out of range: no picture has "
+            f"label {gap}, so {largest} cannot be the last class. Correct it, or name all classes "
+            f"in {labels.path.parent / 'classes.txt'}, one a line"
+        )
+    return tuple(str(label) for label in range(len(counts)))
+
+
+def _read_all(folder: Path, remedy: str) -> dict[str, _File]:
+    """All FILES of a folder, found to fit together."""
+    paths = _files_in(folder)
+    lacking = [file for file in FILES if file not in paths]
+    if lacking:
+        raise DataError(f"{folder}: there is no {', no '.join(lacking)} (.gz or not); add it")
+    # Decompressing and hashing release the interpreter: the test files cost no time.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(FILES)) as pool:
+        reading = {file: pool.submit(_read_path, paths[file], remedy) for file in FILES}
+    files = {file: read.result() for file, read in reading.items()}
+    for images, labels in ((files[FILES[0]], files[FILES[1]]), (files[FILES[2]], files[FILES[3]])):
+        if images.array.ndim not in (3, 4) or labels.array.ndim != 1:
+            raise DataError(
+                f"{images.path} has shape {images.array.shape} and {labels.path.name} "
+                f"{labels.array.shape}; pictures need (n, height, width) or (n, channels, height, "
+                "width), labels (n,). Are the files exchanged?"
+            )
+        if len(images.array) != len(labels.array):
+            raise DataError(
+                f"{images.path} has {len(images.array)} pictures, {labels.path.name} "
+                f"{len(labels.array)} labels: the two do not belong together. {remedy}"
+            )
+        if images.array.size == 0:
+            raise DataError(f"{images.path}: shape {images.array.shape} holds no picture. {remedy}")
+    sizes = [files[file].array.shape[1:] for file in (FILES[0], FILES[2])]
+    if sizes[0] != sizes[1]:
+        raise DataError(
+            f"{folder}: training pictures are {sizes[0]}, test pictures {sizes[1]}: "
+            "make them equal in size"
+        )
+    return files
+
+
+def _dataset(
+    name: str, files: Mapping[str, _File], folder: Path, classes: tuple[str, ...], licence: str
+) -> Dataset:
+    splits = []
+    for part, images, labels in (("train", *FILES[:2]), ("test", *FILES[2:])):
+        pictures = files[images].array
+        splits.append(
+            Split(
+                pictures if pictures.ndim == 4 else pictures[:, None],  # (n, 1, height, width)
+                files[labels].array.astype(np.int64),
+                classes,
+                f"{name}/{part} (SHA-256 of images {files[images].sha256}, "
+                f"of labels {files[labels].sha256})",
+            )
+        )
+    hashes = MappingProxyType({file: files[file].sha256 for file in FILES})
+    return Dataset(name, splits[0], splits[1], str(folder), licence, hashes, folder == BUNDLED)
+
+
+# ------------------------------------------------------------------------------- IDX files
+
+
+def read_idx(path: str | os.PathLike[str]) -> UInt8:
+    """The array in an IDX file of unsigned bytes, with 1 to 4 dimensions; gzip or not.
+
+    Raises DataError when the file is not exactly such an array: cut off, damaged, too long,
+    of another type or format. No more is ever decompressed than the header promises.
+
+    The format: 0, 0, 8 (unsigned byte), number of dimensions; each dimension as four bytes,
+    most significant first; the data.
+    """
+    return _read_path(Path(path)).array
+
+
+def write_idx(path: str | os.PathLike[str], array: UInt8) -> None:
+    """Nothing; the file is there whole or not at all. Gzip if the name ends in .gz.
+
+    The same array gives the same bytes: the gzip header has no time and no system in it.
+    Raises DataError for an array that is not uint8 with 1 to 4 dimensions; OSError.
+    """
+    if array.dtype != np.uint8 or not 1 <= array.ndim <= 4:
+        raise DataError(
+            f"cannot write {array.dtype} {array.shape} to {path}: IDX files here hold uint8 "
+            "with 1 to 4 dimensions; convert with .astype(numpy.uint8) if the values fit"
+        )
+    path, head = Path(path), _header(array.shape)
+    data = np.ascontiguousarray(array).reshape(-1).data
+    if path.suffix != ".gz":
+        return _write_whole(path, (head, data))
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = bytearray(packer.compress(head) + packer.compress(data) + packer.flush())
+    packed[9] = 255  # "unknown system": zlib writes where it ran
+    return _write_whole(path, (packed,))
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    return bytes((0, 0, 8, len(shape))) + b"".join(size.to_bytes(4, "big") for size in shape)
+
+
+def _read_path(path: Path, remedy: str = REMEDY) -> _File:
+    try:
+        if not os.path.isfile(path):  # opening a pipe would wait for ever
+            raise DataError(f"{path}: there is no such file")
+        with path.open("rb", buffering=0) as stream:
+            return _File(path, *_read(stream, str(path)))
+    except DataError as error:
+        raise DataError(f"{error}. {remedy}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _read(stream: BinaryIO, name: str) -> tuple[UInt8, str]:
+    """The array in an open IDX file, and the SHA-256 of its decompressed bytes."""
+    pieces = _decompressed(stream, name)
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= 20:  # the longest header, of four dimensions
+            break
+    shape, start = _shape(head, name)
+    array = np.empty(math.prod(shape), np.uint8)  # no memory is touched before data arrive
+    view, end, digest = array.data, 0, hashlib.sha256(head[:start])
+    for piece in chain((head[start:],), pieces):
+        begin, end = end, end + len(piece)
+        if end > array.size:
+            raise DataError(
+                f"{name}: holds more than the {array.size:,} bytes that its header promises "
+                f"for shape {shape}: the header is wrong or something was appended"
+            )
+        view[begin:end] = piece
+        digest.update(piece)
+    if end < array.size:
+        raise DataError(
+            f"{name}: ends after {end:,} of the {array.size:,} bytes that its header promises "
+            f"for shape {shape}: it is cut off, or the header is wrong"
+        )
+    return array.reshape(shape), digest.hexdigest()
+
+
+def _shape(head: bytes, name: str) -> tuple[tuple[int, ...], int]:
+    """The array's shape and where its data start."""
+    if head.lstrip()[:1] == b"<":
+        raise DataError(f"{name}: is a web page (HTML), not IDX data: {head[:40]!r}")
+    if len(head) < 4:
+        raise DataError(f"{name}: has {len(head)} bytes, too few for an IDX header")
+    if head[:2] != b"\0\0":
+        raise DataError(f"{name}: is not an IDX file: it starts with {head[:4]!r}, not 0, 0, 8")
+    if head[2] != 8:
+        raise DataError(
+            f"{name}: holds IDX data of type 0x{head[2]:02x}; only 0x08 (unsigned bytes) is read"
+        )
+    ndim = head[3]
+    if not 1 <= ndim <= 4:
+        raise DataError(f"{name}: has {ndim} dimensions; pictures have 3 or 4, labels 1")
+    start = 4 + 4 * ndim
+    if len(head) < start:
+        raise DataError(f"{name}: ends after {len(head)} of the {start} bytes of its header")
+    shape = tuple(int.from_bytes(head[at : at + 4], "big") for at in range(4, start, 4))
+    if math.prod(shape) > MAX_BYTES:
+        raise DataError(
+            f"{name}: its header promises shape {shape}, {math.prod(shape):,} bytes; "
+            f"at most {MAX_BYTES:,} are read"
+        )
+    return shape, start
+
+
+def _decompressed(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    """The stream's bytes in small pieces, decompressed if they are gzip.
+
+    Pieces of bounded size are what makes a gzip bomb harmless: the caller stops when it has more
+    than the header promised.
+    """
+    magic = stream.read(2)
+    stream.seek(0)
+    if magic != b"\x1f\x8b":
+        while piece := stream.read(PIECE_BYTES):
+            yield piece
+        return
+    unpacker = zlib.decompressobj(31)
+    while not unpacker.eof:
+        packed = unpacker.unconsumed_tail or stream.read(PIECE_BYTES)
+        try:
+            piece = unpacker.decompress(packed, PIECE_BYTES)
+        except zlib.error as error:
+            raise DataError(f"{name}: the gzip data are damaged: {error}") from None
+        if not packed and not piece and not unpacker.eof:
+            raise DataError(f"{name}: the gzip data are cut off")
+        if piece:
+            yield piece
+    if unpacker.unused_data or stream.read(1):
+        raise DataError(f"{name}: something follows the end of the gzip data")
+
+
+def _write_whole(path: Path, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
+    """Nothing; beside, synced, renamed: a reader sees the old file or the new one, whole."""
+    part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    try:
+        # "x" with the default mode respects the umask, which tempfile's 0600 would not.
+        with part.open("xb") as stream:
+            for piece in pieces:
+                stream.write(piece)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    if os.name == "posix":  # the rename, too, has to reach the disk
+        folder = os.open(path.parent, os.O_RDONLY)
+        with contextlib.suppress(OSError):  # some network file systems refuse it
+            os.fsync(folder)
+        os.close(folder)
+
+
+# ------------------------------------------------------------------------------ downloading
+
+
+def fetch(
+    name: str,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    force: bool = False,
+    progress: bool = False,
+    mirrors: Sequence[str] | None = None,
+    patience_s: float = 10.0,
+) -> Path:
+    """The folder (by default in the user's cache) that now holds the named data set, verified.
+
+    Files that are there and right stay, unless `force`. `mirrors` replaces the built-in
+    addresses; `$LENET_MIRROR/NAME` comes before either. A mirror that refuses, sends wrong bytes
+    or nothing for `patience_s` is passed over. `progress` shows a bar on standard error.
+
+    A file is verified in memory and only then written, beside and renamed: processes that do so
+    at once, or are killed, leave no wrong file.
+
+    Raises DataNotFoundError when no mirror gives a file, with each mirror's reason.
+    """
+    from lenet.download import from_mirrors, progress_bar
+
+    known = _known(name)
+    if not known.mirrors:
+        return BUNDLED
+    target = cache_dir() / name if folder is None else Path(os.path.expanduser(folder))
+    bases = list(known.mirrors if mirrors is None else mirrors)
+    if os.environ.get("LENET_MIRROR"):
+        bases.insert(0, f"{os.environ['LENET_MIRROR'].rstrip('/')}/{name}")
+    there = {} if force else _files_in(target)
+    wanted = [
+        file for file in FILES if file not in there or not _is_right(there[file], known, file)
+    ]
+    with progress_bar(name, known.download_bytes, progress and bool(wanted)) as received:
+        for file in wanted:
+            accept = _acceptor(known, file)
+            content, reasons = from_mirrors(bases, f"{file}.gz", accept, received, patience_s)
+            if content is None:
+                raise DataNotFoundError(
+                    f"{name}: {file}.gz could not be downloaded: {'; '.join(reasons)}. Connect to "
+                    f"a network, or set LENET_DATA to a folder that holds {name}/{FILES[0]}.gz "
+                    "and its three companions; fashion-mnist-small comes with the package"
+                )
+            _keep(target, file, content)
+    return target
+
+
+def _is_right(path: Path, known: Known, file: str) -> bool:
+    try:
+        return _read_path(path).sha256 == known.sha256[file]
+    except DataError:
+        return False
+
+
+def _acceptor(known: Known, file: str) -> Callable[[bytes], UInt8]:
+    """A function from what a mirror sent to the array; it raises DataError if that is wrong."""
+
+    def accept(sent: bytes) -> UInt8:
+        array, sha256 = _read(BytesIO(sent), "what came")
+        if sha256 != known.sha256[file]:
+            raise DataError(f"wrong bytes: SHA-256 {sha256}, expected {known.sha256[file]}")
+        return array
+
+    return accept
+
+
+def _keep(folder: Path, file: str, array: UInt8) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in folder.glob(".*.part"):  # left by a process killed while it wrote
+            with contextlib.suppress(OSError):  # another process may rename or delete it now
+                if time.time() - part.stat().st_mtime > STALE_S:
+                    part.unlink()
+        # Under its plain name the file takes precedence over whatever else is in the folder.
+        write_idx(folder / file, array)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot keep {file} there: {error.strerror or error}; make room, or set "
+            "XDG_CACHE_HOME to a folder that can be written"
+        ) from None
+
+
+# --------------------------------------------------------------------------------- dividing
+
+
+def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """The part to train on and the part held out, each in the order of the split.
+
+    The same fraction of every class is held out, rounded; a class with two pictures or more is
+    in both parts. Depends on nothing but (labels, fraction, seed).
+
+    Raises DataError unless 0 < fraction < 1, and when no class has two pictures.
+    """
+    if not 0 < fraction < 1:
+        raise DataError(
+            f"the fraction held out is {fraction}; it must lie between 0 and 1, such as 0.1"
+        )
+    counts = np.bincount(split.labels, minlength=len(split.classes))
+    takes = np.clip(np.floor(counts * fraction + 0.5).astype(np.int64), 1, None)
+    takes = np.minimum(takes, np.maximum(counts - 1, 0))
+    if not takes.any():
+        raise DataError(
+            f"nothing can be held out of {len(split)} pictures: no class has two of them"
+        )
+    held = _draw(split.labels, takes, (seed, 0x76616C))  # "val"
+    how = f"{float(fraction)!r} held out by class, seed {seed}"
+    return (
+        _part(split, ~held, f"{split.identity}; what remains, {how}"),
+        _part(split, held, f"{split.identity}; {how}"),
+    )
+
+
+def subset(split: Split, count: int, seed: int) -> Split:
+    """That many pictures, each class in its share, in the order of the split.
+
+    Raises DataError unless 1 <= count <= len(split).
+    """
+    if not 1 <= count <= len(split):
+        raise DataError(f"cannot take {count} of {len(split)} pictures; take 1 to {len(split)}")
+    counts = np.bincount(split.labels, minlength=len(split.classes))
+    takes, remainders = np.divmod(counts * count, len(split))
+    # Largest remainders first, so that the shares add up to count.
+    takes[np.argsort(-remainders, kind="stable")[: count - takes.sum()]] += 1
+    chosen = _draw(split.labels, takes, (seed, 0x737562))  # "sub"
+    return _part(split, chosen, f"{split.identity}; {count} drawn by class, seed {seed}")
+
+
+def _draw(labels: Int64, takes: Int64, seed: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which examples: takes[c] of class c."""
+    if seed[0] < 0:
+        raise DataError(f"the seed is {seed[0]}; it must not be negative")
+    # Sorting random() keeps the draw the same under every NumPy; how permutation() draws may
+    # change between versions (NEP 19).
+    ranks = np.random.default_rng(seed).random(len(labels))
+    chosen = np.zeros(len(labels), np.bool_)
+    for label, take in enumerate(takes):
+        members = np.flatnonzero(labels == label)
+        chosen[members[np.argsort(ranks[members], kind="stable")[:take]]] = True
+    return chosen
+
+
+def _part(split: Split, chosen: NDArray[np.bool_], identity: str) -> Split:
+    return Split(split.images[chosen], split.labels[chosen], split.classes, identity)
