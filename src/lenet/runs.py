@@ -23,7 +23,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -244,33 +244,31 @@ def create(
     return run
 
 
-def resume(folder: Path, engine_for: Callable[[RunRecord], Engine]) -> tuple[Run, Engine]:
+def resume(folder: Path, recipe: recipes.Recipe, engine: Engine) -> Run:
     """A run to go on with from its last whole checkpoint, held by this process.
 
-    history.csv is cut back to that checkpoint. Raises RunError when the folder is no run or in
-    use.
+    history.csv is cut back to that checkpoint; ``recipe`` may train it further than before.
+    Raises RunError when the folder is no run or in use.
     """
     record = read(folder)
     lock = _take(folder)
     try:
         record = read(folder)  # it may have changed before it was ours
-        engine = engine_for(record)
-        network = engine.network
         checkpoint, remarks = last_checkpoint(folder)
         if checkpoint is None:
-            checkpoint = _first_checkpoint(record.recipe, network)
+            checkpoint = _first_checkpoint(recipe, engine.network)
             remarks.append("no checkpoint yet: starting at the beginning")
-        check_parameters(network, checkpoint.state.parameters, str(folder / "checkpoints"))
-        kept = [
-            row for row in record.history if row.examples_seen <= checkpoint.progress.examples_seen
-        ]
+        check_parameters(engine.network, checkpoint.state.parameters, str(folder / "checkpoints"))
+        seen = checkpoint.progress.examples_seen
+        kept = [reading for reading in record.history if reading.examples_seen <= seen]
         write_atomically(folder / "history.csv", history_text(kept).encode())
+        record.info["recipe"] = recipes.to_dict(recipe)
         remarks += _note_resumption(record.info, engine, checkpoint)
         _write_json(folder / "run.json", record.info)
     except BaseException:
         lock.release()
         raise
-    return Run(folder, record.info, network, checkpoint, remarks, lock), engine
+    return Run(folder, record.info, engine.network, checkpoint, remarks, lock)
 
 
 def describe_engine(engine: Engine) -> dict[str, Any]:

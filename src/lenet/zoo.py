@@ -139,15 +139,20 @@ def build(
     Raises ValueError with the nearest name for an unknown one, ArchitectureError where the
     pictures are too small for the layers.
     """
-    if name not in NETWORKS:
-        near = difflib.get_close_matches(name, NETWORKS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"unknown network {name!r}; {hint}known are {', '.join(NETWORKS)}")
+    check_name(name)
     if input_shape is None:
         input_shape = (1, 32, 32) if name == "lenet5" else (1, 28, 28)
     network = NETWORKS[name](input_shape, 10 if classes is None else classes)
     trace(network)
     return network
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError, with the nearest name, unless there is a network of this name."""
+    if name not in NETWORKS:
+        near = difflib.get_close_matches(name, NETWORKS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"unknown network {name!r}; {hint}known are {', '.join(NETWORKS)}")
 
 
 def class_names(classes: Classes) -> tuple[str, ...]:

@@ -166,6 +166,15 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
     return {**values, **settings, "published": published}
 
 
+def to_toml(recipe: Recipe) -> str:
+    """The recipe in full as a TOML file that ``load`` reads."""
+    import tomli_w
+
+    values = to_dict(recipe)
+    del values["name"]  # the file's own
+    return tomli_w.dumps(values)
+
+
 def from_dict(values: Mapping[str, Any]) -> Recipe:
     """The recipe that a TOML file or run.json holds; RecipeError or SettingError where it errs."""
     rest = dict(values)

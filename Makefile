@@ -1,0 +1,46 @@
+# Needs Python 3.11+, make and a C++ compiler; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+FILES := pyproject.toml constraints.txt
+
+.PHONY: help train test check format bench clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+train: $(VENV)/core.stamp ## set up the core and train LeNet (ARGS="mnist-adamw --epochs 5" for others)
+	$(BIN)/lenet train $(ARGS)
+
+test: $(VENV)/all.stamp ## set up everything and run the tests (ARGS="-m 'not slow'" for the fast ones)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/all.stamp ## format, lint, types, then the fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+format: $(VENV)/all.stamp ## put every file into the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/all.stamp ## measure this machine: engines side by side
+	$(BIN)/python bench/engines.py $(ARGS)
+
+clean: ## remove what was built, but no runs
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "LeNet needs Python 3.11 or later, this is " + sys.version.split()[0] + "; set PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/core.stamp: $(VENV)/bin/python $(FILES)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/all.stamp: $(VENV)/bin/python $(FILES)
+	$(PIP) --editable '.[all]'
+	@touch $@ $(VENV)/core.stamp

@@ -1,0 +1,511 @@
+"""The lenet command: one function a command; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from lenet.architecture import Network
+    from lenet.experiments import Experiment
+    from lenet.recipes import Recipe
+
+app = typer.Typer(
+    name="lenet",
+    help="Train LeNet on real pictures in seconds, look inside it, and keep what was trained.",
+    epilog="Start with:  lenet train   ·   lenet inspect lenet   ·   lenet data show mnist",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Find, download and look at data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder with the data sets; before $LENET_DATA."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def main() -> None:
+    """Run the command line: exit 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of one command; an error is one line on stderr."""
+    try:
+        code = app(arguments, prog_name="lenet", standalone_mode=False)
+    except typer.Abort:
+        return 130
+    except typer.TyperException as error:
+        tell = getattr(error, "format_message", error.__str__)
+        return _complain(f"{tell()} ('lenet {_command(arguments)}--help' explains)", 2)
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        sys.stdout = None
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        hint = "; free some space and go on" if error.errno == 28 else ""
+        return _complain(f"{where}{error.strerror or error}{hint}", 1)
+    except ValueError as error:
+        return _complain(str(error), _exit_code(error))
+    except RuntimeError as error:
+        from lenet.training import TrainingError
+
+        if not isinstance(error, TrainingError):
+            raise
+        return _complain(str(error), 1)
+    return code if isinstance(code, int) else 0
+
+
+# --- train -------------------------------------------------------------------------------------
+
+
+@app.command(
+    epilog="""
+lenet train                                     the tutorials' LeNet\n
+lenet train mnist-adamw --epochs 5              another recipe, shorter\n
+lenet train --network lenet-relu --lr 0.1       another network\n
+lenet train --data ./my-pictures --val 0.1      one's own four IDX files\n
+lenet train --set schedule.kind=cosine          any key of a recipe\n
+lenet train --resume runs/2026-11-21-d2l-1      go on where it stopped
+"""
+)
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="A recipe's name ('lenet recipes' lists them) or a .toml file. Without one: d2l, "
+            "or quickstart where Fashion-MNIST is neither here nor to be had."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change any value of the recipe."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A data set's name, or a folder of four IDX files.")
+    ] = None,
+    data_dir: DataDir = None,
+    network: Annotated[str | None, typer.Option(help="lenet, lenet-max, lenet-relu, mlp.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, adam or adamw.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides everything random.")] = None,
+    val: Annotated[float | None, typer.Option(help="Share to hold out, such as 0.1.")] = None,
+    engine: Annotated[str | None, typer.Option(help="auto, numpy or torch.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all there are.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; else runs/…")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder.")] = None,
+) -> int:
+    """Train a network; see it learn; find it saved in its run's folder."""
+    from lenet import experiments, live
+
+    flags: dict[str, Any] = {
+        "data": data,
+        "network": network,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "schedule.learning_rate": lr,
+        "seed": seed,
+        "val": val,
+    }
+    changes = {key: value for key, value in flags.items() if value is not None}
+    machine: dict[str, Any] = {
+        "data_dir": data_dir,
+        "threads": threads,
+        "progress": sys.stderr.isatty(),
+    }
+    with stop_on_signals() as signalled:
+        if resume is not None:
+            changed = {*changes, *(settings or ()), *filter(None, (recipe, optimizer, out))}
+            if extra := changed - {"epochs"}:
+                raise typer.BadParameter(
+                    f"--resume goes on with the recipe as it was; {sorted(map(str, extra))[0]} "
+                    "cannot be given with it (--epochs, --engine, --device, --threads can)"
+                )
+            experiment = experiments.go_on(
+                resume, epochs=epochs, engine=engine, device=device, **machine
+            )
+        else:
+            asked = _recipe(recipe, changes, settings or [], optimizer, lr is not None, data_dir)
+            experiment = experiments.begin(
+                asked, engine=engine or "auto", device=device or "auto", out=out, **machine
+            )
+        _introduce(experiment)
+        with live.view(experiment) as callbacks:
+            outcome = experiment.train([callbacks], stop=lambda: bool(signalled()))
+        folder = experiment.run.folder
+        if not outcome.finished:
+            print(f"stopped; go on with: lenet train --resume {folder}")
+            return 128 + signalled()
+        for line in live.closing_lines(
+            outcome.history, outcome.examples_per_s, experiment.engine.device
+        ):
+            print(line)
+        print(f"saved in {folder}")
+    return 0
+
+
+def _recipe(
+    name: str | None,
+    changes: dict[str, Any],
+    assignments: list[str],
+    optimizer: str | None,
+    lr_given: bool,
+    data_dir: Path | None,
+) -> Recipe:
+    """The recipe that the flags describe."""
+    from lenet import recipes
+
+    if name is None:
+        name = "d2l" if "data" in changes or _fashion_mnist_is_here(data_dir) else "quickstart"
+    recipe = recipes.load(name)
+    if optimizer is not None:
+        recipe = recipes.with_method(recipe, optimizer, lr_given)
+    for key, value in [*changes.items(), *map(recipes.parse_assignment, assignments)]:
+        recipe = recipes.change(recipe, key, value)
+    return recipe
+
+
+def _fashion_mnist_is_here(data_dir: Path | None) -> bool:
+    """Whether d2l's data is here or was just fetched; a damaged one is an error, not a no."""
+    from lenet import data
+
+    if data.available("fashion-mnist", data_dir):
+        return True
+    try:
+        data.load("fashion-mnist", data_dir, progress=sys.stderr.isatty())
+    except data.DataNotFoundError:
+        return False
+    return True
+
+
+def _introduce(experiment: Experiment) -> None:
+    """The first lines: what is trained, on which pictures, by which engine, into which folder."""
+    from lenet.architecture import trace
+
+    recipe, parts, run = experiment.recipe, experiment.parts, experiment.run
+    data = run.info["data"]
+    if data["bundled"]:
+        print(
+            f"{data['name']}: the {len(parts.train):,} + {len(parts.test or ()):,} pictures that "
+            "come with the program ('lenet data get fashion-mnist' fetches all 70,000)"
+        )
+    held_out = f", {len(parts.val):,} held out" if parts.val else ""
+    engine = experiment.engine
+    parameters = sum(row.parameters for row in trace(engine.network))
+    print(
+        f"{recipe.name}: {engine.network.name} ({parameters:,} parameters) on {data['name']} "
+        f"({len(parts.train):,} pictures{held_out})"
+    )
+    print(
+        f"engine {engine.name} on {engine.device}, {engine.threads} threads "
+        f"({experiment.choice.reason}); seed {recipe.settings.seed}; into {run.folder}"
+    )
+    for remark in run.remarks:
+        print(f"note: {remark}")
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Callable[[], int]]:
+    """A function that tells which of SIGINT and SIGTERM has come, 0 for none.
+
+    The first is noted, so that training can stop in good order; a second interrupts at once.
+    """
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, note) for kind in kinds]
+    try:
+        yield lambda: received[0] if received else 0
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+
+
+# --- looking at networks and runs --------------------------------------------------------------
+
+
+@app.command(
+    epilog="""
+lenet evaluate runs/2026-11-21-d2l-1\n
+lenet evaluate model.safetensors --data mnist --json
+"""
+)
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a model.safetensors.")],
+    data: Annotated[str | None, typer.Option(help="Other pictures than the run's own.")] = None,
+    data_dir: DataDir = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all there are.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure a trained network on its test pictures: loss, accuracy, and which are mistaken."""
+    from lenet import data as datasets
+    from lenet import evaluation, runs
+
+    network, parameters = runs.load_model(run)
+    if data is None:
+        folder = run if run.is_dir() else run.parent
+        data = runs.read(folder).recipe.data
+    split = datasets.load(data, data_dir, progress=sys.stderr.isatty()).test
+    report = evaluation.evaluate(network, parameters, split, threads)
+    if json:
+        _print_json(evaluation.to_json(report))
+    else:
+        _show(lambda width: evaluation.render(report, width))
+
+
+@app.command(
+    epilog="""
+lenet inspect lenet                    each layer: shapes, parameters, costs\n
+lenet inspect lenet-max --input 3x32x32 --classes 100\n
+lenet inspect runs/2026-11-21-d2l-1 --json
+"""
+)
+def inspect(
+    network: Annotated[str, typer.Argument(help="A network's name, or a run's folder or model.")],
+    input: Annotated[str | None, typer.Option(help="Picture shape, such as 3x32x32.")] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
+    json: Json = False,
+) -> None:
+    """Show a network layer by layer: shapes, parameters, multiply-accumulates, memory."""
+    from lenet import inspection
+
+    table = inspection.table(_network(network, input, classes))
+    if json:
+        _print_json(inspection.to_json(table))
+    else:
+        _show(lambda width: inspection.render(table, width))
+
+
+@app.command(epilog="lenet recipes   ·   lenet recipes d2l")
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Show this one whole, as TOML.")] = None,
+) -> None:
+    """List the named experiments, or show one."""
+    from lenet import recipes as named
+
+    if name is not None:
+        print(named.to_toml(named.load(name)), end="")
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("recipe", "what it is", "data", "network", "optimiser", "epochs", "published"):
+        table.add_column(heading, justify="right" if heading == "epochs" else "left")
+    for recipe in map(named.load, named.names()):
+        settings = recipe.settings
+        accuracies = [f"{row.test_acc:g}" for row in recipe.published if row.test_acc is not None]
+        table.add_row(
+            recipe.name,
+            recipe.title,
+            recipe.data,
+            recipe.network,
+            f"{settings.optimizer.method} {settings.schedule.learning_rate:g}",
+            str(settings.epochs),
+            ", ".join(accuracies) or "–",
+        )
+    _show(lambda width: table)
+
+
+@app.command(epilog="lenet runs   ·   lenet runs --root experiments")
+def runs(
+    root: Annotated[Path, typer.Option(help="The folder that holds the runs.")] = Path("runs"),
+    json: Json = False,
+) -> None:
+    """List past runs: what was trained, how it ended, and its curve in small."""
+    from lenet import live
+    from lenet import runs as folders
+
+    found = folders.list_runs(root)
+    if json:
+        _print_json([{"folder": str(run.folder), **run.info} for run in found])
+        return
+    if not found:
+        print(f"no runs in {root}; 'lenet train' makes one")
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in (
+        "run",
+        "status",
+        "network",
+        "data",
+        "epochs",
+        "train loss",
+        "test acc",
+        "test acc by epoch",
+    ):
+        right = heading in ("epochs", "train loss", "test acc")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "run")
+    for run in found:
+        recipe, history = run.recipe, run.history
+        tested = [row.test_acc for row in history if row.test_acc is not None]
+        table.add_row(
+            run.folder.name,
+            run.status,
+            recipe.network,
+            recipe.data,
+            f"{history[-1].epoch:g}/{recipe.settings.epochs}" if history else "–",
+            f"{history[-1].train_loss:.3f}" if history else "–",
+            f"{tested[-1]:.3f}" if tested else "–",
+            live.sparkline(tested, 12),
+        )
+    _show(lambda width: table)
+
+
+@app.command(epilog="lenet plot runs/2026-11-21-d2l-1   ·   lenet plot runs/… --out curves.pdf")
+def plot(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    out: Annotated[Path | None, typer.Option(help="A .svg, .png or .pdf file.")] = None,
+) -> None:
+    """Draw a run's curves anew: into its folder, or into another file."""
+    from lenet import experiments
+    from lenet import runs as folders
+
+    record = folders.read(run)
+    if not record.history:
+        raise folders.RunError(f"{run} has no readings yet: nothing to draw")
+    for path in experiments.draw_curves(record, out):
+        print(path)
+
+
+# --- data --------------------------------------------------------------------------------------
+
+
+@data_app.command("list", epilog="lenet data list")
+def data_list(data_dir: DataDir = None) -> None:
+    """List the known data sets, and where they were found."""
+    from rich.table import Table
+
+    from lenet import data
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("data set", "where", "licence"):
+        table.add_column(heading)
+    for known in data.KNOWN.values():
+        folder = data.find(known.name, data_dir)
+        missing = f"not here: lenet data get {known.name} ({known.download_bytes / 1e6:.0f} MB)"
+        table.add_row(known.name, str(folder) if folder else missing, known.licence)
+    _show(lambda width: table)
+
+
+@data_app.command("get", epilog="lenet data get mnist   ·   lenet data get mnist --force")
+def data_get(
+    name: Annotated[str, typer.Argument(help="A data set's name.")],
+    force: Annotated[bool, typer.Option(help="Download even if it is here.")] = False,
+) -> None:
+    """Download a data set into the user's cache, and verify every byte."""
+    from lenet import data
+
+    if not force and (found := data.find(name)) is not None:
+        data.load(name)
+        print(f"{name} is here and whole: {found}")
+        return
+    folder = data.fetch(name, force=force, progress=sys.stderr.isatty())
+    print(f"{name}: {folder}")
+
+
+@data_app.command(
+    "show", epilog="lenet data show fashion-mnist   ·   lenet data show ./mine --out sheet.png"
+)
+def data_show(
+    name: Annotated[str, typer.Argument(help="A data set's name, or a folder of IDX files.")],
+    out: Annotated[Path | None, typer.Option(help="The picture; else NAME.png.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write a sheet of labelled pictures, some of each class, as PNG."""
+    from lenet import data, figures
+
+    loaded = data.load(name, data_dir, progress=sys.stderr.isatty())
+    path = out or Path(f"{loaded.name}.png")
+    figures.save(figures.sheet(loaded.train, title=loaded.name), path)
+    print(path)
+
+
+# --- details -----------------------------------------------------------------------------------
+
+
+def _network(name: str, shape: str | None, classes: int | None) -> Network:
+    """The zoo's network of that name, or that of a run's folder or model file."""
+    from lenet import zoo
+
+    path = Path(name)
+    if name not in zoo.NETWORKS and path.exists():
+        from lenet import runs as folders
+
+        if shape is not None or classes is not None:
+            raise typer.BadParameter(
+                "--input and --classes go with a network's name; a run has its own"
+            )
+        return folders.load_model(path)[0]
+    return zoo.build(name, None if shape is None else _shape(shape), classes)
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    try:
+        channels, height, width = (int(size) for size in text.lower().replace("×", "x").split("x"))
+    except ValueError:
+        raise typer.BadParameter(
+            f"--input {text!r}: write channels x height x width, such as 3x32x32"
+        ) from None
+    return channels, height, width
+
+
+def _show(render: Callable[[int], Any]) -> None:
+    """Print a rich renderable at the terminal's width, plain where it is none."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=max(console.width, 120))
+    console.print(render(console.width))
+
+
+def _print_json(values: Any) -> None:
+    import json
+
+    print(json.dumps(values, indent=2, ensure_ascii=False))
+
+
+def _command(arguments: list[str]) -> str:
+    """The command's own name for a hint, such as "train "."""
+    names = {"train", "evaluate", "inspect", "recipes", "runs", "plot", "data"}
+    return f"{arguments[0]} " if arguments and arguments[0] in names else ""
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"lenet: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _exit_code(error: ValueError) -> int:
+    """2 where the person asked for what cannot be, 1 where the machine or a file is at fault."""
+    from lenet.data import DataError
+    from lenet.weights import WeightsError
+
+    return 1 if isinstance(error, DataError | WeightsError) else 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""From a recipe to a trained network in its folder: data, engine, run and fit() put together.
+
+Everything that starts a training goes through here, so that all of them check the same things
+and leave the same folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lenet import data, engines, recipes, runs, zoo
+from lenet.architecture import from_dict
+from lenet.engines import Choice, Engine
+from lenet.recipes import Recipe
+from lenet.training import Callbacks, Outcome, Parts, TrainingError, fit
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A training that is ready to go: everything was checked, and its folder is held."""
+
+    recipe: Recipe
+    parts: Parts
+    engine: Engine
+    choice: Choice
+    run: runs.Run
+
+    def train(
+        self, callbacks: Sequence[Callbacks] = (), stop: Callable[[], bool] = lambda: False
+    ) -> Outcome:
+        """Train to the end or until ``stop()``, then write the result and the curves.
+
+        The folder is let go in any case, and run.json says how it ended. Raises TrainingError
+        where a loss is not finite, OSError where a file cannot be written.
+        """
+        try:
+            outcome = fit(
+                self.engine,
+                self.parts,
+                self.recipe.settings,
+                self.run.start,
+                [self.run.callbacks(), *callbacks],
+                stop,
+            )
+            self.run.finish(outcome)
+            draw_curves(runs.read(self.run.folder))
+        except (TrainingError, OSError) as error:
+            self.run.fail(str(error))
+            raise
+        finally:
+            self.run.close()
+        return outcome
+
+
+def begin(
+    recipe: Recipe,
+    *,
+    data_dir: Path | None = None,
+    engine: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    out: Path | None = None,
+    progress: bool = False,
+) -> Experiment:
+    """A new experiment in a new folder.
+
+    Raises the ValueErrors of what it puts together (DataError, ArchitectureError, EngineError,
+    SettingError, RunError), before anything is written, and OSError when nothing can be.
+    """
+    if recipe.data not in data.KNOWN and Path(recipe.data).expanduser().is_dir():
+        recipe = replace(
+            recipe, data=str(Path(recipe.data).expanduser().resolve())
+        )  # to be found on resuming
+    check(recipe)
+    loaded = data.load(recipe.data, data_dir, progress=progress)
+    parts = divide(recipe, loaded)
+    channels, height, width = loaded.train.images.shape[1:]
+    network = zoo.build(recipe.network, (channels, height, width), loaded.train.classes)
+    choice = engines.choose(engine, network, device)
+    settings = recipe.settings
+    made = engines.make(choice, network, settings.optimizer, settings.objective, threads)
+    run = runs.create(recipe, network, describe_data(loaded, parts), made, out)
+    return Experiment(recipe, parts, made, choice, run)
+
+
+def go_on(
+    folder: Path,
+    *,
+    data_dir: Path | None = None,
+    engine: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    epochs: int | None = None,
+    progress: bool = False,
+) -> Experiment:
+    """An experiment that goes on where its folder's last checkpoint stands.
+
+    Engine, device and threads are the run's own where not given; ``epochs`` trains it further
+    than its recipe says. Raises RunError when it is no run, in use, or its pictures are others.
+    """
+    record = runs.read(folder)
+    recipe = record.recipe
+    if epochs is not None:
+        recipe = recipes.change(recipe, "epochs", epochs)
+    loaded = data.load(recipe.data, data_dir, progress=progress)
+    parts = divide(recipe, loaded)
+    described = describe_data(loaded, parts)
+    for key in ("sha256", "examples"):
+        if described[key] != record.info["data"][key]:
+            raise runs.RunError(
+                f"{folder} was trained on other pictures than {loaded.source} holds: {key} differs "
+                f"({described[key]} now). Give the folder that run.json names by --data-dir"
+            )
+    before = record.info["engine"]
+    network = from_dict(record.info["network"])
+    choice = engines.choose(engine or before["name"], network, device or before["device"])
+    made = engines.make(
+        choice,
+        network,
+        recipe.settings.optimizer,
+        recipe.settings.objective,
+        threads or before["threads"],
+    )
+    run = runs.resume(folder, recipe, made)
+    return Experiment(recipe, parts, made, choice, run)
+
+
+def check(recipe: Recipe) -> None:
+    """Raise what is wrong with a recipe before minutes are spent on downloading its data."""
+    zoo.check_name(recipe.network)
+    if not 0 <= recipe.val < 1:
+        raise recipes.RecipeError(
+            f"val is {recipe.val}, must be the share to hold out: at least 0 and below 1"
+        )
+    if recipe.settings.early_stopping.patience and not recipe.val:
+        raise recipes.RecipeError("early_stopping needs a held-out part to watch: add --val 0.1")
+
+
+def divide(recipe: Recipe, loaded: data.Dataset) -> Parts:
+    """The pictures to learn from, those held out as the recipe says, and the test set."""
+    if not recipe.val:
+        return Parts(loaded.train, None, loaded.test)
+    train, val = data.hold_out(loaded.train, recipe.val, recipe.settings.seed)
+    return Parts(train, val, loaded.test)
+
+
+def describe_data(loaded: data.Dataset, parts: Parts) -> dict[str, Any]:
+    """Which pictures these are, for run.json."""
+    examples = {
+        name: len(split)
+        for name in ("train", "val", "test")
+        if (split := getattr(parts, name)) is not None
+    }
+    return {
+        "name": loaded.name,
+        "source": str(loaded.source),
+        "bundled": loaded.bundled,
+        "licence": loaded.licence,
+        "sha256": dict(loaded.sha256),
+        "examples": examples,
+    }
+
+
+def draw_curves(record: runs.RunRecord, out: Path | None = None) -> list[Path]:
+    """Write a run's curves to ``out``, or as curves.svg and curves.png into its folder.
+
+    Returns the paths. Raises ValueError for a suffix other than .svg, .png and .pdf.
+    """
+    from lenet import figures  # matplotlib takes its time: not before there is something to draw
+
+    recipe = record.recipe
+    figure = figures.curves(
+        record.history, title=recipe.title or recipe.name, published=recipe.published
+    )
+    paths = [out] if out else [record.folder / name for name in ("curves.svg", "curves.png")]
+    for path in paths:
+        figures.save(figure, path)
+    return paths
