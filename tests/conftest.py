@@ -1,0 +1,55 @@
+"""What every test may use, and the rule that in CI nothing is skipped that should have run."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lenet import data
+
+# What no CI machine has; every other skip is a missing installation.
+ALLOWED_IN_CI = ("no CUDA device", "root reads any file")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in unexpected_skips(terminalreporter):
+        terminalreporter.write_line(f"not allowed in CI: skipped {report.nodeid}", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and unexpected_skips(reporter) and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def unexpected_skips(reporter: pytest.TerminalReporter) -> list[pytest.TestReport]:
+    if not os.environ.get("LENET_CI"):
+        return []
+    return [
+        report
+        for report in reporter.stats.get("skipped", [])
+        if not any(reason in str(report.longrepr) for reason in ALLOWED_IN_CI)
+    ]
+
+
+@pytest.fixture(scope="session")
+def small() -> data.Dataset:
+    """The pictures that come with the package."""
+    return data.bundled()
+
+
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def full_data() -> None:
+    """Skip where the full data sets are not here."""
+    for name in ("fashion-mnist", "mnist"):
+        if not data.available(name):
+            pytest.skip(f"{name} is not here: set LENET_DATA")

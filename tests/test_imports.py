@@ -1,0 +1,141 @@
+"""Who may import whom, what start-up loads, and the public names."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lenet
+
+SOURCE = Path(lenet.__file__).parent
+
+# Each module with those of ours that it may import; DESIGN's layers, bottom first.
+ALLOWED: dict[str, set[str]] = {
+    "files": set(),
+    "download": set(),
+    "architecture": set(),
+    "optimization": set(),
+    "data": {"files", "download"},
+    "parameters": {"architecture"},
+    "zoo": {"architecture"},
+    "weights": {"architecture", "files", "parameters"},
+    "engines": {"architecture", "optimization", "parameters"},
+    "recipes": {"optimization"},
+    "diagnosis": {"architecture", "data", "engines", "optimization", "parameters"},
+    "training": {"data", "diagnosis", "engines", "optimization", "parameters"},
+    "checkpoints": {"files", "parameters", "training", "weights"},
+    "runs": {
+        *("architecture", "checkpoints", "engines", "files", "parameters"),
+        *("recipes", "training", "weights"),
+    },
+    "inspection": {"architecture", "parameters", "zoo"},
+    "figures": {"data", "files", "recipes", "training"},
+    "evaluation": {"architecture", "data", "engines", "optimization", "parameters"},
+    "live": {"figures", "optimization", "training"},
+    "experiments": {
+        *("architecture", "data", "engines", "figures", "live", "recipes", "runs"),
+        *("training", "zoo"),
+    },
+    "cli": {"*"},
+    "__main__": {"cli"},
+    "__init__": {"*"},
+}
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def our_imports(path: Path) -> set[str]:
+    """The first-level modules of ours that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "lenet":
+            names = [f"lenet.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        else:
+            continue
+        found |= {name.split(".")[1] for name in names if name.startswith("lenet.")}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.stem)
+def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
+    module = module_of(path)
+    allowed = ALLOWED[module]
+    if "*" not in allowed:
+        assert our_imports(path) - {module} <= allowed
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that are loaded after ``code`` ran in a fresh interpreter."""
+    script = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return {name.split(".")[0] for name in json.loads(result.stdout.splitlines()[-1])}
+
+
+def test_import_lenet_loads_nothing_heavy() -> None:
+    heavy = {"numpy", "torch", "matplotlib", "fastapi", "rich", "typer", "safetensors"}
+    assert not loaded_by("import lenet") & heavy
+
+
+def test_help_loads_neither_numpy_nor_torch_nor_matplotlib() -> None:
+    code = "from lenet.cli import run\nassert run(['--help']) == 0"
+    assert not loaded_by(code) & {"numpy", "torch", "matplotlib", "PIL", "safetensors"}
+
+
+def test_architecture_needs_the_standard_library_alone() -> None:
+    import sys as s
+
+    ours = loaded_by("import lenet.architecture") - loaded_by("pass")
+    assert ours - set(s.stdlib_module_names) == {"lenet"}
+
+
+def test_training_with_numpy_loads_no_torch_and_no_matplotlib_before_the_first_step() -> None:
+    code = """
+from lenet import data, engines, recipes, training, runs, experiments, zoo
+network = zoo.build("lenet")
+engines.make(engines.choose("auto", network, "cpu"), network, *[
+    getattr(recipes.load("d2l").settings, name) for name in ("optimizer", "objective")])
+"""
+    assert not loaded_by(code) & {"torch", "matplotlib"}
+
+
+def test_public_names() -> None:
+    assert sorted(lenet.__all__) == [
+        "AvgPool2d",
+        "Conv2d",
+        "Dropout",
+        "Flatten",
+        "Linear",
+        "MaxPool2d",
+        "Network",
+        "Normalization",
+        "ReLU",
+        "Sigmoid",
+        "Tanh",
+        "begin",
+        "build",
+        "evaluate",
+        "go_on",
+        "list_runs",
+        "load_data",
+        "load_model",
+        "load_recipe",
+        "read_run",
+        "trace",
+        "train",
+    ]
+    for name in lenet.__all__:
+        assert getattr(lenet, name) is not None
+    assert set(lenet.__all__) <= set(dir(lenet))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = lenet.nothing

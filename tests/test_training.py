@@ -1,0 +1,210 @@
+"""fit(): what it draws, when it reads, that stopping and going on changes nothing."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from lenet import data, engines, training, zoo
+from lenet.architecture import Flatten, Linear, Network
+from lenet.engines.numpy import NumpyEngine
+from lenet.optimization import (
+    Augmentation,
+    EarlyStopping,
+    Objective,
+    Optimizer,
+    Schedule,
+    Settings,
+)
+from lenet.parameters import State, initialize
+from lenet.training import Callbacks, Checkpoint, Parts, Progress, fit
+
+
+@pytest.fixture(scope="module")
+def parts(small: data.Dataset) -> Parts:
+    train, val = data.hold_out(data.subset(small.train, 900, 0), 0.1, 0)
+    return Parts(train, val, data.subset(small.test, 200, 0))
+
+
+def perceptron() -> Network:
+    """The smallest network there is: quick, and it learns at once."""
+    return Network("perceptron", (1, 28, 28), (Flatten(), Linear(784, 10)), zoo.class_names(10))
+
+
+def begin(
+    settings: Settings, network: Network | None = None, scheme: str = "xavier"
+) -> tuple[NumpyEngine, Checkpoint]:
+    network = network or perceptron()
+    engine = NumpyEngine(network, settings.optimizer, settings.objective, threads=1)
+    return engine, Checkpoint(State(initialize(network, scheme, settings.seed)))
+
+
+CALM = Settings(epochs=3, batch_size=64, schedule=Schedule(learning_rate=0.1))
+
+
+def test_it_learns_and_reads_five_times_an_epoch(parts: Parts) -> None:
+    engine, start = begin(CALM)
+    outcome = fit(engine, parts, CALM, start)
+    history = outcome.history
+    assert outcome.finished
+    assert len(history) == 3 * 7  # 13 batches: every second one, and the last
+    assert [row.epoch for row in history[6::7]] == [1, 2, 3]
+    assert [row.test_acc is not None for row in history[:7]] == [False] * 6 + [True]
+    assert history[-1].train_loss < history[6].train_loss < math.log(10)
+    assert history[-1].test_acc is not None
+    assert history[-1].test_acc > 0.5
+    assert history[-1].examples_seen == 3 * len(parts.train)
+
+
+def test_readings_are_where_the_tutorials_plot(parts: Parts) -> None:
+    """(i + 1) % (num_batches // 5) == 0 or i == num_batches - 1, as in train_ch6."""
+    for batches in range(1, 60):
+        n, size = batches * 10 - 3, 10
+        split = data.Split(
+            np.zeros((n, 1, 2, 2), np.uint8), np.zeros(n, np.int64), ("a", "b"), "made"
+        )
+        points = training.reading_points(dataclasses.replace(CALM, batch_size=size), split)
+        every = max(1, batches // 5)  # the tutorials divide by zero below five
+        expected = [i + 1 for i in range(batches) if (i + 1) % every == 0 or i == batches - 1]
+        assert points == [min(batch * size, n) for batch in expected]
+
+
+def test_train_loss_is_the_mean_since_the_epoch_began(parts: Parts) -> None:
+    engine, start = begin(CALM)
+    first = fit(engine, parts, CALM, start).history[0]
+    order, _ = training.draw_epoch(CALM, len(parts.train), 0)
+    again, _ = begin(CALM)
+    again.load(start.state)
+    rates = np.full(2, 0.1)
+    metrics = again.train(
+        parts.train,
+        engines.Batches(order[:128], 64, rates, None, engines.Position(0, 0, 0)),
+    )
+    assert first.train_loss == float(metrics.losses[0] + metrics.losses[1]) / 128
+    assert first.train_acc == metrics.correct / 128
+
+
+def test_an_epoch_is_a_function_of_seed_and_epoch() -> None:
+    settings = dataclasses.replace(CALM, augmentation=Augmentation(shift=2, flip=True))
+    order, table = training.draw_epoch(settings, 500, 3)
+    same_order, same_table = training.draw_epoch(settings, 500, 3)
+    assert table is not None
+    assert same_table is not None
+    assert sorted(order) == list(range(500))
+    assert (order == same_order).all()
+    assert (table == same_table).all()
+    assert not (order == training.draw_epoch(settings, 500, 4)[0]).all()
+    other_seed = dataclasses.replace(settings, seed=1)
+    assert not (order == training.draw_epoch(other_seed, 500, 3)[0]).all()
+    assert set(np.unique(table[:, :2])) == {-2, -1, 0, 1, 2}
+    assert set(np.unique(table[:, 2])) == {0, 1}
+    # augmentation must not change the order: two runs can then be compared
+    assert (order == training.draw_epoch(CALM, 500, 3)[0]).all()
+
+
+VARIANTS = {
+    "sgd": CALM,
+    "momentum, cosine": dataclasses.replace(
+        CALM,
+        optimizer=Optimizer(momentum=0.9),
+        schedule=Schedule("cosine", 0.05, warmup_epochs=0.5),
+    ),
+    "adamw, average, smoothing, augmentation": dataclasses.replace(
+        CALM,
+        optimizer=Optimizer("adamw", weight_decay=0.01, average=0.99),
+        schedule=Schedule("one-cycle", 0.003),
+        objective=Objective(label_smoothing=0.1),
+        augmentation=Augmentation(shift=2, flip=True),
+    ),
+    "early stopping": dataclasses.replace(CALM, early_stopping=EarlyStopping(patience=2)),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_stopping_anywhere_and_going_on_changes_nothing(
+    name: str, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "STRETCH_S", 0)  # one step a stretch: stops everywhere
+    settings = dataclasses.replace(VARIANTS[name], epochs=2)
+    engine, start = begin(settings)
+    whole = fit(engine, parts, settings, start)
+
+    rows, checkpoint = [], start
+    while not training.finished(checkpoint.progress, settings):
+        engine, _ = begin(settings)
+        asked = iter((False, False, True))  # a different place every time: the loop asks often
+        outcome = fit(engine, parts, settings, checkpoint, stop=lambda a=asked: next(a, True))
+        rows += outcome.history
+        assert outcome.checkpoint.progress.examples_seen > checkpoint.progress.examples_seen
+        checkpoint = outcome.checkpoint
+
+    def timeless(row: training.Reading) -> training.Reading:
+        return dataclasses.replace(row, wall_s=0, examples_per_s=0)
+
+    assert list(map(timeless, rows)) == list(map(timeless, whole.history))
+    final = outcome.weights
+    assert all((final[key] == value).all() for key, value in whole.weights.items())
+    state, expected = checkpoint.state, whole.checkpoint.state
+    assert state.step == expected.step
+    for moment, values in expected.moments.items():
+        assert all((state.moments[moment][key] == value).all() for key, value in values.items())
+
+
+def test_callbacks_see_stretches_readings_and_checkpoints(parts: Parts) -> None:
+    stretches: list[Progress] = []
+    readings: list[training.Reading] = []
+    checkpoints: list[Checkpoint] = []
+    callbacks = Callbacks(stretches.append, readings.append, None, checkpoints.append)
+    engine, start = begin(CALM)
+    outcome = fit(engine, parts, CALM, start, [Callbacks(), callbacks])
+    assert readings == outcome.history
+    assert [c.progress.epoch for c in checkpoints] == [1, 2, 3]
+    assert stretches[-1].examples_seen == readings[-1].examples_seen
+    assert all(a.examples_seen < b.examples_seen for a, b in zip(stretches, stretches[1:]))  # noqa: B905, RUF007
+
+
+def test_a_loss_that_is_no_number_names_the_step(parts: Parts) -> None:
+    settings = dataclasses.replace(CALM, schedule=Schedule(learning_rate=1e38))
+    engine, start = begin(settings)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(training.TrainingError, match=r"the loss of step \d+ is (nan|inf)"),
+    ):
+        fit(engine, parts, settings, start)
+
+
+def test_early_stopping_keeps_the_best_weights(parts: Parts) -> None:
+    settings = dataclasses.replace(
+        CALM,
+        epochs=40,
+        optimizer=Optimizer("adam"),
+        schedule=Schedule(learning_rate=0.03),  # overfits soon
+        early_stopping=EarlyStopping(patience=3),
+    )
+    engine, start = begin(settings)
+    remarks: list[str] = []
+    outcome = fit(engine, parts, settings, start, [Callbacks(on_remark=remarks.append)])
+    losses = [row.val_loss for row in outcome.history if row.val_loss is not None]
+    best = int(np.argmin(losses))
+    assert outcome.finished
+    assert len(losses) == best + 1 + 3 < 40
+    assert any(f"kept the weights of epoch {best + 1} " in remark for remark in remarks)
+    assert parts.val is not None
+    engine.load(State(outcome.weights))
+    assert engine.evaluate(parts.val).loss == min(losses)
+
+
+def test_early_stopping_without_a_held_out_part_is_refused(parts: Parts) -> None:
+    settings = dataclasses.replace(CALM, early_stopping=EarlyStopping(patience=1))
+    engine, start = begin(settings)
+    with pytest.raises(training.TrainingError, match="--val"):
+        fit(engine, Parts(parts.train, None, parts.test), settings, start)
+
+
+def test_more_pictures_in_a_batch_than_there_are(parts: Parts) -> None:
+    settings = dataclasses.replace(CALM, batch_size=10_000, epochs=2)
+    engine, start = begin(settings)
+    outcome = fit(engine, Parts(parts.train, None, None), settings, start)
+    assert [row.step for row in outcome.history] == [1, 2]
+    assert outcome.history[-1].test_acc is None
