@@ -13,11 +13,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
+import unicodedata
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Shape = tuple[int, ...]
 T = TypeVar("T")
+
+LARGEST = 2**31 - 1  # of any size: more is a mistake, or a file that wants to fill the memory
 
 
 class ArchitectureError(ValueError):
@@ -223,7 +227,8 @@ class TracedLayer:
     macs: int  # multiply-accumulates of one picture, biases not counted
     connections: int  # as the paper counts them: macs, and one for each bias used
     size_formula: str  # "(28 + 2·2 - 5) / 1 + 1 = 28"; empty where windows play no part
-    receptive_field: tuple[int, int]  # input rows and columns that one output depends on
+    receptive_field: tuple[int, int]  # input rows and columns from first to last that one output
+    # depends on; as if the picture had no edges, but for dense layers cut to the picture
     input_stride: int  # input pixels between neighbouring outputs
     input_offset: int  # first input row (and column) of output (0, 0); negative in the padding
 
@@ -244,7 +249,7 @@ def trace(network: Network) -> tuple[TracedLayer, ...]:
     shape = rows[-1].output_shape
     if shape != (len(network.classes),):
         raise ArchitectureError(
-            f"network {network.name!r} ends with shape {show_shape(shape)}, but has "
+            f"network {_show(network.name)} ends with shape {show_shape(shape)}, but has "
             f"{len(network.classes)} classes; end it with Linear(…, {len(network.classes)})"
         )
     return rows
@@ -254,9 +259,10 @@ def trace_layers(
     input_shape: tuple[int, int, int], layers: tuple[Layer, ...]
 ) -> tuple[TracedLayer, ...]:
     """Each of the layers as in ``trace``, for a chain that need not end in classes."""
-    height, width = input_shape[1:]
+    _check_input_shape(input_shape)
     shape: Shape = input_shape
     field, jump, offset = (1, 1), 1, 0
+    seen = input_shape[1:]  # rows and columns of the picture that the whole output depends on
     stages = 0
     rows: list[TracedLayer] = []
     for index, layer in enumerate(layers):
@@ -267,8 +273,11 @@ def trace_layers(
             field = (field[0] + reach, field[1] + reach)
             offset -= padding_of(layer) * jump
             jump *= stride_of(layer)
+            # windows that do not divide the size leave its last rows and columns out
+            rows_end, columns_end = (offset + (n - 1) * jump + field[0] for n in output[1:])
+            seen = (max(0, min(seen[0], rows_end)), max(0, min(seen[1], columns_end)))
         elif isinstance(layer, Linear | RBF):
-            field, jump, offset = (height, width), 1, 0
+            field, jump, offset = seen, 1, 0
         letter = _stage_letter(layer)
         stages += bool(letter)
         parameters, formula = _parameters(layer)
@@ -303,16 +312,25 @@ def show_shape(shape: Shape) -> str:
     return "×".join(str(size) for size in shape)
 
 
-def _check_head(network: Network) -> None:
-    if len(network.input_shape) != 3 or min(network.input_shape) < 1:
+def _check_input_shape(shape: Shape) -> None:
+    if len(shape) != 3 or min(shape) < 1 or max(shape) > LARGEST:
         raise ArchitectureError(
-            f"input shape {network.input_shape} must be (channels, height, width), each at least 1"
+            f"input shape {shape} must be (channels, height, width), each at least 1 "
+            f"and at most {LARGEST}"
         )
+
+
+def _check_head(network: Network) -> None:
+    _check_input_shape(network.input_shape)
+    for name in (network.name, *network.classes):
+        # control characters would act on the terminal that prints them; surrogates have no UTF-8
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+            raise ArchitectureError(f"the name {_show(name)} must have no control characters")
     if not network.layers:
-        raise ArchitectureError(f"network {network.name!r} has no layers; give at least one")
+        raise ArchitectureError(f"network {_show(network.name)} has no layers; give at least one")
     if len(network.classes) < 2:
         raise ArchitectureError(
-            f"network {network.name!r} has {len(network.classes)} classes; it needs at least 2"
+            f"network {_show(network.name)} has {len(network.classes)} classes; it needs at least 2"
         )
     channels = network.input_shape[0]
     mean, deviation = network.normalization.mean, network.normalization.deviation
@@ -323,8 +341,8 @@ def _check_head(network: Network) -> None:
         )
     if not all(math.isfinite(value) for value in mean + deviation) or min(deviation) <= 0:
         raise ArchitectureError(
-            f"normalization mean {mean}, deviation {deviation}: means must be finite and "
-            "deviations positive"
+            f"normalization mean {_show(mean)}, deviation {_show(deviation)}: "
+            "means must be finite and deviations positive"
         )
 
 
@@ -336,14 +354,15 @@ def _check_values(index: int, layer: Layer) -> None:
             valid, wanted = 0 <= value < 1, "at least 0 and less than 1"
         elif field.name == "padding":
             # a window that lies wholly in the padding would have no pixel
-            most = layer.kernel_size // 2 if not isinstance(layer, Conv2d) else value  # type: ignore[union-attr]
+            most = LARGEST if isinstance(layer, Conv2d) else layer.kernel_size // 2  # type: ignore[union-attr]
             valid, wanted = 0 <= value <= most, f"from 0 to {most}"
         elif field.name in ("amplitude", "slope"):
             valid, wanted = math.isfinite(value) and value != 0, "a finite number but zero"
         elif field.name == "connections" or value is None:
             continue
         else:
-            valid, wanted = value >= 1, "at least 1"
+            wanted = "at least 1" if value < 1 else f"at most {LARGEST}"
+            valid = 1 <= value <= LARGEST
         if not valid:
             raise ArchitectureError(
                 f"layer {index} ({type(layer).__name__}): {field.name} is {value}, must be {wanted}"
@@ -362,8 +381,8 @@ def _check_connections(index: int, layer: Conv2d, table: tuple[tuple[int, ...], 
         legal = all(0 <= source < layer.in_channels for source in sources)
         if not sources or not legal or len(set(sources)) != len(sources):
             raise ArchitectureError(
-                f"{where} of output channel {output} are {sources}; give different input channels "
-                f"from 0 to {layer.in_channels - 1}"
+                f"{where} of output channel {output} are {_show(sources)}; "
+                f"give different input channels from 0 to {layer.in_channels - 1}"
             )
 
 
@@ -501,11 +520,14 @@ def to_dict(network: Network) -> dict[str, Any]:
 def from_dict(values: Any) -> Network:
     """The network that ``to_dict`` wrote, checked by ``trace``.
 
-    Takes what strangers' files hold: raises ArchitectureError for anything that is not a
-    complete, well-typed network that fits together. Names layer types only from this module.
+    Takes what strangers' files hold: raises ArchitectureError, and nothing else, for anything
+    that is not a complete, well-typed network that fits together, and for keys it does not know
+    (they may change what the network means). Names layer types only from this module.
     """
     try:
+        _only(values, ("name", "input_shape", "layers", "classes", "normalization"), "network")
         normalization = values.get("normalization", {"mean": [0.0], "deviation": [1.0]})
+        _only(normalization, ("mean", "deviation"), "normalization")
         network = Network(
             name=_typed(values["name"], str, "name"),
             input_shape=_shape3(values["input_shape"]),
@@ -517,57 +539,84 @@ def from_dict(values: Any) -> Network:
                 _typed(name, str, "class") for name in _typed(values["classes"], list, "classes")
             ),
             normalization=Normalization(
-                mean=tuple(_number(value) for value in normalization["mean"]),
-                deviation=tuple(_number(value) for value in normalization["deviation"]),
+                mean=_numbers(normalization["mean"], "normalization mean"),
+                deviation=_numbers(normalization["deviation"], "normalization deviation"),
             ),
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ArchitectureError(f"not a network description: {error!r}") from None
+    except KeyError as error:
+        raise ArchitectureError(f"not a network description: {error} is missing") from None
     trace(network)
     return network
 
 
 def _typed(value: Any, kind: type[T], what: str) -> T:
     if not isinstance(value, kind):
-        raise ArchitectureError(f"{what} is {value!r}, must be a {kind.__name__}")
+        raise ArchitectureError(f"{what} is {_show(value)}, must be a {kind.__name__}")
     return value
 
 
-def _number(value: Any) -> float:
+def _only(values: Any, known: tuple[str, ...], what: str) -> None:
+    unknown = [key for key in _typed(values, dict, what) if key not in known]
+    if unknown:
+        raise ArchitectureError(
+            f"{what} has an unknown key {_show(unknown[0])}; known are {', '.join(known)} "
+            "(a newer version of lenet may have written it)"
+        )
+
+
+def _number(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ArchitectureError(f"{value!r} is not a number")
-    return float(value)
+        raise ArchitectureError(f"{what} is {_show(value)}, must be a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ArchitectureError(f"{what} is {_show(value)}, too large for a number") from None
+
+
+def _numbers(value: Any, what: str) -> tuple[float, ...]:
+    return tuple(_number(item, what) for item in _typed(value, list, what))
 
 
 def _integer(value: Any, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ArchitectureError(f"{what} is {value!r}, must be a whole number")
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
+        raise ArchitectureError(
+            f"{what} is {_show(value)}, must be a whole number of at most {LARGEST}"
+        )
     return value
+
+
+def _show(value: Any) -> str:
+    """What a stranger wrote, cut to a length and depth that a message can hold."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python writes no whole numbers of more than 4,300 digits
+        return f"a {type(value).__name__} too long to show"
 
 
 def _shape3(value: Any) -> tuple[int, int, int]:
     if not isinstance(value, list) or len(value) != 3:
-        raise ArchitectureError(f"input_shape is {value!r}, must be [channels, height, width]")
+        raise ArchitectureError(f"input_shape is {_show(value)}, must be [channels, height, width]")
     channels, height, width = (_integer(size, "input_shape") for size in value)
     return channels, height, width
 
 
 def _layer(index: int, values: Any) -> Layer:
-    kind = values["type"]
+    kind = _typed(values, dict, f"layer {index}").get("type")
     cls = LAYER_TYPES.get(kind) if isinstance(kind, str) else None
     if cls is None:
         known = ", ".join(LAYER_TYPES)
-        raise ArchitectureError(f"layer {index}: unknown type {kind!r}; known are {known}")
+        raise ArchitectureError(f"layer {index}: unknown type {_show(kind)}; known are {known}")
+    _only(values, ("type", *(field.name for field in dataclasses.fields(cls))), f"layer {index}")
     arguments: dict[str, Any] = {}
     for name, value in values.items():
         what = f"layer {index} ({kind}): {name}"
         if name == "type":
             continue
-        elif name == "connections":
-            rows = _typed(value, list, what)
+        if name == "connections":
+            rows = [_typed(row, list, what) for row in _typed(value, list, what)]
             arguments[name] = tuple(tuple(_integer(i, what) for i in row) for row in rows)
         elif name in ("p", "amplitude", "slope"):
-            arguments[name] = _number(value)
+            arguments[name] = _number(value, what)
         else:
             arguments[name] = _integer(value, what)
     try:

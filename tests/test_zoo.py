@@ -1,0 +1,189 @@
+"""The named networks: what their papers and tutorials say of them."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from lenet import zoo
+from lenet.architecture import (
+    ArchitectureError,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    ScaledTanh,
+    Sigmoid,
+    trace,
+)
+from lenet.engines import normalization_table
+
+
+def parameters(network):
+    return sum(row.parameters for row in trace(network))
+
+
+def kinds(network):
+    return {type(layer) for layer in network.layers}
+
+
+def test_lenet_is_the_tutorials_sequential():
+    assert zoo.lenet().layers == (
+        Conv2d(1, 6, 5, padding=2),
+        Sigmoid(),
+        AvgPool2d(2, stride=2),
+        Conv2d(6, 16, 5),
+        Sigmoid(),
+        AvgPool2d(2, stride=2),
+        Flatten(),
+        Linear(16 * 5 * 5, 120),
+        Sigmoid(),
+        Linear(120, 84),
+        Sigmoid(),
+        Linear(84, 10),
+    )
+    assert parameters(zoo.lenet()) == 61_706
+
+
+def test_lenet_max_is_the_class_of_tutorial_002():
+    network = zoo.lenet_max()
+    assert next(x for x in network.layers if isinstance(x, Linear)) == Linear(16 * 4 * 4, 120)
+    assert MaxPool2d(2, 2) in network.layers
+    assert kinds(network).isdisjoint({AvgPool2d, ReLU})
+    assert all(layer.padding == 0 for layer in network.layers if isinstance(layer, Conv2d))
+    assert parameters(network) == 156 + 2_416 + 30_840 + 10_164 + 850
+
+
+def test_lenet_relu_differs_from_lenet_in_activation_and_pooling_alone():
+    newer = {Sigmoid(): ReLU(), AvgPool2d(2, 2): MaxPool2d(2, 2)}
+    assert zoo.lenet_relu().layers == tuple(newer.get(x, x) for x in zoo.lenet().layers)
+    assert parameters(zoo.lenet_relu()) == 61_706
+
+
+def test_mlp_is_tutorial_004s_comparison():
+    dense = [layer for layer in zoo.mlp().layers if isinstance(layer, Linear)]
+    assert dense == [Linear(784, 256), Linear(256, 128), Linear(128, 10)]
+    assert parameters(zoo.mlp()) == 235_146
+    assert zoo.lenet().classes == zoo.mlp().classes
+
+
+# --- the 1998 network --------------------------------------------------------------------------
+
+
+def test_lenet5_has_60_000_trainable_parameters():
+    counts = [row.parameters for row in trace(zoo.lenet5()) if row.parameters]
+    assert counts == [156, 12, 1_516, 32, 48_120, 10_164]
+    assert sum(counts) == 60_000
+
+
+def test_lenet5_has_340_908_connections():
+    assert sum(row.connections for row in trace(zoo.lenet5())) == 340_908
+
+
+def test_lenet5_sees_background_as_minus_0_1_and_ink_as_1_175():
+    pixels = normalization_table(zoo.lenet5())
+    np.testing.assert_allclose(pixels[0, [0, 255]], [-0.1, 1.175], rtol=1e-12)
+
+
+def test_lenet5_squashes_with_the_papers_tanh():
+    (squash,) = {layer for layer in zoo.lenet5().layers if isinstance(layer, ScaledTanh)}
+    assert (squash.amplitude, squash.slope) == (1.7159, 2 / 3)
+
+
+# LeCun et al. 1998, table I as printed: a row for each S2 map, an X for each C3 map that sees it.
+TABLE_I = """
+X . . . X X X . . X X X X . X X
+X X . . . X X X . . X X X X . X
+X X X . . . X X X . . X . X X X
+. X X X . . X X X X . . X . X X
+. . X X X . . X X X X . X X . X
+. . . X X X . . X X X X . X X X
+"""
+
+
+def test_c3_connections_are_table_i_of_the_paper():
+    marks = [line.split() for line in TABLE_I.split("\n") if line]
+    columns = zip(*marks, strict=True)
+    table = tuple(tuple(i for i, mark in enumerate(column) if mark == "X") for column in columns)
+    assert table == zoo.C3_CONNECTIONS
+
+
+def neighbours(sources):
+    """Whether the maps follow each other in the ring of six."""
+    return any(set(sources) == {(first + i) % 6 for i in range(len(sources))} for first in range(6))
+
+
+def test_c3_connections_are_grouped_as_the_papers_text_says():
+    groups = [
+        list(g) for _, g in itertools.groupby(zoo.C3_CONNECTIONS, lambda s: (len(s), neighbours(s)))
+    ]
+    assert [(len(g), len(g[0]), neighbours(g[0])) for g in groups] == [
+        (6, 3, True),
+        (6, 4, True),
+        (3, 4, False),
+        (1, 6, True),
+    ]
+    for sources in groups[2]:  # two pairs of neighbours, opposite each other
+        gaps = [(b - a) % 6 for a, b in zip(sources, sources[1:] + sources[:1], strict=True)]
+        assert sorted(gaps) == [1, 1, 2, 2]
+    assert len(set(zoo.C3_CONNECTIONS)) == 16
+    assert sum(len(sources) for sources in zoo.C3_CONNECTIONS) == 60
+
+
+# --- building ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", zoo.NETWORKS)
+def test_every_network_takes_other_pictures_and_classes(name):
+    network = zoo.build(name, (3, 36, 36) if name != "lenet5" else (3, 32, 32), ("cat", "dog"))
+    assert network.name == name
+    assert network.classes == ("cat", "dog")
+    assert trace(network)[0].input_shape[0] == 3
+    assert trace(network)[-1].output_shape == (2,)
+
+
+@pytest.mark.parametrize("name", zoo.NETWORKS)
+def test_without_a_shape_each_has_its_own_pictures(name):
+    side = 32 if name == "lenet5" else 28
+    assert zoo.build(name).input_shape == (1, side, side)
+    assert len(zoo.build(name).classes) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("lenet", (1, 9, 28), r"layer 3 \(Conv2d\) expects at least 5×5 .* shape 6×4×14"),
+        ("lenet-max", (1, 4, 4), r"layer 0 \(Conv2d\) expects at least 5×5 .* shape 1×4×4"),
+        ("lenet-relu", (1, 1, 1), r"layer 2 \(MaxPool2d\) expects at least 2×2 .* shape 6×1×1"),
+        ("lenet5", (1, 28, 28), r"layer 8 \(Conv2d\) expects at least 5×5 .* shape 16×4×4"),
+        ("lenet5", (1, 36, 36), r"layer 11 \(Linear\) expects a vector of 120, .* shape 480"),
+        ("lenet", (28, 28), r"input shape \(28, 28\)"),
+        ("mlp", (1, 0, 28), r"input shape \(1, 0, 28\)"),
+    ],
+)
+def test_pictures_that_do_not_fit_are_refused(name, shape, message):
+    with pytest.raises(ArchitectureError, match=message):
+        zoo.build(name, shape)
+
+
+@pytest.mark.parametrize("name", zoo.NETWORKS)
+@pytest.mark.parametrize("classes", [0, 1, (), ("one",)])
+def test_fewer_than_two_classes_are_refused(name, classes):
+    with pytest.raises(ArchitectureError, match="it needs at least 2"):
+        zoo.build(name, classes=classes)
+
+
+def test_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(
+        ValueError, match=r"unknown network 'lenet-relo'; did you mean lenet-relu\?"
+    ):
+        zoo.build("lenet-relo")
+    with pytest.raises(ValueError, match=r"unknown network 'vgg'; known are lenet, lenet-max"):
+        zoo.build("vgg")
+
+
+def test_networks_compare_and_hash_by_value():
+    assert zoo.lenet() == zoo.build("lenet")
+    assert len({zoo.lenet(), zoo.lenet(), zoo.mlp()}) == 2
