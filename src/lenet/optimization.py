@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,10 +117,10 @@ class Schedule:
         return self.learning_rate * shape
 
     def _one_cycle(self, step: NDArray[np.float64]) -> NDArray[np.float64]:
-        highest, last = self.learning_rate, max(len(step) - 1, 1)
-        turn = max(0.3 * len(step) - 1, 1e-9)
+        highest, last = self.learning_rate, len(step) - 1
+        turn = 0.3 * len(step) - 1  # a run of three steps or fewer has no rise, as in PyTorch
         rising = _cosine_between(highest / 25, highest, step / turn)
-        falling = _cosine_between(highest, highest / 250_000, (step - turn) / max(last - turn, 1))
+        falling = _cosine_between(highest, highest / 250_000, (step - turn) / (last - turn))
         return np.where(step <= turn, rising, falling)
 
 
@@ -152,7 +153,8 @@ class Augmentation:
     flip: bool = False
 
     def __post_init__(self) -> None:
-        _check("augmentation.shift", self.shift, 0, 127)  # an int8 in the table of changes
+        # 127: the table of changes is int8
+        _check("augmentation.shift", self.shift, 0, 127, whole=True)
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class EarlyStopping:
     min_delta: float = 0.0  # a smaller fall than this counts as none
 
     def __post_init__(self) -> None:
-        _check("early_stopping.patience", self.patience, 0, math.inf)
+        _check("early_stopping.patience", self.patience, 0, math.inf, whole=True)
         _check("early_stopping.min_delta", self.min_delta, 0, math.inf)
 
 
@@ -184,9 +186,9 @@ class Settings:
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
 
     def __post_init__(self) -> None:
-        _check("epochs", self.epochs, 1, 1_000_000)
-        _check("batch size", self.batch_size, 1, math.inf)
-        _check("seed", self.seed, 0, 2**32 - 1)
+        _check("epochs", self.epochs, 1, 1_000_000, whole=True)
+        _check("batch size", self.batch_size, 1, 2**31 - 1, whole=True)
+        _check("seed", self.seed, 0, 2**32 - 1, whole=True)
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -202,11 +204,25 @@ def _check(
     *,
     above: bool = False,
     below: bool = False,
+    whole: bool = False,
 ) -> None:
-    """Refuse a number outside low … high; ``above`` and ``below`` exclude the ends."""
+    """Refuse a number outside low … high; ``above`` and ``below`` exclude the ends.
+
+    Recipes come from people: text, true and false, and fractions where ``whole`` are refused too.
+    """
+    kind = Integral if whole else Real
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise SettingError(f"{name} is {value!r}, must be a {'whole ' if whole else ''}number")
     inside = (value > low if above else value >= low) and (value < high if below else value <= high)
-    if inside and not (math.isinf(value) or math.isnan(value)):
+    if inside and _is_finite(value):
         return
     least = f"above {low:g}" if above else f"at least {low:g}"
-    most = "" if math.isinf(high) else f" and {'below' if below else 'at most'} {high:g}"
-    raise SettingError(f"{name} is {value!r}, must be {least}{most}")
+    most = "finite" if math.isinf(high) else f"{'below' if below else 'at most'} {high:.10g}"
+    raise SettingError(f"{name} is {value!r}, must be {least} and {most}")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
