@@ -229,7 +229,7 @@ def as_torch(layer, nn):
 @example(zoo.mlp())
 @unhurried
 def test_shapes_parameters_and_costs_are_pytorchs(network):
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     from torch.utils.flop_counter import FlopCounterMode
 
     modules = torch.nn.Sequential(*(as_torch(layer, torch.nn) for layer in network.layers))

@@ -25,7 +25,7 @@ lengths = {"steps_per_epoch": st.integers(1, 30), "epochs": st.integers(1, 8)}
 
 def torch_rates(scheduler, learning_rate, steps, **arguments):
     """The learning rate of each of so many steps, with one of torch.optim.lr_scheduler."""
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=learning_rate, momentum=0.9)
     schedule = getattr(torch.optim.lr_scheduler, scheduler)(optimizer, **arguments)
     rates = []
@@ -134,7 +134,7 @@ def test_no_steps_need_no_learning_rates(kind):
 
 
 def test_moments_are_those_that_pytorchs_optimizers_keep():
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     for ours, theirs, arguments in (
         (Optimizer("sgd"), torch.optim.SGD, {"lr": 0.1}),
         (Optimizer("sgd", momentum=0.9), torch.optim.SGD, {"lr": 0.1, "momentum": 0.9}),
@@ -150,7 +150,7 @@ def test_moments_are_those_that_pytorchs_optimizers_keep():
 
 
 def test_defaults_are_pytorchs():
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     for method, cls in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)):
         theirs = cls([torch.zeros(1)]).defaults
         ours = Optimizer(method)

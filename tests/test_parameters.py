@@ -130,7 +130,7 @@ def test_first_weights_spread_as_theory_says(network, scheme, deviation):
 
 
 def test_xavier_is_pytorchs():
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     ours = initialize(zoo.lenet(), "xavier", seed=0)
     for name in ("3.weight", "7.weight", "9.weight"):
         theirs = torch.empty(ours[name].shape)
