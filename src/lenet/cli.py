@@ -129,34 +129,39 @@ def train(
         "threads": threads,
         "progress": sys.stderr.isatty(),
     }
-    with stop_on_signals() as signalled:
-        if resume is not None:
-            changed = {*changes, *(settings or ()), *filter(None, (recipe, optimizer, out))}
-            if extra := changed - {"epochs"}:
-                raise typer.BadParameter(
-                    f"--resume goes on with the recipe as it was; {sorted(map(str, extra))[0]} "
-                    "cannot be given with it (--epochs, --engine, --device, --threads can)"
-                )
-            experiment = experiments.go_on(
-                resume, epochs=epochs, engine=engine, device=device, **machine
+    if resume is not None:
+        changed = {*changes, *(settings or ()), *filter(None, (recipe, optimizer, out))}
+        if extra := changed - {"epochs"}:
+            raise typer.BadParameter(
+                f"--resume goes on with the recipe as it was; {sorted(map(str, extra))[0]} "
+                "cannot be given with it (--epochs, --engine, --device, --threads can)"
             )
-        else:
-            asked = _recipe(recipe, changes, settings or [], optimizer, lr is not None, data_dir)
-            experiment = experiments.begin(
-                asked, engine=engine or "auto", device=device or "auto", out=out, **machine
-            )
-        _introduce(experiment)
-        with live.view(experiment) as callbacks:
-            outcome = experiment.train([callbacks], stop=lambda: bool(signalled()))
-        folder = experiment.run.folder
-        if not outcome.finished:
-            print(f"stopped; go on with: lenet train --resume {folder}")
-            return 128 + signalled()
-        for line in live.closing_lines(
-            outcome.history, outcome.examples_per_s, experiment.engine.device
-        ):
-            print(line)
-        print(f"saved in {folder}")
+        experiment = experiments.go_on(
+            resume, epochs=epochs, engine=engine, device=device, **machine
+        )
+    else:
+        asked = _recipe(recipe, changes, settings or [], optimizer, lr is not None, data_dir)
+        experiment = experiments.begin(
+            asked, engine=engine or "auto", device=device or "auto", out=out, **machine
+        )
+    _introduce(experiment)
+    run = experiment.run
+    view = live.choose_view(
+        experiment.recipe.settings,
+        len(experiment.parts.train),
+        start=run.start.progress,
+        earlier=run.earlier,
+    )
+    with stop_on_signals() as signalled, view as callbacks:
+        outcome = experiment.train([callbacks], stop=lambda: bool(signalled()))
+        stopped_by = signalled()
+    if not outcome.finished:
+        print(f"stopped; go on with: lenet train --resume {run.folder}")
+        return 128 + stopped_by
+    history = [*run.earlier, *outcome.history]
+    speed, where = outcome.examples_per_s, experiment.engine.device
+    print(*live.closing_lines(history, speed, where), sep="\n")
+    print(f"saved in {run.folder}")
     return 0
 
 
@@ -188,7 +193,8 @@ def _fashion_mnist_is_here(data_dir: Path | None) -> bool:
     if data.available("fashion-mnist", data_dir):
         return True
     try:
-        data.load("fashion-mnist", data_dir, progress=sys.stderr.isatty())
+        # brief: whoever gave no recipe would rather begin than wait for a network that is not there
+        data.fetch("fashion-mnist", progress=sys.stderr.isatty(), patience_s=3)
     except data.DataNotFoundError:
         return False
     return True

@@ -1,0 +1,395 @@
+"""The command line as a stranger meets it: what it prints, leaves behind, and refuses."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import lenet
+from lenet import cli, data, runs
+from lenet.weights import load_network
+
+QUICK = ("--data", "fashion-mnist-small", "--network", "mlp", "--epochs", "2", "--lr", "0.1")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_outside(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No data but the bundled ones, an empty cache, no network, a plain wide terminal."""
+    monkeypatch.delenv("LENET_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(in_tmp / "cache"))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(data, "DISTRIBUTIONS", in_tmp / "none")
+    monkeypatch.setattr(
+        data, "KNOWN", {name: _without_mirrors(known) for name, known in data.KNOWN.items()}
+    )
+
+
+def _without_mirrors(known: data.Known) -> data.Known:
+    from dataclasses import replace
+
+    nowhere = ("http://127.0.0.1:9",) if known.mirrors else ()  # port 9: refused at once
+    return replace(known, mirrors=nowhere)
+
+
+def ok(*arguments: str) -> None:
+    assert cli.run(list(arguments)) == 0
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """The exit code and the one line that a wrong call prints."""
+    capsys.readouterr()
+    code = cli.run(list(arguments))
+    printed = capsys.readouterr()
+    lines = printed.err.strip().splitlines()
+    assert len(lines) == 1, printed.err
+    assert lines[0].startswith("lenet: ")
+    assert "Traceback" not in printed.err
+    return code, lines[0]
+
+
+# --- train -------------------------------------------------------------------------------------
+
+
+def test_train_says_what_it_does_and_leaves_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    ok("train", *QUICK, "--out", "run")
+    printed = capsys.readouterr().out
+    lines = printed.splitlines()
+    assert lines[0].startswith("fashion-mnist-small: the 10,000 + 2,000 pictures that come with")
+    assert "mlp (235,146 parameters)" in lines[1]
+    assert "engine numpy on cpu" in lines[2]
+    assert re.fullmatch(r"loss \d\.\d{3}, train acc \d\.\d{3}, test acc \d\.\d{3}", lines[-3])
+    assert re.fullmatch(r"\d+\.\d examples/sec on cpu", lines[-2])
+    assert lines[-1] == "saved in run"
+    assert "\x1b" not in printed  # no control codes where there is no terminal
+    left = {path.name for path in Path("run").iterdir() if not path.name.startswith(".")}
+    assert left == {
+        *("run.json", "history.csv", "model.safetensors", "checkpoints"),
+        *("curves.svg", "curves.png"),
+    }
+    record = runs.read(Path("run"))
+    assert record.status == "finished"
+    assert record.info["data"]["bundled"] is True
+    assert record.history[-1].test_acc is not None
+    assert record.history[-1].test_acc > 0.7
+
+
+def test_train_alone_falls_back_to_the_bundled_pictures_and_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ok("train", "--epochs", "1", "--network", "mlp")
+    lines = capsys.readouterr().out.splitlines()
+    assert "pictures that come with the program" in lines[0]
+    assert lines[1].startswith("quickstart: mlp")
+    (folder,) = Path("runs").iterdir()
+    assert runs.read(folder).info["data"]["name"] == "fashion-mnist-small"
+
+
+def test_a_data_set_asked_for_by_name_is_never_replaced(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, line = refused(capsys, "train", "d2l")
+    assert code == 1
+    assert "fashion-mnist" in line
+    assert "LENET_DATA" in line
+    assert not Path("runs").exists()
+
+
+def test_every_flag_reaches_the_run() -> None:
+    ok(
+        *("train", "quickstart", "--network", "mlp", "--epochs", "1", "--batch-size", "128"),
+        *("--lr", "0.05", "--optimizer", "sgd", "--seed", "7", "--val", "0.1"),
+        *("--engine", "numpy", "--device", "cpu", "--threads", "1", "--out", "run"),
+        *("--set", "optimizer.momentum=0.9", "--set", "schedule.kind=cosine"),
+    )
+    record = runs.read(Path("run"))
+    settings = record.recipe.settings
+    assert (settings.epochs, settings.batch_size, settings.seed) == (1, 128, 7)
+    assert (settings.schedule.kind, settings.schedule.learning_rate) == ("cosine", 0.05)
+    assert settings.optimizer.momentum == 0.9
+    assert record.recipe.val == 0.1
+    assert record.info["engine"]["threads"] == 1
+    assert record.info["data"]["examples"] == {"train": 9000, "val": 1000, "test": 2000}
+    assert record.history[-1].val_acc is not None
+
+
+def test_the_same_seed_gives_the_same_file() -> None:
+    for out in ("one", "two"):
+        ok("train", *QUICK, "--epochs", "1", "--out", out)
+    assert Path("one/model.safetensors").read_bytes() == Path("two/model.safetensors").read_bytes()
+
+
+def test_going_on_with_a_finished_run(capsys: pytest.CaptureFixture[str]) -> None:
+    ok("train", *QUICK, "--epochs", "1", "--out", "short")
+    ok("train", *QUICK, "--epochs", "2", "--out", "long")
+    ok("train", "--resume", "short", "--epochs", "2")
+    assert (
+        Path("short/model.safetensors").read_bytes() == Path("long/model.safetensors").read_bytes()
+    )
+    capsys.readouterr()
+    code, line = refused(capsys, "train", "--resume", "short", "--lr", "0.5")
+    assert code == 2
+    assert "--resume goes on with the recipe as it was" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_and_resumed(number: signal.Signals) -> None:
+    arguments = ["train", *QUICK, "--epochs", "30"]
+    environment = {**os.environ, "LENET_MIRROR": ""}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lenet", *arguments, "--out", "run"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    history = Path("run/history.csv")
+    deadline = time.monotonic() + 60
+    while not (history.exists() and len(history.read_text().splitlines()) > 3):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    sent = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - sent < 30  # 5 s on a machine that has nothing else to do
+    assert process.returncode == 128 + number, err
+    assert err == ""
+    assert "go on with: lenet train --resume run" in out
+    assert runs.read(Path("run")).status == "interrupted"
+    assert not list(Path("run").glob("**/*.tmp"))
+
+    ok("train", "--resume", "run")
+    ok("train", *QUICK, "--epochs", "30", "--out", "whole")
+    assert (
+        Path("run/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
+    )
+
+
+def test_a_custom_folder_of_pictures(small: data.Dataset) -> None:
+    for part, split in (("train", data.subset(small.train, 500, 0)), ("t10k", small.test)):
+        data.write_idx(Path(f"mine/{part}-images-idx3-ubyte"), split.images[:, 0])
+        data.write_idx(Path(f"mine/{part}-labels-idx1-ubyte.gz"), split.labels.astype("uint8"))
+    ok("train", "--data", "./mine", "--network", "mlp", "--epochs", "1", "--out", "run")
+    assert runs.read(Path("run")).recipe.data == str(Path("mine").resolve())
+    ok("train", "--resume", "run", "--epochs", "2")
+
+
+# --- looking -----------------------------------------------------------------------------------
+
+
+def test_evaluate_agrees_with_the_history(capsys: pytest.CaptureFixture[str]) -> None:
+    ok("train", *QUICK, "--out", "run")
+    last = runs.read(Path("run")).history[-1]
+    capsys.readouterr()
+    ok("evaluate", "run", "--json")
+    report = json.loads(capsys.readouterr().out)
+    assert report["accuracy"] == last.test_acc
+    assert report["loss"] == pytest.approx(last.test_loss, rel=1e-12)
+    assert sum(map(sum, report["confusion"])) == report["examples"] == 2000
+    assert [row["examples"] for row in report["classes"]] == [200] * 10
+    ok("evaluate", "run")
+    printed = capsys.readouterr().out
+    assert f"accuracy {last.test_acc:.4f} on 2,000 pictures" in printed
+    assert "ankle boot" in printed
+    ok("evaluate", "run/model.safetensors", "--data", "fashion-mnist-small", "--json")
+    assert json.loads(capsys.readouterr().out)["accuracy"] == last.test_acc
+
+
+def test_inspect(capsys: pytest.CaptureFixture[str]) -> None:
+    ok("inspect", "lenet")
+    printed = capsys.readouterr().out
+    assert "61,706" in printed
+    assert "416,520" in printed
+    ok("inspect", "lenet", "--json")
+    totals = json.loads(capsys.readouterr().out)["totals"]
+    assert (totals["parameters"], totals["macs"]) == (61706, 416520)
+    ok("inspect", "lenet-max", "--input", "3x32x32", "--classes", "100")
+    assert "3×32×32" in capsys.readouterr().out
+    ok("train", *QUICK, "--epochs", "1", "--out", "run")
+    capsys.readouterr()
+    ok("inspect", "run")
+    assert "235,146" in capsys.readouterr().out
+
+
+def test_recipes_and_runs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    ok("recipes")
+    printed = capsys.readouterr().out
+    for name in ("d2l", "d2l-adam", "d2l-max", "mnist-adamw", "quickstart", "0.816", "0.9879"):
+        assert name in printed
+    ok("recipes", "d2l")
+    assert "learning_rate = 0.9" in capsys.readouterr().out
+    ok("runs")
+    assert "no runs in runs" in capsys.readouterr().out
+    ok("train", *QUICK, "--epochs", "1")
+    capsys.readouterr()
+    ok("runs")
+    assert "-d2l-1" in capsys.readouterr().out
+    ok("runs", "--json")
+    assert json.loads(capsys.readouterr().out)[0]["outcome"]["status"] == "finished"
+
+
+def test_plot_draws_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    ok("train", *QUICK, "--epochs", "1", "--out", "run")
+    Path("run/curves.svg").unlink()
+    ok("plot", "run")
+    assert Path("run/curves.svg").read_text().startswith("<?xml")
+    ok("plot", "run", "--out", "elsewhere.png")
+    assert Path("elsewhere.png").read_bytes().startswith(b"\x89PNG")
+    code, line = refused(capsys, "plot", "run", "--out", "curves.xyz")
+    assert code == 2
+    assert ".xyz" in line
+
+
+def test_data_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    ok("data", "list")
+    printed = capsys.readouterr().out
+    assert "lenet data get mnist" in printed
+    assert "fashion-mnist-small" in printed
+    ok("data", "get", "fashion-mnist-small")
+    ok("data", "show", "fashion-mnist-small", "--out", "sheet.png")
+    assert Path("sheet.png").read_bytes().startswith(b"\x89PNG")
+    code, line = refused(capsys, "data", "get", "mnist")
+    assert code == 1
+    assert "mnist" in line
+
+
+def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ((), *[(c,) for c in ("train", "evaluate", "inspect", "recipes")]):
+        ok(*command, "--help")
+        assert "Usage: lenet" in capsys.readouterr().out
+    for command in ("list", "get", "show"):
+        ok("data", command, "--help")
+        assert "lenet data" in capsys.readouterr().out
+
+
+def test_python_m_lenet_and_completion() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "lenet", "inspect", "lenet", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(shown.stdout)["totals"]["parameters"] == 61706
+    completion = subprocess.run(
+        [sys.executable, "-m", "lenet"],
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "_LENET_COMPLETE": "complete_bash",
+            "COMP_WORDS": "lenet in",
+            "COMP_CWORD": "1",
+        },
+        check=False,
+    )
+    assert "inspect" in completion.stdout
+
+
+def test_a_reader_that_has_seen_enough() -> None:
+    command = f"{sys.executable} -m lenet recipes d2l | head -n 1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert result.stderr == ""
+    assert len(result.stdout.splitlines()) == 1
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("train", "dl2"), 2, ["unknown recipe 'dl2'", "did you mean d2l?"]),
+        (("train", "quickstart", "--network", "lente"), 2, ["'lente'", "did you mean lenet?"]),
+        (("train", "--data", "fashion-mnits"), 2, ["'fashion-mnits'", "fashion-mnist"]),
+        (("train", "quickstart", "--lr", "-1"), 2, ["learning rate is -1"]),
+        (("train", "quickstart", "--lr", "abc"), 2, ["'abc'", "--lr"]),
+        (("train", "quickstart", "--lr", "nan"), 2, ["learning rate is nan"]),
+        (("train", "quickstart", "--batch-size", "0"), 2, ["batch size is 0", "at least 1"]),
+        (("train", "quickstart", "--epochs", "0"), 2, ["epochs is 0"]),
+        (("train", "quickstart", "--val", "1.5"), 2, ["val is 1.5"]),
+        (("train", "quickstart", "--threads", "0"), 2, ["threads is 0"]),
+        (("train", "quickstart", "--seed", "-1"), 2, ["seed is -1"]),
+        (("train", "quickstart", "--optimizer", "sdg"), 2, ["'sdg'", "sgd"]),
+        (("train", "quickstart", "--engine", "cuda"), 2, ["unknown engine 'cuda'"]),
+        (("train", "quickstart", "--network", "lenet5"), 2, ["lenet5"]),
+        (("train", "quickstart", "--set", "epoch=3"), 2, ["did you mean epochs?"]),
+        (("train", "--no-such-flag"), 2, ["--no-such-flag", "--help"]),
+        (("tarin",), 2, ["tarin"]),
+        (("train", "--resume", "nowhere"), 2, ["nowhere is not a run", "does not exist"]),
+        (("evaluate", "nowhere"), 1, ["nowhere"]),
+        (("inspect", "lente"), 2, ["did you mean lenet?"]),
+        (("inspect", "lenet", "--input", "1x4x4"), 2, ["layer 3 (Conv2d)", "6×2×2"]),
+        (("inspect", "lenet", "--input", "28"), 2, ["channels x height x width"]),
+        (("plot", "nowhere"), 2, ["nowhere is not a run"]),
+        (("data", "show", "mnits"), 2, ["'mnits'", "mnist"]),
+    ],
+)
+def test_wrong_input_is_one_clear_line(
+    arguments: tuple[str, ...], code: int, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    got, line = refused(capsys, *arguments)
+    assert got == code, line
+    for word in words:
+        assert word in line
+    assert not Path("runs").exists()  # nothing was begun
+
+
+def test_a_folder_that_is_no_run(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("empty").mkdir()
+    for command in ("evaluate", "plot", "inspect"):
+        code, line = refused(capsys, command, "empty")
+        assert code == 2
+        assert "is not a run" in line
+
+
+def test_a_truncated_data_file(capsys: pytest.CaptureFixture[str], small: data.Dataset) -> None:
+    for part, split in (("train", small.test), ("t10k", small.test)):
+        data.write_idx(Path(f"mine/{part}-images-idx3-ubyte"), split.images[:, 0])
+        data.write_idx(Path(f"mine/{part}-labels-idx1-ubyte"), split.labels.astype("uint8"))
+    cut = Path("mine/train-images-idx3-ubyte")
+    cut.write_bytes(cut.read_bytes()[:100_000])
+    code, line = refused(capsys, "train", "--data", "./mine")
+    assert code == 1
+    assert "train-images-idx3-ubyte" in line
+
+
+def test_a_folder_in_use_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    ok("train", *QUICK, "--epochs", "1", "--out", "run")
+    lock = runs.resume(
+        Path("run"),
+        runs.read(Path("run")).recipe,
+        _engine(load_network(Path("run/model.safetensors"))[0]),
+    )
+    code, line = refused(capsys, "train", "--resume", "run", "--epochs", "2")
+    lock.close()
+    assert code == 2
+    assert "in use" in line
+    code, line = refused(capsys, "train", *QUICK, "--out", "run")
+    assert code == 2
+    assert "exists already" in line
+
+
+def _engine(network: lenet.Network) -> runs.Engine:
+    from lenet import engines
+    from lenet.optimization import Objective, Optimizer
+
+    return engines.make(
+        engines.choose("numpy", network), network, Optimizer(), Objective(), threads=1
+    )
+
+
+def test_no_space_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "run/checkpoints")
+
+    monkeypatch.setattr(runs, "save_checkpoint", full)
+    code, line = refused(capsys, "train", *QUICK, "--out", "run")
+    assert code == 1
+    assert "No space left on device" in line
+    assert runs.read(Path("run")).status == "failed"
