@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+UNFINISHED = ".tmp"  # how the names end that a reader must pass over
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Put ``content`` at ``path``: whatever happens, the old file or the new one is there, whole.
 
-    Raises OSError (no space, no permission) after removing what was written beside.
+    Raises OSError (no space, no permission), naming ``path``, after removing what was written
+    beside. A process that is killed leaves that behind: see ``remove_unfinished``.
     """
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(beside, 0o666 & ~_umask())
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    beside = path.parent / f".{path.name[:50]}.{os.urandom(8).hex()}{UNFINISHED}"
+    with about(path):
+        try:
+            with beside.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        except BaseException:
+            with suppress(OSError):
+                beside.unlink()
+            raise
+        sync_folder(path.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes left beside; only for a folder that nobody else writes to."""
+    for path in folder.glob(f".*{UNFINISHED}"):
+        path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -33,12 +45,18 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
+            raise
     finally:
         os.close(handle)
 
 
-def _umask() -> int:
-    """The process's mask for new files; there is no way to read it but to set it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Let an OSError from inside name ``path``: that of a full disk names nothing by itself."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
