@@ -9,14 +9,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import re
 from pathlib import Path
 
 from lenet.files import write_atomically
 from lenet.parameters import Parameters, State
 from lenet.training import Checkpoint, Progress
-from lenet.weights import WeightsError, pack, unpack
+from lenet.weights import WeightsError, pack, read_whole, unpack
 
 KEPT = 3  # so that a damaged one has others before it
+NAME = re.compile(r"step-(\d+)\.([0-9a-f]{16})\.safetensors")
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -37,26 +39,29 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
             for group, values in groups.items()
             for name, value in values.items()
         },
-        {"format": 1, "step": state.step, "progress": progress},
+        {"step": state.step, "progress": progress},
     )
     path = folder / "checkpoints" / f"step-{state.step:07}.{_checksum(content)}.safetensors"
     write_atomically(path, content)
-    for old in checkpoint_files(folder)[:-KEPT]:
-        old.unlink(missing_ok=True)
+    files = checkpoint_files(folder)
+    # later ones are of a line that was given up, because they were damaged
+    kept = files[: files.index(path) + 1][-KEPT:]
+    for old in files:
+        if old not in kept:
+            old.unlink(missing_ok=True)
     return path
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
-    """The checkpoints of a run's folder, oldest first."""
-    return sorted((folder / "checkpoints").glob("step-*.safetensors"))
+    """The checkpoints of a run's folder, oldest first; what is none by its name is passed over."""
+    found = [(NAME.fullmatch(path.name), path) for path in (folder / "checkpoints").glob("step-*")]
+    steps = [(int(match[1]), path) for match, path in found if match and path.is_file()]
+    return [path for _, path in sorted(steps)]
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint of a file. Raises WeightsError unless its bytes are those once written."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: {error.strerror}") from None
+    content = read_whole(path)
     if _checksum(content) != path.name.split(".")[-2]:
         raise WeightsError(f"{path}: damaged: its bytes do not match the checksum in its name")
     tensors, metadata = unpack(content, str(path))
@@ -64,16 +69,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
     for name, value in tensors.items():
         group, _, key = name.rpartition("/")
         groups.setdefault(group, {})[key] = value
-    progress = dict(metadata["progress"])
-    if progress["lowest_val_loss"] is None:
-        progress["lowest_val_loss"] = math.inf
     moments = {
         group.removeprefix("moments/"): values
         for group, values in groups.items()
         if group.startswith("moments/")
     }
-    state = State(groups["parameters"], moments, groups.get("average"), metadata["step"])
-    return Checkpoint(state, Progress(**progress), groups.get("best"))
+    try:
+        progress = dict(metadata["progress"])
+        if progress["lowest_val_loss"] is None:
+            progress["lowest_val_loss"] = math.inf
+        state = State(groups["parameters"], moments, groups.get("average"), metadata["step"])
+        return Checkpoint(state, Progress(**progress), groups.get("best"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: no checkpoint of this version: {error}") from None
 
 
 def last_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -83,7 +91,7 @@ def last_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         try:
             return load_checkpoint(path), remarks
         except WeightsError as error:
-            remarks.append(f"{error}; using the one before it")
+            remarks.append(f"{error}; passed over")
     return None, remarks
 
 

@@ -1,12 +1,14 @@
 """safetensors files: a network with its weights, and checkpoints. Nothing here can run code.
 
-A file from a stranger is not trusted: the size of its header and the number of its tensors are
-bounded before anything is read, and names and shapes must be exactly the network's.
+A file from a stranger is not trusted: its size, that of its header and the number of its tensors
+are bounded before anything is made of them, and names and shapes must be exactly the network's.
+NaN and infinity are numbers like others: a training that went wrong can be looked at.
 """
 
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from lenet.architecture import ArchitectureError, Network, from_dict, to_dict
 from lenet.files import write_atomically
 from lenet.parameters import Parameters, check_parameters
 
+LARGEST_FILE = 1 << 30  # bytes; ours have a few hundred thousand
 LARGEST_HEADER = 1_000_000  # bytes; ours have a few thousand
 MOST_TENSORS = 2_000
+FORMAT = 1
 KEY = "lenet"  # the one key of our metadata: with several, safetensors' order is random
 
 
@@ -31,7 +35,7 @@ def save_network(path: Path, network: Network, parameters: Parameters) -> bytes:
     The same network and weights give the same bytes. OSError where there is no space.
     """
     check_parameters(network, parameters, str(path))
-    content = pack(parameters, {"format": 1, "network": to_dict(network)})
+    content = pack(parameters, {"network": to_dict(network)})
     write_atomically(path, content)
     return content
 
@@ -41,56 +45,89 @@ def load_network(path: Path) -> tuple[Network, Parameters]:
 
     Raises WeightsError naming the file, whatever the file holds.
     """
+    parameters, metadata = unpack(read_whole(path), str(path))
+    if "network" not in metadata:
+        raise WeightsError(
+            f"{path}: holds no network; if it is a checkpoint, give the run's folder instead"
+        )
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: {error.strerror}") from None
-    parameters, metadata = unpack(content, str(path))
-    try:
-        network = from_dict(metadata.get("network"))
-        check_parameters(network, parameters, str(path))
-    except ArchitectureError as error:
-        raise WeightsError(f"{path}: {error}") from None
-    except ValueError as error:
-        raise WeightsError(str(error)) from None
+        network = from_dict(metadata["network"])
+        check_parameters(network, parameters, "the weights")
+    except (ArchitectureError, ValueError) as error:
+        raise WeightsError(f"{path}: {_short(error)}") from None
     return network, parameters
 
 
+def read_whole(path: Path) -> bytes:
+    """A file's bytes; WeightsError where it is none (a device has no end) or too large."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise WeightsError(f"{path}: not a file")
+        if path.stat().st_size > LARGEST_FILE:
+            raise WeightsError(f"{path}: larger than {LARGEST_FILE:,} bytes: no network of ours is")
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror}") from None
+
+
 def pack(tensors: Parameters, metadata: dict[str, Any]) -> bytes:
-    """Tensors and plain values as the bytes of one safetensors file."""
+    """Tensors and plain values as the bytes of one safetensors file.
+
+    Raises WeightsError for what ``unpack`` would refuse: better now than when it is needed.
+    """
     from safetensors.numpy import save
 
+    for name, tensor in tensors.items():
+        if tensor.dtype != np.float32:
+            raise WeightsError(f"{name} is {tensor.dtype}, must be float32")
     # contiguous copies: safetensors writes a view's whole memory otherwise
     whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    return save(whole, {KEY: json.dumps(metadata)})
+    content: bytes = save(whole, {KEY: json.dumps({"format": FORMAT, **metadata})})
+    _check_bounds(content, len(tensors), "these weights")
+    return content
 
 
 def unpack(content: bytes, where: str) -> tuple[Parameters, dict[str, Any]]:
     """The tensors and plain values that ``pack`` wrote; WeightsError for anything else."""
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    _check_bounds(content, 0, where)
     size = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or size > min(LARGEST_HEADER, len(content) - 8):
-        raise WeightsError(
-            f"{where}: not a safetensors file of this program (it would have a header of "
-            f"{size} bytes in {len(content)})"
-        )
     try:
         header = json.loads(content[8 : 8 + size])
-        if not isinstance(header, dict) or len(header) > MOST_TENSORS:
-            raise WeightsError(f"{where}: its header is no table of at most {MOST_TENSORS} tensors")
+        _check_bounds(content, len(header), where)
         metadata = json.loads(header.get("__metadata__", {}).get(KEY, "null"))
         tensors = load(content)
-    except (ValueError, AttributeError, TypeError, RecursionError, SafetensorError) as error:
-        if isinstance(error, WeightsError):
-            raise
-        raise WeightsError(f"{where}: damaged: {error}") from None
+    except WeightsError:
+        raise
+    except Exception as error:  # of many kinds: a stranger chose the bytes
+        raise WeightsError(f"{where}: damaged: {_short(error)}") from None
     if not isinstance(metadata, dict):
         raise WeightsError(
             f"{where}: holds no description of a network; it was not written by this program"
         )
+    if metadata.pop("format", None) != FORMAT:
+        raise WeightsError(f"{where}: written by a newer version of lenet")
     for name, tensor in tensors.items():
         if tensor.dtype != np.float32:
-            raise WeightsError(f"{where}: {name} is {tensor.dtype}, must be float32")
+            raise WeightsError(f"{where}: {_short(name)} is {tensor.dtype}, must be float32")
     return tensors, metadata
+
+
+def _check_bounds(content: bytes, tensors: int, where: str) -> None:
+    header = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or header > min(LARGEST_HEADER, len(content) - 8):
+        raise WeightsError(
+            f"{where}: not a safetensors file of this program (it would have a header of "
+            f"{header} bytes in {len(content)})"
+        )
+    if tensors > MOST_TENSORS or len(content) > LARGEST_FILE:
+        raise WeightsError(
+            f"{where}: {tensors:,} tensors in {len(content):,} bytes; at most {MOST_TENSORS:,} in "
+            f"{LARGEST_FILE:,} are read"
+        )
+
+
+def _short(text: object) -> str:
+    """What a stranger may have written, with no control characters, cut to what a line holds."""
+    return "".join(sign if sign.isprintable() else "?" for sign in str(text)[:300])
