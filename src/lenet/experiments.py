@@ -6,16 +6,18 @@ and leave the same folder.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lenet import data, engines, recipes, runs, zoo
-from lenet.architecture import from_dict
 from lenet.engines import Choice, Engine
 from lenet.recipes import Recipe
-from lenet.training import Callbacks, Outcome, Parts, TrainingError, fit
+from lenet.runs import RunRecord
+from lenet.training import Callbacks, Outcome, Parts, fit
 
 
 @dataclass(frozen=True)
@@ -36,22 +38,23 @@ class Experiment:
         The folder is let go in any case, and run.json says how it ended. Raises TrainingError
         where a loss is not finite, OSError where a file cannot be written.
         """
-        try:
-            outcome = fit(
-                self.engine,
-                self.parts,
-                self.recipe.settings,
-                self.run.start,
-                [self.run.callbacks(), *callbacks],
-                stop,
-            )
-            self.run.finish(outcome)
-            draw_curves(runs.read(self.run.folder))
-        except (TrainingError, OSError) as error:
-            self.run.fail(str(error))
-            raise
-        finally:
-            self.run.close()
+        with closing(self.run):
+            try:
+                outcome = fit(
+                    self.engine,
+                    self.parts,
+                    self.recipe.settings,
+                    self.run.start,
+                    [self.run.callbacks(), *callbacks],
+                    stop,
+                )
+                self.run.finish(outcome)
+            except BaseException as error:
+                self.run.fail(error)
+                raise
+            record = runs.read(self.run.folder)
+            if record.history:  # none where it was stopped at once
+                draw_curves(record)
         return outcome
 
 
@@ -70,10 +73,9 @@ def begin(
     Raises the ValueErrors of what it puts together (DataError, ArchitectureError, EngineError,
     SettingError, RunError), before anything is written, and OSError when nothing can be.
     """
-    if recipe.data not in data.KNOWN and Path(recipe.data).expanduser().is_dir():
-        recipe = replace(
-            recipe, data=str(Path(recipe.data).expanduser().resolve())
-        )  # to be found on resuming
+    own = Path(os.path.expanduser(recipe.data))
+    if recipe.data not in data.KNOWN and own.is_dir():
+        recipe = replace(recipe, data=str(own.resolve()))  # to be found on resuming
     check(recipe)
     loaded = data.load(recipe.data, data_dir, progress=progress)
     parts = divide(recipe, loaded)
@@ -115,17 +117,36 @@ def go_on(
                 f"({described[key]} now). Give the folder that run.json names by --data-dir"
             )
     before = record.info["engine"]
-    network = from_dict(record.info["network"])
-    choice = engines.choose(engine or before["name"], network, device or before["device"])
+    if device is None:  # that of another engine may be none of the one asked for
+        device = before["device"] if engine in (None, before["name"]) else "auto"
+    choice = engines.choose(engine or before["name"], record.network, device)
     made = engines.make(
         choice,
-        network,
+        record.network,
         recipe.settings.optimizer,
         recipe.settings.objective,
-        threads or before["threads"],
+        before["threads"] if threads is None else threads,
     )
     run = runs.resume(folder, recipe, made)
     return Experiment(recipe, parts, made, choice, run)
+
+
+def train(recipe: str | Recipe = "d2l", *, out: Path | None = None, **changes: Any) -> RunRecord:
+    """The record of a new run of a recipe, shown live where this runs: for notebooks and scripts.
+
+    ``changes`` are the recipe's keys, with ``__`` for the dot: ``epochs=3``,
+    ``schedule__kind="cosine"``. Interrupting it (Ctrl-C, the notebook's stop button) leaves a run
+    that ``go_on`` goes on with. Raises as ``begin`` and ``Experiment.train`` do.
+    """
+    from lenet import live
+
+    named = recipes.load(recipe) if isinstance(recipe, str) else recipe
+    for key, value in changes.items():
+        named = recipes.change(named, key.replace("__", "."), value)
+    experiment = begin(named, out=out)
+    with live.choose_view(named.settings, len(experiment.parts.train)) as view:
+        experiment.train([view])
+    return runs.read(experiment.run.folder)
 
 
 def check(recipe: Recipe) -> None:
@@ -164,16 +185,17 @@ def describe_data(loaded: data.Dataset, parts: Parts) -> dict[str, Any]:
     }
 
 
-def draw_curves(record: runs.RunRecord, out: Path | None = None) -> list[Path]:
+def draw_curves(record: RunRecord, out: Path | None = None) -> list[Path]:
     """Write a run's curves to ``out``, or as curves.svg and curves.png into its folder.
 
     Returns the paths. Raises ValueError for a suffix other than .svg, .png and .pdf.
     """
     from lenet import figures  # matplotlib takes its time: not before there is something to draw
 
-    recipe = record.recipe
     figure = figures.curves(
-        record.history, title=recipe.title or recipe.name, published=recipe.published
+        record.history,
+        title=record.recipe.title or record.recipe.name,
+        published=record.info["recipe"].get("published", ()),
     )
     paths = [out] if out else [record.folder / name for name in ("curves.svg", "curves.png")]
     for path in paths:

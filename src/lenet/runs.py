@@ -12,18 +12,17 @@ made from it.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
-import io
+import itertools
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -37,13 +36,21 @@ from lenet import recipes
 from lenet.architecture import Network, from_dict, to_dict
 from lenet.checkpoints import last_checkpoint, save_checkpoint
 from lenet.engines import Engine
-from lenet.files import sync_folder, write_atomically
+from lenet.files import about, remove_unfinished, sync_folder, write_atomically
 from lenet.parameters import Parameters, State, check_parameters, initialize
 from lenet.training import Callbacks, Checkpoint, Outcome, Reading
 from lenet.weights import load_network, save_network
 
 WALL_CLOCK_COLUMNS = ("wall_s", "examples_per_s")  # all that differs between equal runs
 COLUMNS = [field.name for field in dataclasses.fields(Reading)]
+WHOLE_NUMBERS = ("step", "examples_seen")
+MAY_BE_EMPTY = ("val_loss", "val_acc", "test_loss", "test_acc")
+NEEDED = {  # of run.json, to go on with the run
+    dict: ("recipe", "network", "data.sha256", "data.examples", "versions"),
+    str: ("engine.name", "engine.device", "outcome.status"),
+    int: ("engine.threads",),
+    list: ("resumed",),
+}
 
 
 class RunError(ValueError):
@@ -67,6 +74,11 @@ class RunRecord:
         return recipes.from_dict(self.info["recipe"])
 
     @property
+    def network(self) -> Network:
+        """The network that was trained."""
+        return from_dict(self.info["network"])
+
+    @property
     def status(self) -> str:
         """finished, interrupted, failed, or running (which a killed run says for ever)."""
         return str(self.info["outcome"]["status"])
@@ -76,69 +88,72 @@ def read(folder: Path) -> RunRecord:
     """The record of a run, finished or not. Raises RunError where there is none."""
     try:
         info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        if not isinstance(info, dict) or not {"recipe", "engine", "outcome"} <= info.keys():
-            raise ValueError("it lacks recipe, engine or outcome")
+        _check_info(info)
         record = RunRecord(folder, info, read_history(folder / "history.csv"))
-        record.recipe  # noqa: B018 - raises where the recipe cannot be understood
-    except FileNotFoundError:
-        what = "holds no run.json" if folder.is_dir() else "does not exist"
+        record.recipe, record.network  # noqa: B018 - raise where they cannot be understood
+    except (FileNotFoundError, NotADirectoryError):
+        there = "holds no run.json" if folder.is_dir() else "is a file"
+        what = there if folder.exists() else "does not exist"
         raise RunError(
             f"{folder} is not a run: it {what}. 'lenet runs' lists the runs there are"
         ) from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise RunError(f"{folder / 'run.json'} cannot be read: {error}") from None
     return record
 
 
-def list_runs(root: Path) -> list[RunRecord]:
-    """The runs in a folder, oldest first; folders that are none are passed over."""
+def list_runs(root: Path, tell: Callable[[str], None] = lambda line: None) -> list[RunRecord]:
+    """The runs in a folder, oldest first; ``tell`` is called for each that cannot be read."""
     found = []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        if (folder / "run.json").is_file():
+        if folder.name.startswith(".") or not (folder / "run.json").is_file():
+            continue  # not a run, or one that was killed while its folder was made
+        try:
             found.append(read(folder))
+        except RunError as error:
+            tell(str(error))
     return sorted(found, key=lambda run: str(run.info.get("started", "")))
 
 
 def load_model(path: Path) -> tuple[Network, Parameters]:
-    """The network and weights of a run's folder (those of its last checkpoint if it has not
-    finished) or of a model.safetensors. Raises RunError or WeightsError."""
+    """The network and weights of a model.safetensors or of a run's folder: those of its last
+    checkpoint where it has not finished, or trains on. Raises RunError or WeightsError."""
     if not path.is_dir():
         return load_network(path)
-    if (path / "model.safetensors").exists():
-        return load_network(path / "model.safetensors")
-    record = read(path)
+    record, model = read(path), path / "model.safetensors"
+    if record.status == "finished" and model.exists():
+        return load_network(model)
     found, _ = last_checkpoint(path)
     if found is None:
         raise RunError(f"{path} has no weights yet: go on with 'lenet train --resume {path}'")
-    return from_dict(record.info["network"]), found.best or found.state.weights
+    _check_fit(record.network, found, path)
+    return record.network, found.best or found.state.weights
 
 
 # --- history -----------------------------------------------------------------------------------
 
 
 def read_history(path: Path) -> list[Reading]:
-    """Every whole row of a history.csv; a last row cut off by a power failure is left out."""
+    """Every whole row of a history.csv, up to the first that a power failure damaged."""
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+        text = path.read_bytes().decode("utf-8", "replace")
     except FileNotFoundError:
         return []
+    header, *rows = text.split("\n")
     readings = []
-    for row in rows:
+    for row in rows[:-1]:  # after the last end of a line: nothing, or a row cut off
         try:
-            readings.append(
-                Reading(
-                    **{
-                        name: None if row[name] == "" else float(row[name])
-                        for name in COLUMNS
-                        if name not in ("step", "examples_seen")
-                    },  # type: ignore[arg-type]
-                    step=int(row["step"]),
-                    examples_seen=int(row["examples_seen"]),
-                )
-            )
-        except (KeyError, ValueError, TypeError):
+            cells = dict(zip(header.strip().split(","), row.strip().split(","), strict=True))
+            readings.append(Reading(**{name: _number(name, cells[name]) for name in COLUMNS}))
+        except (KeyError, ValueError):
             break
     return readings
+
+
+def _number(name: str, cell: str) -> Any:
+    if not cell and name in MAY_BE_EMPTY:
+        return None
+    return int(cell) if name in WHOLE_NUMBERS else float(cell)
 
 
 def history_text(readings: list[Reading]) -> str:
@@ -161,6 +176,7 @@ class Run:
     info: dict[str, Any]
     network: Network
     start: Checkpoint
+    earlier: list[Reading] = field(default_factory=list)  # before start
     remarks: list[str] = field(default_factory=list)  # for the person at the terminal
     _lock: FileLock | None = None
     _history: TextIO | None = None
@@ -186,27 +202,32 @@ class Run:
         }
         self._set_outcome(result)
 
-    def fail(self, message: str) -> None:
+    def fail(self, error: BaseException) -> None:
         """Record why the run ended; a full disk must not hide the error that is being told."""
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with suppress(OSError):
-            self._set_outcome({"status": "failed", "message": message})
+            self._set_outcome({"status": status, "message": str(error) or type(error).__name__})
 
     def close(self) -> None:
         """Let go of the folder."""
         if self._history is not None:
-            self._history.close()
+            with suppress(OSError):  # tries once more what a full disk refused: that was told
+                self._history.close()
         if self._lock is not None:
             self._lock.release()
 
     def _add_reading(self, reading: Reading) -> None:
-        if self._history is None:
-            self._history = (self.folder / "history.csv").open("a", encoding="utf-8", newline="")
-        self._history.write(history_text([reading]).split("\n", 1)[1])
-        self._history.flush()
+        path = self.folder / "history.csv"
+        with about(path):
+            if self._history is None:
+                self._history = path.open("a", encoding="utf-8", newline="")
+            self._history.write(history_text([reading]).split("\n", 1)[1])
+            self._history.flush()
 
     def _save(self, checkpoint: Checkpoint) -> None:
         if self._history is not None:  # a checkpoint must never know more than the history
-            os.fsync(self._history.fileno())
+            with about(self.folder / "history.csv"):
+                os.fsync(self._history.fileno())
         save_checkpoint(self.folder, checkpoint)
 
     def _set_outcome(self, outcome: Mapping[str, Any]) -> None:
@@ -226,12 +247,13 @@ def create(
     ``data`` says which pictures: name, source and hashes. Raises RunError when ``out`` is taken,
     OSError when it cannot be written.
     """
+    start = _first_checkpoint(recipe, network)
     info = {
         "recipe": recipes.to_dict(recipe),
         "network": to_dict(network),
         "data": dict(data),
         "engine": describe_engine(engine),
-        "versions": _versions(),
+        "versions": _versions(engine),
         "machine": {"system": platform.platform(), "processor": _processor()},
         "command": shlex.join(["lenet", *sys.argv[1:]]),
         "started": _now(),
@@ -239,16 +261,14 @@ def create(
         "outcome": {"status": "running"},
     }
     folder = _make_folder(recipe.name, info, out)
-    run = Run(folder, info, network, _first_checkpoint(recipe, network))
-    run._lock = _take(folder)
-    return run
+    return Run(folder, info, network, start, _lock=_take(folder))
 
 
 def resume(folder: Path, recipe: recipes.Recipe, engine: Engine) -> Run:
     """A run to go on with from its last whole checkpoint, held by this process.
 
     history.csv is cut back to that checkpoint; ``recipe`` may train it further than before.
-    Raises RunError when the folder is no run or in use.
+    Raises RunError when the folder is no run, in use, or was trained further than ``recipe`` says.
     """
     record = read(folder)
     lock = _take(folder)
@@ -257,8 +277,16 @@ def resume(folder: Path, recipe: recipes.Recipe, engine: Engine) -> Run:
         checkpoint, remarks = last_checkpoint(folder)
         if checkpoint is None:
             checkpoint = _first_checkpoint(recipe, engine.network)
-            remarks.append("no checkpoint yet: starting at the beginning")
-        check_parameters(engine.network, checkpoint.state.parameters, str(folder / "checkpoints"))
+            remarks.append("no checkpoint to go on from: starting at the beginning")
+        _check_fit(engine.network, checkpoint, folder)
+        done = checkpoint.progress.epoch + (checkpoint.progress.sample > 0)
+        if done > recipe.settings.epochs:
+            raise RunError(
+                f"{folder} is in epoch {done} already: it cannot end after {recipe.settings.epochs}"
+            )
+        (folder / "checkpoints").mkdir(exist_ok=True)
+        remove_unfinished(folder / "checkpoints")
+        remove_unfinished(folder)
         seen = checkpoint.progress.examples_seen
         kept = [reading for reading in record.history if reading.examples_seen <= seen]
         write_atomically(folder / "history.csv", history_text(kept).encode())
@@ -268,7 +296,7 @@ def resume(folder: Path, recipe: recipes.Recipe, engine: Engine) -> Run:
     except BaseException:
         lock.release()
         raise
-    return Run(folder, record.info, engine.network, checkpoint, remarks, lock)
+    return Run(folder, record.info, engine.network, checkpoint, kept, remarks, lock)
 
 
 def describe_engine(engine: Engine) -> dict[str, Any]:
@@ -284,6 +312,26 @@ def describe_engine(engine: Engine) -> dict[str, Any]:
 # --- details -----------------------------------------------------------------------------------
 
 
+def _check_info(info: Any) -> None:
+    """Raise ValueError where a run.json lacks what ``NEEDED`` lists."""
+    for kind, key in ((kind, key) for kind, keys in NEEDED.items() for key in keys):
+        value = info
+        for name in key.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if not isinstance(value, kind):
+            raise ValueError(f"{key} is missing or of the wrong kind")
+
+
+def _check_fit(network: Network, checkpoint: Checkpoint, folder: Path) -> None:
+    """Raise RunError where a checkpoint's numbers are not of the run's network."""
+    state = checkpoint.state
+    for values in (state.parameters, *state.moments.values(), state.average, checkpoint.best):
+        try:
+            check_parameters(network, state.parameters if values is None else values, "weights")
+        except ValueError as error:
+            raise RunError(f"{folder / 'checkpoints'}: {error}") from None
+
+
 def _first_checkpoint(recipe: recipes.Recipe, network: Network) -> Checkpoint:
     return Checkpoint(State(initialize(network, recipe.initialization, recipe.settings.seed)))
 
@@ -292,19 +340,19 @@ def _make_folder(recipe_name: str, info: dict[str, Any], out: Path | None) -> Pa
     """Make the folder with run.json inside, by one rename: nobody sees it without."""
     parent = out.parent if out else Path("runs")
     parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=parent, prefix=".new-run-"))
+    beside = parent / f".new-run-{os.urandom(8).hex()}"
     try:
-        beside.chmod(0o755)
+        beside.mkdir()
         (beside / "checkpoints").mkdir()
         write_atomically(beside / "history.csv", history_text([]).encode())
         _write_json(beside / "run.json", info)
         for folder in [out] if out else _numbered(parent, recipe_name):
+            if _is_taken(folder):
+                continue
             try:
-                if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                    raise FileExistsError
                 beside.rename(folder)
             except OSError:
-                if not folder.exists():
+                if not _is_taken(folder):  # else another process was quicker
                     raise
                 continue
             sync_folder(parent)
@@ -317,16 +365,21 @@ def _make_folder(recipe_name: str, info: dict[str, Any], out: Path | None) -> Pa
     )
 
 
+def _is_taken(folder: Path) -> bool:
+    """Whether something is there; an empty folder is nothing."""
+    return os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir()))
+
+
 def _numbered(parent: Path, recipe_name: str) -> Iterator[Path]:
-    number = 1
-    while True:
-        yield parent / f"{date.today().isoformat()}-{recipe_name}-{number}"
-        number += 1
+    name = re.sub(r"[^\w.-]+", "-", recipe_name)[:50]  # a recipe may be called anything
+    for number in itertools.count(1):
+        yield parent / f"{date.today().isoformat()}-{name}-{number}"
 
 
 def _take(folder: Path) -> FileLock:
     """Hold a run's folder until this process ends, however it ends."""
-    lock = FileLock(folder / ".lock")
+    # not of a thread: a server begins a run in one and ends it in another
+    lock = FileLock(folder / ".lock", thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -339,7 +392,7 @@ def _take(folder: Path) -> FileLock:
 
 def _note_resumption(info: dict[str, Any], engine: Engine, checkpoint: Checkpoint) -> list[str]:
     """Record that the run goes on, and how; a remark where the last bits may differ."""
-    now, versions = describe_engine(engine), _versions()
+    now, versions = describe_engine(engine), _versions(engine)
     earlier = [info, *info["resumed"]][-1]
     changed = [
         f"{name} {before} → {after}"
@@ -365,8 +418,8 @@ def _note_resumption(info: dict[str, Any], engine: Engine, checkpoint: Checkpoin
     ]
 
 
-def _versions() -> dict[str, str]:
-    names = ["lenet", "numpy"] + (["torch"] if "torch" in sys.modules else [])
+def _versions(engine: Engine) -> dict[str, str]:
+    names = ["lenet", "numpy"] + (["torch"] if engine.name == "torch" else [])
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
@@ -385,4 +438,6 @@ def _now() -> str:
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    write_atomically(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    # names of files may hold bytes that are no text; what becomes of them is JSON's escape
+    write_atomically(path, text.encode(errors="backslashreplace"))
