@@ -479,7 +479,7 @@ def test_not_found_says_where_it_looked_and_what_to_do(toy, tmp_path):
         ("fashon-mnist", "did you mean 'fashion-mnist'"),
         ("Fashion_MNIST", "did you mean 'fashion-mnist'"),
         ("minst", "did you mean 'mnist'"),
-        ("imagenet", "Known are fashion-mnist, mnist, fashion-mnist-small"),
+        ("imagenet", "known are fashion-mnist, mnist, fashion-mnist-small"),
         ("", "no data set is called ''"),
     ],
 )

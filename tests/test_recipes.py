@@ -134,7 +134,8 @@ def test_names_that_are_not_there() -> None:
 def test_keys_name_every_value_that_can_be_set() -> None:
     recipe = recipes.load("d2l")
     plain = recipes.to_dict(recipe)
-    for key in recipes.keys():
+    keys = recipes.keys()
+    for key in keys:
         head, _, rest = key.partition(".")
         value = plain[head][rest] if rest else plain[head]
         assert recipes.change(recipe, key, value) == recipe

@@ -32,6 +32,22 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder with the data sets; before $LENET_DATA."),
 ]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no number") from None
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no whole number") from None
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -99,15 +115,29 @@ def train(
     ] = None,
     data_dir: DataDir = None,
     network: Annotated[str | None, typer.Option(help="lenet, lenet-max, lenet-relu, mlp.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(parser=_whole, metavar="N", help="Passes over the training pictures."),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(parser=_whole, metavar="N", help="Pictures a step.")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(parser=_number, metavar="X", help="Learning rate.")
+    ] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam or adamw.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides everything random.")] = None,
-    val: Annotated[float | None, typer.Option(help="Share to hold out, such as 0.1.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(parser=_whole, metavar="N", help="Decides everything random.")
+    ] = None,
+    val: Annotated[
+        float | None,
+        typer.Option(parser=_number, metavar="X", help="Share to hold out, such as 0.1."),
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="auto, numpy or torch.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; all there are.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(parser=_whole, metavar="N", help="CPU threads; all there are.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; else runs/…")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder.")] = None,
 ) -> int:
@@ -261,7 +291,9 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a model.safetensors.")],
     data: Annotated[str | None, typer.Option(help="Other pictures than the run's own.")] = None,
     data_dir: DataDir = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; all there are.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(parser=_whole, metavar="N", help="CPU threads; all there are.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure a trained network on its test pictures: loss, accuracy, and which are mistaken."""
@@ -290,7 +322,9 @@ lenet inspect runs/2026-11-21-d2l-1 --json
 def inspect(
     network: Annotated[str, typer.Argument(help="A network's name, or a run's folder or model.")],
     input: Annotated[str | None, typer.Option(help="Picture shape, such as 3x32x32.")] = None,
-    classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
+    classes: Annotated[
+        int | None, typer.Option(parser=_whole, metavar="N", help="Number of classes.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show a network layer by layer: shapes, parameters, multiply-accumulates, memory."""
@@ -507,10 +541,11 @@ def _complain(message: str, code: int) -> int:
 
 def _exit_code(error: ValueError) -> int:
     """2 where the person asked for what cannot be, 1 where the machine or a file is at fault."""
-    from lenet.data import DataError
+    from lenet.data import DataError, UnknownDataError
     from lenet.weights import WeightsError
 
-    return 1 if isinstance(error, DataError | WeightsError) else 2
+    at_fault = isinstance(error, DataError | WeightsError)
+    return 1 if at_fault and not isinstance(error, UnknownDataError) else 2
 
 
 if __name__ == "__main__":

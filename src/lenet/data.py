@@ -68,6 +68,10 @@ class DataNotFoundError(DataError):
     """
 
 
+class UnknownDataError(DataError):
+    """A name that no data set has; the message gives the nearest."""
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Pictures with their labels.
@@ -207,26 +211,21 @@ def load(
     Raises DataError; DataNotFoundError when it is nowhere and could not be downloaded.
     """
     text = os.fspath(name_or_path)
-    if isinstance(name_or_path, str) and text in KNOWN:
-        if data_dir is not None and not os.path.isdir(os.path.expanduser(data_dir)):
-            raise DataError(f"the data folder {data_dir} does not exist; check its spelling")
-        folder = find(text, data_dir)
-        if folder is None and download:
-            folder = fetch(text, progress=progress, mirrors=mirrors)
-        if folder is None:
-            raise DataNotFoundError(_not_found(text, data_dir))
-        return _load_known(KNOWN[text], folder)
-    is_path = not isinstance(name_or_path, str) or text[:1] in {".", "~"}
-    if is_path or {os.sep, os.altsep} & {*text} or os.path.isdir(text):
+    if not isinstance(name_or_path, str) or (text not in KNOWN and _looks_like_a_path(text)):
         return _load_folder(Path(os.path.expanduser(text)))
-    import difflib
+    known = _known(text)
+    if data_dir is not None and not os.path.isdir(os.path.expanduser(data_dir)):
+        raise DataError(f"the data folder {data_dir} does not exist; check its spelling")
+    folder = find(text, data_dir)
+    if folder is None and download:
+        folder = fetch(text, progress=progress, mirrors=mirrors)
+    if folder is None:
+        raise DataNotFoundError(_not_found(text, data_dir))
+    return _load_known(known, folder)
 
-    near = difflib.get_close_matches(text.lower().replace("_", "-"), KNOWN, 1, 0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise DataError(
-        f"no data set is called {text!r}; {hint}Known are {', '.join(KNOWN)}; "
-        "a folder of your own is given with a separator, such as ./pictures"
-    )
+
+def _looks_like_a_path(text: str) -> bool:
+    return text[:1] in {".", "~"} or bool({os.sep, os.altsep} & {*text}) or os.path.isdir(text)
 
 
 def bundled() -> Dataset:
@@ -270,7 +269,14 @@ def cache_dir() -> Path:
 
 def _known(name: str) -> Known:
     if name not in KNOWN:
-        raise DataError(f"no data set is called {name!r}; known are {', '.join(KNOWN)}")
+        import difflib  # only a wrong name pays for it
+
+        near = difflib.get_close_matches(name.lower().replace("_", "-"), KNOWN, 1, 0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UnknownDataError(
+            f"no data set is called {name!r}; {hint}known are {', '.join(KNOWN)}; "
+            "a folder of your own is given with a separator, such as ./pictures"
+        )
     return KNOWN[name]
 
 
