@@ -89,14 +89,13 @@ def run(arguments: list[str]) -> int:
 
 
 @app.command(
-    epilog="""
-lenet train                                     the tutorials' LeNet\n
-lenet train mnist-adamw --epochs 5              another recipe, shorter\n
-lenet train --network lenet-relu --lr 0.1       another network\n
-lenet train --data ./my-pictures --val 0.1      one's own four IDX files\n
-lenet train --set schedule.kind=cosine          any key of a recipe\n
-lenet train --resume runs/2026-11-21-d2l-1      go on where it stopped
-"""
+    epilog="""\
+lenet train                                     the tutorials' LeNet
+lenet train mnist-adamw --epochs 5              another recipe, shorter
+lenet train --network lenet-relu --lr 0.1       another network
+lenet train --data ./my-pictures --val 0.1      one's own four IDX files
+lenet train --set schedule.kind=cosine          any key of a recipe
+lenet train --resume runs/2026-11-21-d2l-1      go on where it stopped"""
 )
 def train(
     recipe: Annotated[
@@ -282,10 +281,9 @@ def stop_on_signals() -> Iterator[Callable[[], int]]:
 
 
 @app.command(
-    epilog="""
-lenet evaluate runs/2026-11-21-d2l-1\n
-lenet evaluate model.safetensors --data mnist --json
-"""
+    epilog="""\
+lenet evaluate runs/2026-11-21-d2l-1
+lenet evaluate model.safetensors --data mnist --json"""
 )
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a model.safetensors.")],
@@ -313,11 +311,10 @@ def evaluate(
 
 
 @app.command(
-    epilog="""
-lenet inspect lenet                    each layer: shapes, parameters, costs\n
-lenet inspect lenet-max --input 3x32x32 --classes 100\n
-lenet inspect runs/2026-11-21-d2l-1 --json
-"""
+    epilog="""\
+lenet inspect lenet                    each layer: shapes, parameters, costs
+lenet inspect lenet-max --input 3x32x32 --classes 100
+lenet inspect runs/2026-11-21-d2l-1 --json"""
 )
 def inspect(
     network: Annotated[str, typer.Argument(help="A network's name, or a run's folder or model.")],
