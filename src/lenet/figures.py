@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.files import write_atomically
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -66,6 +68,7 @@ _STYLE: Final[dict[Any, object]] = {
     "ytick.labelcolor": INK,
     "lines.linewidth": 1.7,
     "legend.frameon": False,
+    "legend.labelcolor": INK,
     "legend.handlelength": 3.2,
     "svg.fonttype": "none",  # text stays text: it can be searched, and is drawn in the page's font
     "svg.hashsalt": "lenet",  # else the ids in an SVG are drawn at random
@@ -171,7 +174,7 @@ def _draw_published(axes: Axes, published: Sequence[Mapping[str, Any]], end: flo
         axes.legend(
             handles=handles,
             title="published",
-            loc="upper right",
+            loc="best",  # the upper right corner, unless the loss has stayed there
             fontsize=8.0,
             title_fontsize=8.0,
             alignment="left",
@@ -188,7 +191,7 @@ def _finish_axes(axes: Axes, end: float, beside: float) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=end >= 2))
     top = axes.dataLim.y1 if len(axes.lines) and math.isfinite(axes.dataLim.y1) else 1.0
     axes.set_ylim(0.0, max(1.0, 1.05 * top))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
 
 
 def _label_last_values(axes: Axes, readings: Sequence[Reading]) -> None:
@@ -201,7 +204,7 @@ def _label_last_values(axes: Axes, readings: Sequence[Reading]) -> None:
         axes.text(
             1.012,
             height,
-            f"{value:.3f}",
+            f"{value:{'.3f' if value < 1000 else '.3g'}}",
             color=color,
             transform=axes.transAxes,
             verticalalignment="center",
@@ -340,8 +343,8 @@ def _shortened(name: str, room_px: int) -> str:
 def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 200) -> Path:
     """The path, where the figure now is: SVG, PNG or PDF by its suffix; ``dpi`` is for PNG.
 
-    Written beside, synced, renamed: a reader sees the old file or the new one, whole. The same
-    figure gives the same bytes. Raises FigureError for another suffix, OSError from the disk.
+    The same figure gives the same bytes. Raises FigureError for another suffix, OSError where the
+    disk refuses.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -350,16 +353,7 @@ def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 200) -> Pat
             f"{path}: cannot save a figure as {path.suffix or 'a file without suffix'}; "
             f"end the name in one of {', '.join(SUFFIXES)}"
         )
-    content = encoded(figure, suffix[1:], dpi=dpi)
-    part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
-    try:
-        with part.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomically(path, encoded(figure, suffix[1:], dpi=dpi))
     return path
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,7 @@ Kind = Literal["auto", "terminal", "lines", "notebook"]
 
 # A drawing waits for so many times its own cost: the view takes that share of the time, no more.
 TERMINAL_SHARE: Final = 0.01
-NOTEBOOK_SHARE: Final = 0.04
+NOTEBOOK_SHARE: Final = 0.03
 TERMINAL_INTERVAL_S: Final = 0.1
 NOTEBOOK_INTERVAL_S: Final = 0.5
 
@@ -171,12 +172,12 @@ def _values(reading: Reading) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Minutes and seconds, and hours where there are any.
+    """Minutes and whole seconds, and hours where there are any.
 
     >>> duration(72.3), duration(3723)
     ('1:12', '1:02:03')
     """
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
@@ -363,13 +364,15 @@ class _Screen(RenderHook):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         # One column stays free: a full line leaves the cursor where terminals do not agree.
         width, height = console.width - 1, console.height
-        plain = options.ascii_only or options.legacy_windows
+        no_braille = options.legacy_windows or os.environ.get("TERM") == "linux"  # in their fonts
+        plain = options.ascii_only or no_braille
         depends = (len(self._record.readings), width, height)
         if depends != self._plot_of:
             lines = draw_curves(self._record, width, min(height - 4, 28), ascii_only=plain)
             self._plot = [list(line.render(console)) for line in lines]
             self._plot_of = depends
         rows = [list(_bar(self._record, console, options, width)), *self._plot]
+        rows = rows[: max(1, height - 1)]  # what has left the screen at the top cannot be erased
         self._shown = [Segment.get_line_length(row) for row in rows]
         for index, row in enumerate(rows):
             if index:
@@ -524,8 +527,7 @@ def draw_curves(record: Record, width: int, height: int, *, ascii_only: bool = F
     if columns < 30 or rows < 5:
         return [legend]
     values = [value for name in BRUSHES for value in points(readings, name)[1]]
-    step, top = ticks(max([1.0, *values]), most=6 if rows >= 12 else 3)
-    rows -= rows % round(top / step)  # the ticks lie evenly
+    step, top, rows = ticks(max([1.0, *values]), rows)
     canvas = Canvas(columns, rows, ascii_only)
     for name, brush in BRUSHES.items():
         epochs, ys = points(readings, name)
@@ -555,7 +557,7 @@ def _legend(record: Record, width: int, ascii_only: bool) -> Text:
         values = points(record.readings, name)[1]
         if values or name != "val_acc":
             sign = brush.sign if ascii_only else brush.marker or _DASHES[brush.dash]
-            value = f" {values[-1]:.3f}" if values else ""
+            value = f" {values[-1]:{'.3f' if values[-1] < 1000 else '.3g'}}" if values else ""
             label = "loss" if name == "train_loss" else name.removesuffix("_acc")
             look = Text(f"{sign} ", brush.color)
             entries.append(look + Text(name.replace("_", " ") + value))
@@ -564,29 +566,45 @@ def _legend(record: Record, width: int, ascii_only: bool) -> Text:
     head = Text("value".rjust(GUTTER - 1) + "  ", "dim")
     forms = [
         head + Text("   ").join(entries),
-        *(Text("  ").join(texts) for texts in (entries, short, bare)),
+        Text("  ").join(entries),
+        Text("  ").join(short),
+        Text(" ").join(bare),
     ]
     legend = next((form for form in forms if form.cell_len <= width), forms[-1])
     legend.truncate(width)
     return legend
 
 
-def ticks(highest: float, most: int) -> tuple[float, float]:
-    """A step of 1, 2 or 5 times a power of ten, and the multiple of it where the axis ends.
+def ticks(highest: float, rows: int) -> tuple[float, float, int]:
+    """A step of 1, 2 or 5 times a power of ten, where the axis ends, and how many rows it takes.
 
-    >>> ticks(2.31, most=6), ticks(2.31, most=3), ticks(38, most=6)
-    ((0.5, 2.5), (1.0, 3.0), (10.0, 40.0))
+    The rows are a multiple of the ticks, so that these lie evenly; of the steps that is taken with
+    which the values fill most of the window, rather one with more ticks.
+
+    >>> ticks(2.31, rows=17), ticks(2.61, rows=17), ticks(38, rows=10)
+    ((0.5, 2.5, 15), (1.0, 3.0, 15), (20.0, 40.0, 10))
     """
     power = 10.0 ** (math.floor(math.log10(highest)) - 1)
-    step = next(power * m for m in (1, 2, 5, 10, 20, 50, 100) if highest <= power * m * most)
-    return step, step * math.ceil(highest / step - 1e-9)
+    best, choice = 0.0, (highest, highest, rows)
+    for step in (power * factor for factor in (1, 2, 5, 10, 20, 50, 100)):
+        count = math.ceil(highest / step - 1e-9)
+        if count <= min(6, rows // 2):
+            taken = rows - rows % count
+            worth = highest / (step * count) * taken * (1 + 0.03 * count)
+            if worth > best:
+                best, choice = worth, (step, step * count, taken)
+    return choice
 
 
 def _y_labels(canvas: Canvas, step: float, top: float) -> dict[int, str]:
     """The text beside each row that has a tick."""
     digits = max(0, -math.floor(math.log10(step)))
     heights = [step * k for k in range(1, round(top / step) + 1)]
-    return {canvas.cell(0, height / top)[0]: f"{height:.{digits}f}" for height in heights}
+    labels = {canvas.cell(0, height / top)[0]: f"{height:.{digits}f}" for height in heights}
+    if max(map(len, labels.values())) < GUTTER:
+        return labels
+    power = math.floor(math.log10(step))  # a training that runs away: 15e6
+    return {row: f"{float(label) / 10**power:.0f}e{power}" for row, label in labels.items()}
 
 
 def _x_axis(canvas: Canvas, epochs: int, ascii_only: bool) -> list[Text]:
