@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet import data
+from lenet import data, idx
 
 SEED = 2017
 TRAIN_COUNT = 10_000
@@ -59,7 +59,7 @@ def make(folder: Path) -> None:
     """Nothing; the four files and the licence are in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for file, array in draw().items():
-        data.write_idx(folder / f"{file}.gz", array)
+        idx.write_idx(folder / f"{file}.gz", array)
     (folder / "LICENSE").write_text(LICENSE, encoding="utf-8", newline="\n")
 
 

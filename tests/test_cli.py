@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import lenet
-from lenet import cli, data, runs
+from lenet import cli, data, idx, runs
 from lenet.weights import load_network
 
 QUICK = ("--data", "fashion-mnist-small", "--network", "mlp", "--epochs", "2", "--lr", "0.1")
@@ -174,8 +174,8 @@ def test_interrupted_and_resumed(number: signal.Signals) -> None:
 def test_a_custom_folder_of_pictures(small: data.Dataset) -> None:
     Path("mine").mkdir()
     for part, split in (("train", data.subset(small.train, 500, 0)), ("t10k", small.test)):
-        data.write_idx(Path(f"mine/{part}-images-idx3-ubyte"), split.images[:, 0])
-        data.write_idx(Path(f"mine/{part}-labels-idx1-ubyte.gz"), split.labels.astype("uint8"))
+        idx.write_idx(Path(f"mine/{part}-images-idx3-ubyte"), split.images[:, 0])
+        idx.write_idx(Path(f"mine/{part}-labels-idx1-ubyte.gz"), split.labels.astype("uint8"))
     ok("train", "--data", "./mine", "--network", "mlp", "--epochs", "1", "--out", "run")
     assert runs.read(Path("run")).recipe.data == str(Path("mine").resolve())
     ok("train", "--resume", "run", "--epochs", "2")
@@ -352,8 +352,8 @@ def test_a_folder_that_is_no_run(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_truncated_data_file(capsys: pytest.CaptureFixture[str], small: data.Dataset) -> None:
     Path("mine").mkdir()
     for part, split in (("train", small.test), ("t10k", small.test)):
-        data.write_idx(Path(f"mine/{part}-images-idx3-ubyte"), split.images[:, 0])
-        data.write_idx(Path(f"mine/{part}-labels-idx1-ubyte"), split.labels.astype("uint8"))
+        idx.write_idx(Path(f"mine/{part}-images-idx3-ubyte"), split.images[:, 0])
+        idx.write_idx(Path(f"mine/{part}-labels-idx1-ubyte"), split.labels.astype("uint8"))
     cut = Path("mine/train-images-idx3-ubyte")
     cut.write_bytes(cut.read_bytes()[:100_000])
     code, line = refused(capsys, "train", "--data", "./mine")

@@ -26,7 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from lenet import data
+from lenet import data, idx
 from lenet.data import DataError, DataNotFoundError, Split
 
 FULL = os.environ.get("LENET_DATA")
@@ -60,11 +60,11 @@ def write_folder(folder, names=data.FILES, end=".gz", classes=5, shape=(4, 3), s
     folder.mkdir(parents=True, exist_ok=True)
     parts = [*arrays(20, classes, shape, seed), *arrays(10, classes, shape, seed + 1)]
     for name, array in zip(names, parts, strict=True):
-        data.write_idx(folder / f"{name}{end}", array)
+        idx.write_idx(folder / f"{name}{end}", array)
     return folder
 
 
-def idx(array, type_code=8):
+def as_idx(array, type_code=8):
     return (
         bytes((0, 0, type_code, array.ndim))
         + np.array(array.shape, ">u4").tobytes()
@@ -107,27 +107,27 @@ def scratch(tmp_path_factory):
 )
 def test_what_is_written_is_read(scratch, array, end):
     path = scratch / f"any{end}"
-    data.write_idx(path, array)
-    read = data.read_idx(path)
+    idx.write_idx(path, array)
+    read = idx.read_idx(path)
     assert read.dtype == np.uint8
     assert read.flags.writeable
     np.testing.assert_array_equal(read, array)
     assert (path.read_bytes()[:2] == b"\x1f\x8b") == (end == ".gz")
     packed = path.read_bytes()
-    assert (gzip.decompress(packed) if end else packed) == idx(array)
+    assert (gzip.decompress(packed) if end else packed) == as_idx(array)
 
 
 def test_a_strided_array_is_written_in_its_order(scratch):
     array = np.arange(24, dtype=np.uint8).reshape(4, 6).T[::2]
-    data.write_idx(scratch / "strided", array)
-    np.testing.assert_array_equal(data.read_idx(scratch / "strided"), array)
+    idx.write_idx(scratch / "strided", array)
+    np.testing.assert_array_equal(idx.read_idx(scratch / "strided"), array)
 
 
 def test_written_bytes_depend_on_the_array_alone(scratch):
     array, _ = arrays()
-    data.write_idx(scratch / "first.gz", array)
+    idx.write_idx(scratch / "first.gz", array)
     time.sleep(1.1 - time.time() % 1)  # gzip headers count seconds
-    data.write_idx(scratch / "second.gz", array)
+    idx.write_idx(scratch / "second.gz", array)
     first = (scratch / "first.gz").read_bytes()
     assert first == (scratch / "second.gz").read_bytes()
     assert first[4:8] == bytes(4)
@@ -136,35 +136,35 @@ def test_written_bytes_depend_on_the_array_alone(scratch):
 
 def test_content_decides_not_the_name(tmp_path):
     array, _ = arrays()
-    (tmp_path / "plain.gz").write_bytes(idx(array))
-    (tmp_path / "packed").write_bytes(gzip.compress(idx(array)))
+    (tmp_path / "plain.gz").write_bytes(as_idx(array))
+    (tmp_path / "packed").write_bytes(gzip.compress(as_idx(array)))
     for name in ("plain.gz", "packed"):
-        np.testing.assert_array_equal(data.read_idx(tmp_path / name), array)
+        np.testing.assert_array_equal(idx.read_idx(tmp_path / name), array)
 
 
 @pytest.mark.parametrize("array", [np.zeros(3), np.uint8(3).reshape(()), np.zeros([1] * 5, "u1")])
 def test_only_bytes_of_one_to_four_dimensions_are_written(tmp_path, array):
     with pytest.raises(DataError, match=r"uint8 with 1 to 4 dimensions"):
-        data.write_idx(tmp_path / "x", array)
+        idx.write_idx(tmp_path / "x", array)
     assert not list(tmp_path.iterdir())
 
 
 def test_writing_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     array, _ = arrays()
-    data.write_idx(tmp_path / "x", array)
+    idx.write_idx(tmp_path / "x", array)
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        data.write_idx(tmp_path / "x", array[:5])
+        idx.write_idx(tmp_path / "x", array[:5])
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
-    assert len(data.read_idx(tmp_path / "x")) == 20
+    assert len(idx.read_idx(tmp_path / "x")) == 20
 
 
 ARRAY = arrays()[0]
-IDX = idx(ARRAY)
+IDX = as_idx(ARRAY)
 GZ = gzip.compress(IDX, 9, mtime=0)
 HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head></html>"
 MALFORMED = {
@@ -186,9 +186,9 @@ MALFORMED = {
     "short web page": (b"\n<p>", r"web page \(HTML\)"),
     "web page in gzip": (gzip.compress(HTML), r"web page \(HTML\)"),
     "zip archive": (b"PK\x03\x04" + bytes(40), "not an IDX file: it starts with b'PK"),
-    "floats": (idx(ARRAY, 0x0D), "type 0x0d; only 0x08"),
+    "floats": (as_idx(ARRAY, 0x0D), "type 0x0d; only 0x08"),
     "no dimension": (b"\0\0\x08\0\x01", "has 0 dimensions"),
-    "five dimensions": (idx(np.zeros([2] * 5, np.uint8)), "has 5 dimensions"),
+    "five dimensions": (as_idx(np.zeros([2] * 5, np.uint8)), "has 5 dimensions"),
     "promises 2 GB": (b"\0\0\x08\x01\x80\0\0\0", "2,147,483,648 bytes; at most"),
     "promises 2^128 bytes": (b"\0\0\x08\x04" + b"\xff" * 16, "at most 1,073,741,824 are read"),
 }
@@ -199,7 +199,7 @@ def test_malformed_files_are_refused_by_name_and_reason(tmp_path, content, reaso
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(content)
     with pytest.raises(DataError, match=reason) as caught:
-        data.read_idx(path)
+        idx.read_idx(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert str(caught.value).endswith(". Replace it with a good copy")
     assert "\n" not in str(caught.value)
@@ -207,22 +207,22 @@ def test_malformed_files_are_refused_by_name_and_reason(tmp_path, content, reaso
 
 @pytest.mark.parametrize("pack", [gzip.compress, bytes], ids=["gzip", "plain"])
 def test_a_file_cut_off_anywhere_is_refused(tmp_path, pack):
-    path, content = tmp_path / "cut", pack(idx(ARRAY[:3]))
+    path, content = tmp_path / "cut", pack(as_idx(ARRAY[:3]))
     for length in range(len(content)):
         path.write_bytes(content[:length])
         with pytest.raises(DataError):
-            data.read_idx(path)
+            idx.read_idx(path)
 
 
 def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):
     path, harmless, array = tmp_path / "flipped.gz", set(), np.arange(20, dtype=np.uint8) // 2
-    packed = gzip.compress(idx(array), mtime=0)
+    packed = gzip.compress(as_idx(array), mtime=0)
     for bit in range(8 * len(packed)):
         flipped = bytearray(packed)
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
         try:
-            read = data.read_idx(path)
+            read = idx.read_idx(path)
         except DataError:
             continue
         np.testing.assert_array_equal(read, array)
@@ -238,7 +238,7 @@ def test_a_gzip_bomb_is_left_early(tmp_path):
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match="more than the 240 bytes"):
-            data.read_idx(tmp_path / "bomb.gz")
+            idx.read_idx(tmp_path / "bomb.gz")
         assert tracemalloc.get_traced_memory()[1] < 3e6
     finally:
         tracemalloc.stop()
@@ -249,7 +249,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", ".", "absent"):
         with pytest.raises(DataError, match="no such file"):
-            data.read_idx(tmp_path / name)
+            idx.read_idx(tmp_path / name)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads anything")
@@ -257,7 +257,7 @@ def test_a_file_without_permission_is_named(tmp_path):
     (tmp_path / "x").write_bytes(IDX)
     (tmp_path / "x").chmod(0)
     with pytest.raises(DataError, match=r"x: cannot be read: Permission denied"):
-        data.read_idx(tmp_path / "x")
+        idx.read_idx(tmp_path / "x")
 
 
 # ----------------------------------------------------------------------- folders of one's own
@@ -286,7 +286,7 @@ def test_a_folder_is_a_data_set(tmp_path, names, end):
     images, labels = arrays()
     np.testing.assert_array_equal(loaded.train.images[:, 0], images)
     np.testing.assert_array_equal(loaded.train.labels, labels)
-    sums = {name: hashlib.sha256(idx(array)).hexdigest()
+    sums = {name: hashlib.sha256(as_idx(array)).hexdigest()
             for name, array in zip(data.FILES, [images, labels], strict=False)}  # fmt: skip
     assert all(loaded.sha256[name] == value for name, value in sums.items())
     for value in sums.values():
@@ -354,7 +354,7 @@ def test_a_known_data_set_in_any_folder_has_its_class_names(toy, tmp_path):
 
 def rewrite(folder, number, change):
     path = folder / f"{data.FILES[number]}.gz"
-    data.write_idx(path, change(data.read_idx(path)))
+    idx.write_idx(path, change(idx.read_idx(path)))
 
 
 def with_label(index, label):
@@ -802,12 +802,12 @@ def test_a_download_that_is_killed_leaves_no_bad_cache(mirror, toy):
     assert process.returncode == -signal.SIGKILL
     folder = data.cache_dir() / "toy"
     part, whole = listing(folder)
-    assert (whole, part.startswith(f".{data.FILES[1]}."), part.endswith(".part")) == (
+    assert (whole, part.startswith(f".{data.FILES[1]}."), part.endswith(".tmp")) == (
         data.FILES[0], True, True)  # fmt: skip
     assert data.find("toy") is None
     # Another process may be at work on a young one; an old one is nobody's.
-    (folder / ".old.part").write_bytes(b"")
-    os.utime(folder / ".old.part", (0, 0))
+    (folder / ".old.tmp").write_bytes(b"")
+    os.utime(folder / ".old.tmp", (0, 0))
     mirror.asked.clear()
     data.load("toy", mirrors=[mirror.base("good")])
     assert listing(folder) == sorted([part, *data.FILES])
@@ -931,7 +931,7 @@ def script(monkeypatch):
 @needs("fashion-mnist")
 def test_the_bundled_pictures_are_those_the_script_draws(script):
     for file, array in script.draw().items():
-        np.testing.assert_array_equal(data.read_idx(data.BUNDLED / f"{file}.gz"), array)
+        np.testing.assert_array_equal(idx.read_idx(data.BUNDLED / f"{file}.gz"), array)
 
 
 @pytest.mark.slow  # gzip -9 takes 3 s of processor time

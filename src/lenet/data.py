@@ -21,24 +21,24 @@ described there); H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", arXiv:1708.07
 """
 
 import contextlib
-import hashlib
-import math
 import os
 import sys
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import chain, product
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-UInt8 = NDArray[np.uint8]
+from lenet.files import UNFINISHED
+from lenet.idx import REMEDY, IdxFile, UInt8, read_file, read_stream, write_idx
+from lenet.idx import DataError as DataError
+
 Int64 = NDArray[np.int64]
 
 FILES: Final = (
@@ -50,15 +50,7 @@ FILES: Final = (
 DISTRIBUTIONS: Final = Path("/usr/share/datasets")
 BUNDLED: Final = Path(__file__).with_name("datasets") / "fashion-mnist-small"
 
-# A header can promise 2^128 bytes. EMNIST, the largest of this family, has 640 MB.
-MAX_BYTES: Final = 1 << 30
-PIECE_BYTES: Final = 1 << 18
 STALE_S: Final = 600.0
-REMEDY: Final = "Replace it with a good copy"
-
-
-class DataError(ValueError):
-    """What is wrong with a data set, where, and what to do about it."""
 
 
 class DataNotFoundError(DataError):
@@ -313,7 +305,7 @@ def _holds_another(folder: Path, known: Known) -> bool:
     if folder.name == known.name or folder == BUNDLED:
         return False
     try:
-        labels = _read_path(_files_in(folder)[FILES[1]]).sha256
+        labels = read_file(_files_in(folder)[FILES[1]]).sha256
     except DataError:
         return False
     return any(labels == k.sha256[FILES[1]] for k in KNOWN.values() if k is not known)
@@ -333,13 +325,6 @@ def _not_found(name: str, data_dir: str | os.PathLike[str] | None) -> str:
 
 
 # ------------------------------------------------------------------------ files to data sets
-
-
-@dataclass(frozen=True, eq=False)
-class _File:
-    path: Path
-    array: UInt8
-    sha256: str
 
 
 def _load_known(known: Known, folder: Path) -> Dataset:
@@ -402,7 +387,7 @@ def _read_classes(path: Path) -> tuple[str, ...]:
     return classes
 
 
-def _count_classes(labels: _File) -> tuple[str, ...]:
+def _count_classes(labels: IdxFile) -> tuple[str, ...]:
     """The names "0" to "k-1"; labels with a gap are refused.
 
     Otherwise a single damaged label, 255, would make 246 classes more.
@@ -419,7 +404,7 @@ def _count_classes(labels: _File) -> tuple[str, ...]:
     return tuple(str(label) for label in range(len(counts)))
 
 
-def _read_all(folder: Path, remedy: str) -> dict[str, _File]:
+def _read_all(folder: Path, remedy: str) -> dict[str, IdxFile]:
     """All FILES of a folder, found to fit together."""
     paths = _files_in(folder)
     lacking = [file for file in FILES if file not in paths]
@@ -429,7 +414,7 @@ def _read_all(folder: Path, remedy: str) -> dict[str, _File]:
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(len(FILES)) as pool:
-        reading = {file: pool.submit(_read_path, paths[file], remedy) for file in FILES}
+        reading = {file: pool.submit(read_file, paths[file], remedy) for file in FILES}
     files = {file: read.result() for file, read in reading.items()}
     for images, labels in ((files[FILES[0]], files[FILES[1]]), (files[FILES[2]], files[FILES[3]])):
         if images.array.ndim not in (3, 4) or labels.array.ndim != 1:
@@ -455,7 +440,7 @@ def _read_all(folder: Path, remedy: str) -> dict[str, _File]:
 
 
 def _dataset(
-    name: str, files: Mapping[str, _File], folder: Path, classes: tuple[str, ...], licence: str
+    name: str, files: Mapping[str, IdxFile], folder: Path, classes: tuple[str, ...], licence: str
 ) -> Dataset:
     splits = []
     for part, images, labels in (("train", *FILES[:2]), ("test", *FILES[2:])):
@@ -471,160 +456,6 @@ def _dataset(
         )
     hashes = MappingProxyType({file: files[file].sha256 for file in FILES})
     return Dataset(name, splits[0], splits[1], str(folder), licence, hashes, folder == BUNDLED)
-
-
-# ------------------------------------------------------------------------------- IDX files
-
-
-def read_idx(path: str | os.PathLike[str]) -> UInt8:
-    """The array in an IDX file of unsigned bytes, with 1 to 4 dimensions; gzip or not.
-
-    Raises DataError when the file is not exactly such an array: cut off, damaged, too long,
-    of another type or format. No more is ever decompressed than the header promises.
-
-    The format: 0, 0, 8 (unsigned byte), number of dimensions; each dimension as four bytes,
-    most significant first; the data.
-    """
-    return _read_path(Path(path)).array
-
-
-def write_idx(path: str | os.PathLike[str], array: UInt8) -> None:
-    """Nothing; the file is there whole or not at all. Gzip if the name ends in .gz.
-
-    The same array gives the same bytes: the gzip header has no time and no system in it.
-    Raises DataError for an array that is not uint8 with 1 to 4 dimensions; OSError.
-    """
-    if array.dtype != np.uint8 or not 1 <= array.ndim <= 4:
-        raise DataError(
-            f"cannot write {array.dtype} {array.shape} to {path}: IDX files here hold uint8 "
-            "with 1 to 4 dimensions; convert with .astype(numpy.uint8) if the values fit"
-        )
-    path, head = Path(path), _header(array.shape)
-    data = np.ascontiguousarray(array).reshape(-1).data
-    if path.suffix != ".gz":
-        return _write_whole(path, (head, data))
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    packed = bytearray(packer.compress(head) + packer.compress(data) + packer.flush())
-    packed[9] = 255  # "unknown system": zlib writes where it ran
-    return _write_whole(path, (packed,))
-
-
-def _header(shape: tuple[int, ...]) -> bytes:
-    return bytes((0, 0, 8, len(shape))) + b"".join(size.to_bytes(4, "big") for size in shape)
-
-
-def _read_path(path: Path, remedy: str = REMEDY) -> _File:
-    try:
-        if not os.path.isfile(path):  # opening a pipe would wait for ever
-            raise DataError(f"{path}: there is no such file")
-        with path.open("rb", buffering=0) as stream:
-            return _File(path, *_read(stream, str(path)))
-    except DataError as error:
-        raise DataError(f"{error}. {remedy}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def _read(stream: BinaryIO, name: str) -> tuple[UInt8, str]:
-    """The array in an open IDX file, and the SHA-256 of its decompressed bytes."""
-    pieces = _decompressed(stream, name)
-    head = b""
-    for piece in pieces:
-        head += piece
-        if len(head) >= 20:  # the longest header, of four dimensions
-            break
-    shape, start = _shape(head, name)
-    array = np.empty(math.prod(shape), np.uint8)  # no memory is touched before data arrive
-    view, end, digest = array.data, 0, hashlib.sha256(head[:start])
-    for piece in chain((head[start:],), pieces):
-        begin, end = end, end + len(piece)
-        if end > array.size:
-            raise DataError(
-                f"{name}: holds more than the {array.size:,} bytes that its header promises "
-                f"for shape {shape}: the header is wrong or something was appended"
-            )
-        view[begin:end] = piece
-        digest.update(piece)
-    if end < array.size:
-        raise DataError(
-            f"{name}: ends after {end:,} of the {array.size:,} bytes that its header promises "
-            f"for shape {shape}: it is cut off, or the header is wrong"
-        )
-    return array.reshape(shape), digest.hexdigest()
-
-
-def _shape(head: bytes, name: str) -> tuple[tuple[int, ...], int]:
-    """The array's shape and where its data start."""
-    if head.lstrip()[:1] == b"<":
-        raise DataError(f"{name}: is a web page (HTML), not IDX data: {head[:40]!r}")
-    if len(head) < 4:
-        raise DataError(f"{name}: has {len(head)} bytes, too few for an IDX header")
-    if head[:2] != b"\0\0":
-        raise DataError(f"{name}: is not an IDX file: it starts with {head[:4]!r}, not 0, 0, 8")
-    if head[2] != 8:
-        raise DataError(
-            f"{name}: holds IDX data of type 0x{head[2]:02x}; only 0x08 (unsigned bytes) is read"
-        )
-    ndim = head[3]
-    if not 1 <= ndim <= 4:
-        raise DataError(f"{name}: has {ndim} dimensions; pictures have 3 or 4, labels 1")
-    start = 4 + 4 * ndim
-    if len(head) < start:
-        raise DataError(f"{name}: ends after {len(head)} of the {start} bytes of its header")
-    shape = tuple(int.from_bytes(head[at : at + 4], "big") for at in range(4, start, 4))
-    if math.prod(shape) > MAX_BYTES:
-        raise DataError(
-            f"{name}: its header promises shape {shape}, {math.prod(shape):,} bytes; "
-            f"at most {MAX_BYTES:,} are read"
-        )
-    return shape, start
-
-
-def _decompressed(stream: BinaryIO, name: str) -> Iterator[bytes]:
-    """The stream's bytes in small pieces, decompressed if they are gzip.
-
-    Pieces of bounded size are what makes a gzip bomb harmless: the caller stops when it has more
-    than the header promised.
-    """
-    magic = stream.read(2)
-    stream.seek(0)
-    if magic != b"\x1f\x8b":
-        while piece := stream.read(PIECE_BYTES):
-            yield piece
-        return
-    unpacker = zlib.decompressobj(31)
-    while not unpacker.eof:
-        packed = unpacker.unconsumed_tail or stream.read(PIECE_BYTES)
-        try:
-            piece = unpacker.decompress(packed, PIECE_BYTES)
-        except zlib.error as error:
-            raise DataError(f"{name}: the gzip data are damaged: {error}") from None
-        if not packed and not piece and not unpacker.eof:
-            raise DataError(f"{name}: the gzip data are cut off")
-        if piece:
-            yield piece
-    if unpacker.unused_data or stream.read(1):
-        raise DataError(f"{name}: something follows the end of the gzip data")
-
-
-def _write_whole(path: Path, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
-    """Nothing; beside, synced, renamed: a reader sees the old file or the new one, whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
-    try:
-        # "x" with the default mode respects the umask, which tempfile's 0600 would not.
-        with part.open("xb") as stream:
-            for piece in pieces:
-                stream.write(piece)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    if os.name == "posix":  # the rename, too, has to reach the disk
-        folder = os.open(path.parent, os.O_RDONLY)
-        with contextlib.suppress(OSError):  # some network file systems refuse it
-            os.fsync(folder)
-        os.close(folder)
 
 
 # ------------------------------------------------------------------------------ downloading
@@ -679,7 +510,7 @@ def fetch(
 
 def _is_right(path: Path, known: Known, file: str) -> bool:
     try:
-        return _read_path(path).sha256 == known.sha256[file]
+        return read_file(path).sha256 == known.sha256[file]
     except DataError:
         return False
 
@@ -688,7 +519,7 @@ def _acceptor(known: Known, file: str) -> Callable[[bytes], UInt8]:
     """A function from what a mirror sent to the array; it raises DataError if that is wrong."""
 
     def accept(sent: bytes) -> UInt8:
-        array, sha256 = _read(BytesIO(sent), "what came")
+        array, sha256 = read_stream(BytesIO(sent), "what came")
         if sha256 != known.sha256[file]:
             raise DataError(f"wrong bytes: SHA-256 {sha256}, expected {known.sha256[file]}")
         return array
@@ -699,7 +530,7 @@ def _acceptor(known: Known, file: str) -> Callable[[bytes], UInt8]:
 def _keep(folder: Path, file: str, array: UInt8) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for part in folder.glob(".*.part"):  # left by a process killed while it wrote
+        for part in folder.glob(f".*{UNFINISHED}"):  # left by a process killed while it wrote
             with contextlib.suppress(OSError):  # another process may rename or delete it now
                 if time.time() - part.stat().st_mtime > STALE_S:
                     part.unlink()

@@ -1,0 +1,176 @@
+"""IDX files, the format of MNIST: an array of unsigned bytes behind a header, gzip or not.
+
+What a file is, its first bytes say, not its name. Nothing that a stranger's file holds is
+believed before it was checked, and no more is decompressed than its header promises.
+
+Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.files import write_atomically
+
+UInt8 = NDArray[np.uint8]
+
+# A header can promise 2^128 bytes. EMNIST, the largest of this family, has 640 MB.
+MAX_BYTES: Final = 1 << 30
+PIECE_BYTES: Final = 1 << 18
+REMEDY: Final = "Replace it with a good copy"
+
+
+class DataError(ValueError):
+    """What is wrong with a data set, where, and what to do about it."""
+
+
+@dataclass(frozen=True, eq=False)
+class IdxFile:
+    """What a file holds, and the SHA-256 of its decompressed bytes."""
+
+    path: Path
+    array: UInt8
+    sha256: str
+
+
+def read_idx(path: str | os.PathLike[str]) -> UInt8:
+    """The array in an IDX file of unsigned bytes, with 1 to 4 dimensions; gzip or not.
+
+    Raises DataError when the file is not exactly such an array: cut off, damaged, too long,
+    of another type or format. No more is ever decompressed than the header promises.
+
+    The format: 0, 0, 8 (unsigned byte), number of dimensions; each dimension as four bytes,
+    most significant first; the data.
+    """
+    return read_file(Path(path)).array
+
+
+def write_idx(path: str | os.PathLike[str], array: UInt8) -> None:
+    """Nothing; the file is there whole or not at all. Gzip if the name ends in .gz.
+
+    The same array gives the same bytes: the gzip header has no time and no system in it.
+    Raises DataError for an array that is not uint8 with 1 to 4 dimensions; OSError.
+    """
+    if array.dtype != np.uint8 or not 1 <= array.ndim <= 4:
+        raise DataError(
+            f"cannot write {array.dtype} {array.shape} to {path}: IDX files here hold uint8 "
+            "with 1 to 4 dimensions; convert with .astype(numpy.uint8) if the values fit"
+        )
+    path, head = Path(path), _header(array.shape)
+    data = np.ascontiguousarray(array).reshape(-1).data
+    if path.suffix != ".gz":
+        return write_atomically(path, head + bytes(data))
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = bytearray(packer.compress(head) + packer.compress(data) + packer.flush())
+    packed[9] = 255  # "unknown system": zlib writes where it ran
+    return write_atomically(path, bytes(packed))
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    return bytes((0, 0, 8, len(shape))) + b"".join(size.to_bytes(4, "big") for size in shape)
+
+
+def read_file(path: Path, remedy: str = REMEDY) -> IdxFile:
+    """The array in an IDX file with the checksum of its bytes; DataError ends with ``remedy``."""
+    try:
+        if not os.path.isfile(path):  # opening a pipe would wait for ever
+            raise DataError(f"{path}: there is no such file")
+        with path.open("rb", buffering=0) as stream:
+            return IdxFile(path, *read_stream(stream, str(path)))
+    except DataError as error:
+        raise DataError(f"{error}. {remedy}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def read_stream(stream: BinaryIO, name: str) -> tuple[UInt8, str]:
+    """The array in an open IDX file, and the SHA-256 of its decompressed bytes."""
+    pieces = _decompressed(stream, name)
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= 20:  # the longest header, of four dimensions
+            break
+    shape, start = _shape(head, name)
+    array = np.empty(math.prod(shape), np.uint8)  # no memory is touched before data arrive
+    view, end, digest = array.data, 0, hashlib.sha256(head[:start])
+    for piece in chain((head[start:],), pieces):
+        begin, end = end, end + len(piece)
+        if end > array.size:
+            raise DataError(
+                f"{name}: holds more than the {array.size:,} bytes that its header promises "
+                f"for shape {shape}: the header is wrong or something was appended"
+            )
+        view[begin:end] = piece
+        digest.update(piece)
+    if end < array.size:
+        raise DataError(
+            f"{name}: ends after {end:,} of the {array.size:,} bytes that its header promises "
+            f"for shape {shape}: it is cut off, or the header is wrong"
+        )
+    return array.reshape(shape), digest.hexdigest()
+
+
+def _shape(head: bytes, name: str) -> tuple[tuple[int, ...], int]:
+    """The array's shape and where its data start."""
+    if head.lstrip()[:1] == b"<":
+        raise DataError(f"{name}: is a web page (HTML), not IDX data: {head[:40]!r}")
+    if len(head) < 4:
+        raise DataError(f"{name}: has {len(head)} bytes, too few for an IDX header")
+    if head[:2] != b"\0\0":
+        raise DataError(f"{name}: is not an IDX file: it starts with {head[:4]!r}, not 0, 0, 8")
+    if head[2] != 8:
+        raise DataError(
+            f"{name}: holds IDX data of type 0x{head[2]:02x}; only 0x08 (unsigned bytes) is read"
+        )
+    ndim = head[3]
+    if not 1 <= ndim <= 4:
+        raise DataError(f"{name}: has {ndim} dimensions; pictures have 3 or 4, labels 1")
+    start = 4 + 4 * ndim
+    if len(head) < start:
+        raise DataError(f"{name}: ends after {len(head)} of the {start} bytes of its header")
+    shape = tuple(int.from_bytes(head[at : at + 4], "big") for at in range(4, start, 4))
+    if math.prod(shape) > MAX_BYTES:
+        raise DataError(
+            f"{name}: its header promises shape {shape}, {math.prod(shape):,} bytes; "
+            f"at most {MAX_BYTES:,} are read"
+        )
+    return shape, start
+
+
+def _decompressed(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    """The stream's bytes in small pieces, decompressed if they are gzip.
+
+    Pieces of bounded size are what makes a gzip bomb harmless: the caller stops when it has more
+    than the header promised.
+    """
+    magic = stream.read(2)
+    stream.seek(0)
+    if magic != b"\x1f\x8b":
+        while piece := stream.read(PIECE_BYTES):
+            yield piece
+        return
+    unpacker = zlib.decompressobj(31)
+    while not unpacker.eof:
+        packed = unpacker.unconsumed_tail or stream.read(PIECE_BYTES)
+        try:
+            piece = unpacker.decompress(packed, PIECE_BYTES)
+        except zlib.error as error:
+            raise DataError(f"{name}: the gzip data are damaged: {error}") from None
+        if not packed and not piece and not unpacker.eof:
+            raise DataError(f"{name}: the gzip data are cut off")
+        if piece:
+            yield piece
+    if unpacker.unused_data or stream.read(1):
+        raise DataError(f"{name}: something follows the end of the gzip data")
