@@ -12,7 +12,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -278,7 +277,7 @@ def test_a_view_of_nothing_and_a_loss_that_runs_away_can_be_drawn() -> None:
 
 
 CHILD = """
-import sys, time
+import os, sys, time
 sys.path[:0] = sys.argv[1:3]
 from test_live import EXAMPLES, readings, replay
 from lenet import live
@@ -287,76 +286,85 @@ with live.choose_view(Settings(epochs=10), EXAMPLES) as callbacks:
     replay(callbacks, readings(10)[:30])
     print("a word from elsewhere")
     if sys.argv[3] == "wait":
-        print("waiting", file=sys.stderr)
-        time.sleep(60)
+        os.write(2, b"^C")  # as a terminal echoes the key
+        for _ in range(600):  # a signal just before a sleep would wait for its end
+            time.sleep(0.1)
     replay(callbacks, readings(10)[30:])
 print("after it")
 """
 
 
-def in_pty(argument: str, until: str) -> tuple[subprocess.Popen[bytes], int, str]:
-    """A training in a pseudo-terminal of 80×24, its end of it, and the output until a word."""
-    pty = pytest.importorskip("pty", reason="no pseudo-terminals here")
-    import fcntl
-    import struct
-    import termios
+class Pty:
+    """A training in a pseudo-terminal of 80×24."""
 
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, SOURCE, str(Path(__file__).parent), argument],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={
-            **{k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")},
-            "TERM": "xterm-256color",
-            "PYTHONIOENCODING": "utf-8",
-        },
-        start_new_session=True,
-    )
-    os.close(theirs)
-    return child, ours, read(ours, until)
+    def __init__(self, argument: str) -> None:
+        pty = pytest.importorskip("pty", reason="no pseudo-terminals here")
+        import fcntl
+        import struct
+        import termios
 
+        self.output = b""
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        kept = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
+        self.child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, SOURCE, str(Path(__file__).parent), argument],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**kept, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"},
+            start_new_session=True,
+        )
+        os.close(theirs)
 
-def read(ours: int, until: str) -> str:
-    output = b""
-    while until.encode() not in output:
-        try:
-            piece = os.read(ours, 1 << 16)
-        except OSError:  # how Linux says that the other end is closed
-            break
-        if not piece:
-            break
-        output += piece
-    return output.decode(errors="replace")
+    def __enter__(self) -> Pty:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.child.kill()
+        self.child.wait()
+        os.close(self._ours)
+
+    def read(self, until: bytes | None = None) -> None:
+        """Take the output up to some bytes, or all that there will be."""
+        while until is None or until not in self.output:
+            try:
+                piece = os.read(self._ours, 1 << 16)
+            except OSError:  # how Linux says that the other end is closed
+                piece = b""
+            if not piece:
+                assert until is None, self.output.decode(errors="replace")
+                return
+            self.output += piece
+
+    @property
+    def screen(self) -> Screen:
+        return Screen(80, 24).feed(self.output.decode())
 
 
 def test_in_a_terminal_the_last_screen_holds_curves_and_legend() -> None:
-    child, ours, output = in_pty("go", "after it")
-    output += read(ours, "no such word")
-    os.close(ours)
-    assert child.wait() == 0
-    screen = Screen(80, 24).feed(output)
+    with Pty("go") as terminal:
+        terminal.read()
+        assert terminal.child.wait() == 0
     golden = (GOLDEN / "live-80x24.txt").read_text(encoding="utf-8")
-    assert screen.text == f"a word from elsewhere\n{golden}after it"
-    assert f"{ESCAPE}[?25l" in output
-    assert screen.cursor_shown
+    assert terminal.screen.text == f"a word from elsewhere\n{golden}after it"
+    assert b"\x1b[?25l" in terminal.output
+    assert terminal.screen.cursor_shown
 
 
 def test_ctrl_c_leaves_the_curve_and_shows_the_cursor() -> None:
-    child, ours, output = in_pty("wait", "waiting")
-    assert not Screen(80, 24).feed(output).cursor_shown
-    time.sleep(0.1)
-    child.send_signal(signal.SIGINT)
-    output += read(ours, "no such word")
-    os.close(ours)
-    assert child.wait() != 0
-    screen = Screen(80, 24).feed(output)
-    assert screen.cursor_shown
-    assert "epoch  0      1 " in screen.text
-    assert re.search(r"\nTraceback", screen.text)  # what comes after starts on its own line
-    assert "KeyboardInterrupt" in screen.text
+    with Pty("wait") as terminal:
+        terminal.read(until=b"^C")
+        assert not terminal.screen.cursor_shown
+        terminal.child.send_signal(signal.SIGINT)
+        terminal.read()
+        assert terminal.child.wait() != 0
+    assert terminal.screen.cursor_shown
+    text = terminal.screen.text
+    assert "epoch  0      1 " in text
+    assert "^C" not in text
+    assert re.search(r"\nTraceback", text)  # what comes after starts on its own line
+    assert "KeyboardInterrupt" in text
 
 
 # --- what it costs -----------------------------------------------------------------------------

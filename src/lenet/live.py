@@ -197,14 +197,15 @@ def sparkline(values: Sequence[float | None], width: int = 20, *, ascii_only: bo
         [value for value in values[a:b] if value is not None and math.isfinite(value)]
         for a, b in pairwise(edges)
     ]
-    means = [sum(bucket) / len(bucket) if bucket else None for bucket in buckets]
+    # Divided before they are added: a training that runs away reaches the largest numbers.
+    means = [sum(v / len(bucket) for v in bucket) if bucket else None for bucket in buckets]
     finite = [mean for mean in means if mean is not None]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
 
     def sign(mean: float | None) -> str:
         if mean is None:
             return " "
-        height = (mean - low) / (high - low) if high > low else 0.5
+        height = (mean / 2 - low / 2) / (high / 2 - low / 2) if high > low else 0.5
         return levels[min(int(height * len(levels)), len(levels) - 1)]
 
     return "".join(map(sign, means))
