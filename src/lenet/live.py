@@ -323,7 +323,9 @@ def _printed_above(console: Console) -> Iterator[None]:
             (sys.stderr, contextlib.redirect_stderr),
         ):
             if stream.isatty() and not isinstance(stream, FileProxy):
-                stack.enter_context(redirect(cast(TextIO, FileProxy(console, stream))))
+                proxy = cast(TextIO, FileProxy(console, stream))
+                stack.callback(proxy.flush)  # the beginning of a line that was not ended
+                stack.enter_context(redirect(proxy))
         yield
 
 
