@@ -154,10 +154,11 @@ def fit(
         _call(callbacks, "on_reading", reading)
 
         if progress.sample == len(parts.train):
-            remark = diagnose(engine, parts.train, settings, rates, history)
-            if remark and progress.epoch > told_epoch + 4:
-                told_epoch = progress.epoch
-                _call(callbacks, "on_remark", remark)
+            if progress.epoch > told_epoch + 4:  # a plateau, at most every five epochs
+                remark = diagnose(engine, parts.train, settings, rates, history, start.state)
+                if remark:
+                    told_epoch = progress.epoch
+                    _call(callbacks, "on_remark", remark)
             progress = replace(
                 progress, epoch=progress.epoch + 1, sample=0, loss_sum=0.0, correct=0
             )
