@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,6 +54,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 def main() -> None:
     """Run the command line: exit 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # × and ─ must not end a program on an old console
+            stream.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -395,6 +399,7 @@ def runs(
     ):
         right = heading in ("epochs", "train loss", "test acc")
         table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "run")
+    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
     for run in found:
         recipe, history = run.recipe, run.history
         tested = [row.test_acc for row in history if row.test_acc is not None]
@@ -406,7 +411,7 @@ def runs(
             f"{history[-1].epoch:g}/{recipe.settings.epochs}" if history else "–",
             f"{history[-1].train_loss:.3f}" if history else "–",
             f"{tested[-1]:.3f}" if tested else "–",
-            live.sparkline(tested, 12),
+            live.sparkline(tested, 12, ascii_only=ascii_only),
         )
     _show(lambda width: table)
 

@@ -138,6 +138,7 @@ class NumpyEngine:
             correct += its_correct
         return Gradients(total, self.layout, Metrics(np.array([loss]), correct, len(images)))
 
+    @np.errstate(all="ignore")
     def apply(self, gradients: Gradients, learning_rate: float) -> None:
         self._step += 1
         optimizer_step(
@@ -179,10 +180,15 @@ class NumpyEngine:
     def _map_chunks(self, function: Callable[[slice], T], examples: int) -> list[T]:
         """What ``function`` gives for each chunk, in order, the chunks spread over the threads."""
         parts = [slice(start, min(start + CHUNK, examples)) for start in range(0, examples, CHUNK)]
+
+        def quietly(part: slice) -> T:  # whoever trains asks whether the loss is a number
+            with np.errstate(all="ignore"):
+                return function(part)
+
         with self._blas.limit(limits=1):
             if self.threads == 1 or len(parts) == 1:
-                return [function(part) for part in parts]
-            return list(self._workers.map(function, parts))
+                return [quietly(part) for part in parts]
+            return list(self._workers.map(quietly, parts))
 
     def _weights(self) -> Array:
         return self._flat if self._average is None else self._average
@@ -422,8 +428,7 @@ def _sum(losses: Array) -> float:
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)); where exp overflows, the quotient is the 0 that it should be."""
-    with np.errstate(over="ignore"):
-        out = np.exp(-x)
+    out = np.exp(-x)
     out += 1
     return np.reciprocal(out, out=out)
 
