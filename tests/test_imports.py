@@ -33,9 +33,10 @@ ALLOWED: dict[str, set[str]] = {
         *("recipes", "training", "weights"),
     },
     "inspection": {"architecture", "parameters", "zoo"},
-    "figures": {"data", "files", "recipes", "training"},
+    "figures": {"data", "files", "training"},
     "evaluation": {"architecture", "data", "engines", "optimization", "parameters"},
-    "live": {"figures", "optimization", "training"},
+    "terminal_plot": {"figures", "training"},
+    "live": {"figures", "optimization", "terminal_plot", "training"},
     "experiments": {
         *("architecture", "data", "engines", "figures", "live", "recipes", "runs"),
         *("training", "zoo"),

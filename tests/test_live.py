@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from lenet import live
+from lenet import live, terminal_plot
 from lenet.optimization import Settings
 from lenet.training import Callbacks, Progress, Reading
 
@@ -447,7 +447,7 @@ def test_the_closing_lines_of_a_stopped_training_are_of_its_last_whole_epoch() -
 def test_a_sparkline_has_a_sign_for_each_value_as_far_as_there_is_room(
     values: list[float | None], width: int, ascii_only: bool
 ) -> None:
-    line = live.sparkline(values, width, ascii_only=ascii_only)
+    line = terminal_plot.sparkline(values, width, ascii_only=ascii_only)
     assert len(line) == min(width, len(values))
     assert line.isascii() or not ascii_only
 

@@ -374,8 +374,8 @@ def runs(
     json: Json = False,
 ) -> None:
     """List past runs: what was trained, how it ended, and its curve in small."""
-    from lenet import live
     from lenet import runs as folders
+    from lenet import terminal_plot
 
     found = folders.list_runs(root)
     if json:
@@ -411,7 +411,7 @@ def runs(
             f"{history[-1].epoch:g}/{recipe.settings.epochs}" if history else "–",
             f"{history[-1].train_loss:.3f}" if history else "–",
             f"{tested[-1]:.3f}" if tested else "–",
-            live.sparkline(tested, 12, ascii_only=ascii_only),
+            terminal_plot.sparkline(tested, 12, ascii_only=ascii_only),
         )
     _show(lambda width: table)
 
