@@ -45,6 +45,7 @@ WALL_CLOCK_COLUMNS = ("wall_s", "examples_per_s")  # all that differs between eq
 COLUMNS = [field.name for field in dataclasses.fields(Reading)]
 WHOLE_NUMBERS = ("step", "examples_seen")
 MAY_BE_EMPTY = ("val_loss", "val_acc", "test_loss", "test_acc")
+ENVIRONMENT = ("engine", "versions")  # parts of run.json that decide a result's last bits
 NEEDED = {  # of run.json, to go on with the run
     dict: ("recipe", "network", "data.sha256", "data.examples", "versions"),
     str: ("engine.name", "engine.device", "outcome.status"),
@@ -320,6 +321,10 @@ def _check_info(info: Any) -> None:
             value = value.get(name) if isinstance(value, dict) else None
         if not isinstance(value, kind):
             raise ValueError(f"{key} is missing or of the wrong kind")
+    for entry in info["resumed"]:
+        parts = [entry.get(key) if isinstance(entry, dict) else None for key in ENVIRONMENT]
+        if not all(isinstance(part, dict) for part in parts):
+            raise ValueError(f"an entry of resumed lacks {' or '.join(ENVIRONMENT)}")
 
 
 def _check_fit(network: Network, checkpoint: Checkpoint, folder: Path) -> None:
@@ -392,23 +397,16 @@ def _take(folder: Path) -> FileLock:
 
 def _note_resumption(info: dict[str, Any], engine: Engine, checkpoint: Checkpoint) -> list[str]:
     """Record that the run goes on, and how; a remark where the last bits may differ."""
-    now, versions = describe_engine(engine), _versions(engine)
+    now = {"engine": describe_engine(engine), "versions": _versions(engine)}
     earlier = [info, *info["resumed"]][-1]
     changed = [
-        f"{name} {before} → {after}"
-        for before_all, after_all in ((earlier["engine"], now), (earlier["versions"], versions))
-        for name, after in after_all.items()
-        if (before := before_all.get(name)) != after
+        f"{name} {earlier[part].get(name)} → {after}"
+        for part in ENVIRONMENT
+        for name, after in now[part].items()
+        if earlier[part].get(name) != after
     ]
-    info["resumed"].append(
-        {
-            "at": _now(),
-            "examples_seen": checkpoint.progress.examples_seen,
-            "engine": now,
-            "versions": versions,
-            "changed": changed,
-        }
-    )
+    seen = checkpoint.progress.examples_seen
+    info["resumed"].append({"at": _now(), "examples_seen": seen, **now, "changed": changed})
     info["outcome"] = {"status": "running"}
     if not changed:
         return []
