@@ -195,7 +195,7 @@ def test_a_healthy_run_is_left_alone(pictures: data.Split, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_natural_start_on_small_data_is_left_alone(small: data.Dataset, seed: int) -> None:
     how = recipe(0.9, epochs=18, batch_size=256, seed=seed)
     remarks, outcome = train(small.train, zoo.lenet(), how)
@@ -209,7 +209,7 @@ def test_the_d2l_recipe_is_left_alone(full_data: None, seed: int) -> None:
     split = data.load("fashion-mnist").train
     remarks, outcome = train(split, zoo.lenet(), recipe(0.9, epochs=2, batch_size=256, seed=seed))
     assert remarks == []
-    assert outcome.history[-1].train_acc > 0.3
+    assert outcome.history[-1].train_acc > 0.2  # over the whole second epoch
 
 
 @pytest.mark.slow
