@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 FILES := pyproject.toml constraints.txt
 
-.PHONY: help train test check format bench clean
+.PHONY: help train test lint check format bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,10 +16,12 @@ train: $(VENV)/core.stamp ## set up the core and train LeNet (ARGS="mnist-adamw 
 test: $(VENV)/all.stamp ## set up everything and run the tests (ARGS="-m 'not slow'" for the fast ones)
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/all.stamp ## format, lint, types, then the fast tests
+lint: $(VENV)/all.stamp ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+check: lint ## lint, then the fast tests: before every commit
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 format: $(VENV)/all.stamp ## put every file into the project's format

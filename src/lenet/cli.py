@@ -237,26 +237,31 @@ def _introduce(experiment: Experiment) -> None:
     """The first lines: what is trained, on which pictures, by which engine, into which folder."""
     from lenet.architecture import trace
 
-    recipe, parts, run = experiment.recipe, experiment.parts, experiment.run
+    recipe, parts, run, engine = (
+        experiment.recipe,
+        experiment.parts,
+        experiment.run,
+        experiment.engine,
+    )
     data = run.info["data"]
     if data["bundled"]:
-        print(
-            f"{data['name']}: the {len(parts.train):,} + {len(parts.test or ()):,} pictures that "
-            "come with the program ('lenet data get fashion-mnist' fetches all 70,000)"
+        _say(
+            f"{data['name']}: the {len(parts.train) + len(parts.val or ()):,} + "
+            f"{len(parts.test or ()):,} pictures that come with the program "
+            "('lenet data get fashion-mnist' fetches all 70,000)"
         )
     held_out = f", {len(parts.val):,} held out" if parts.val else ""
-    engine = experiment.engine
     parameters = sum(row.parameters for row in trace(engine.network))
-    print(
+    _say(
         f"{recipe.name}: {engine.network.name} ({parameters:,} parameters) on {data['name']} "
         f"({len(parts.train):,} pictures{held_out})"
     )
-    print(
+    _say(
         f"engine {engine.name} on {engine.device}, {engine.threads} threads "
         f"({experiment.choice.reason}); seed {recipe.settings.seed}; into {run.folder}"
     )
     for remark in run.remarks:
-        print(f"note: {remark}")
+        _say(f"note: {remark}")
 
 
 @contextmanager
@@ -522,6 +527,16 @@ def _show(render: Callable[[int], Any]) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=max(console.width, 120))
     console.print(render(console.width))
+
+
+def _say(line: str) -> None:
+    """Print a line, broken between words where a terminal is too narrow for it."""
+    if sys.stdout.isatty():
+        import shutil
+        import textwrap
+
+        line = textwrap.fill(line, shutil.get_terminal_size().columns, break_on_hyphens=False)
+    print(line)
 
 
 def _print_json(values: Any) -> None:
