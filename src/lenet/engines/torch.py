@@ -8,6 +8,7 @@ once a call of ``train``, the losses come back once: in between, the device is n
 from __future__ import annotations
 
 import math
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -50,6 +51,11 @@ Hashed = TypeVar("Hashed", int, Tensor)
 CHUNK = 1024  # pictures that are evaluated at once
 SPLITS = 4  # data sets kept on the device: training, held-out and test part, and one more
 
+# Factors modulo 2³², those above 2³¹ less 2³²: so no product leaves int64.
+MASK = 0xFFFFFFFF
+GOLDEN = 0x9E3779B9 - 2**32
+LOWBIAS = 0x7FEB352D, 0x846CA68B - 2**32
+
 
 class TorchEngine:
     """See ``lenet.engines.Engine``. ``dtype`` float64 is for checking gradients.
@@ -77,6 +83,7 @@ class TorchEngine:
         self.objective = objective
         self.device = find_device(device)
         self.threads = threads
+        self.instruction_set = instruction_set(self.device)
         self.layout = Layout.of(network)
         self.dtype = np.dtype(dtype)
         if self.device == "mps" and self.dtype == np.float64:
@@ -175,7 +182,7 @@ class TorchEngine:
         with self._settings():
             place = self._integers(dropout_place(position, position.first_sample))
             gradient, loss, correct = self._gradient(
-                torch.tensor(images, device=self.device), self._integers(labels), place
+                as_tensor(images).to(self.device), self._integers(labels), place
             )
             metrics = Metrics(np.array([loss.item()], np.float64), int(correct.item()), len(labels))
             return Gradients(gradient.cpu().numpy(), self.layout, metrics)
@@ -258,9 +265,10 @@ class TorchEngine:
             images, labels = self._on_device(split)
             parameters = self._weights()
             losses, predicted = [], []
-            for pictures, truth in zip(images.split(CHUNK), labels.split(CHUNK), strict=True):
-                logits = self._forward(pictures, parameters)
-                loss = F.cross_entropy(logits, truth, reduction="none")
+            for start in range(0, len(labels), CHUNK):
+                part = slice(start, start + CHUNK)
+                logits = self._forward(images[part], parameters)
+                loss = F.cross_entropy(logits, labels[part], reduction="none")
                 losses.append(loss.sum(dtype=self._sum_type))
                 predicted.append(logits.argmax(1))
             sums = torch.stack(losses).cpu().double().numpy()
@@ -272,7 +280,7 @@ class TorchEngine:
         self._check(images, np.zeros(len(images), np.int64))
         outputs: list[Tensor] = []
         with self._settings(), torch.inference_mode():
-            pictures = torch.tensor(images, device=self.device)
+            pictures = as_tensor(images).to(self.device)
             self._forward(pictures, self._weights(), keep=outputs.append)
             # copies: Flatten's and Dropout's outputs would share memory with what came before
             return [np.array(output.cpu().numpy(), np.float32, order="C") for output in outputs]
@@ -387,7 +395,7 @@ class StepGraph:
         self._inputs = [tensor.clone() for tensor in batch]
         before = [tensor.clone() for tensor in held]
         # cuDNN and cuBLAS set themselves up in their first runs, which must not be captured.
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):
@@ -433,6 +441,13 @@ def find_device(device: str) -> str:
             f"device {device} cannot be used; PyTorch {torch.__version__} reports: {said}"
         ) from error
     return device
+
+
+def instruction_set(device: str) -> str:
+    """What the arithmetic of a device runs on: "AVX512", "NVIDIA H200", "arm64"."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return torch.backends.cpu.get_cpu_capability() if device == "cpu" else platform.machine()
 
 
 def operation(index: int, layer: Layer) -> Callable[..., Tensor]:
@@ -532,12 +547,6 @@ def dropout_scale(
     # drawn < p · 2³² for whole numbers; with p itself PyTorch would compare in float32
     kept = drawn >= math.ceil(p * 2**32)
     return (kept.to(dtype) * (1 / (1 - p))).view(shape)
-
-
-# Factors modulo 2³², those above 2³¹ less 2³²: so no product leaves int64.
-MASK = 0xFFFFFFFF
-GOLDEN = 0x9E3779B9 - 2**32
-LOWBIAS = 0x7FEB352D, 0x846CA68B - 2**32
 
 
 def hash32(x: Hashed) -> Hashed:
