@@ -24,6 +24,7 @@ from lenet import data, experiments, recipes, runs, training
 from lenet.checkpoints import checkpoint_files, last_checkpoint
 from lenet.engines import EngineError
 from lenet.experiments import Experiment
+from lenet.parameters import parameter_shapes
 from lenet.recipes import Recipe
 from lenet.runs import RunError, load_model
 from lenet.training import Callbacks, Reading, TrainingError
@@ -680,6 +681,7 @@ def test_weights_of_an_unfinished_run_are_its_last_checkpoint(interrupted: Path)
     assert newest is not None
     network, parameters = load_model(interrupted)
     assert network.name == "lenet"
+    assert list(parameters) == list(parameter_shapes(network))
     for name, value in parameters.items():
         assert (value == newest.state.parameters[name]).all()
     for path in checkpoint_files(interrupted):
@@ -933,7 +935,7 @@ def told(attempt):
         return True
     return False
 
-for stretch in range(1, 11):
+for stretch in (1, 3, 5, 6, 8, 10):
     folder = disk / f"run {{stretch}}"
     begun = experiments.begin(recipe, out=folder, **NUMPY)
     seen = []

@@ -95,6 +95,7 @@ def test_every_network_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
     again, loaded = load_network(path)
     assert again == network
     assert same(loaded, parameters)
+    assert list(loaded) == list(parameters)  # in the order of the layers
 
 
 def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:

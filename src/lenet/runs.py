@@ -37,7 +37,7 @@ from lenet.architecture import Network, from_dict, to_dict
 from lenet.checkpoints import last_checkpoint, save_checkpoint
 from lenet.engines import Engine
 from lenet.files import about, remove_unfinished, sync_folder, write_atomically
-from lenet.parameters import Parameters, State, check_parameters, initialize
+from lenet.parameters import Parameters, State, check_parameters, initialize, parameter_shapes
 from lenet.training import Callbacks, Checkpoint, Outcome, Reading
 from lenet.weights import load_network, save_network
 
@@ -128,7 +128,8 @@ def load_model(path: Path) -> tuple[Network, Parameters]:
     if found is None:
         raise RunError(f"{path} has no weights yet: go on with 'lenet train --resume {path}'")
     _check_fit(record.network, found, path)
-    return record.network, found.best or found.state.weights
+    weights = found.best or found.state.weights
+    return record.network, {name: weights[name] for name in parameter_shapes(record.network)}
 
 
 # --- history -----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import numpy as np
 
 from lenet.architecture import ArchitectureError, Network, from_dict, to_dict
 from lenet.files import write_atomically
-from lenet.parameters import Parameters, check_parameters
+from lenet.parameters import Parameters, check_parameters, parameter_shapes
 
 LARGEST_FILE = 1 << 30  # bytes; ours have a few hundred thousand
 LARGEST_HEADER = 1_000_000  # bytes; ours have a few thousand
@@ -41,7 +41,8 @@ def save_network(path: Path, network: Network, parameters: Parameters) -> bytes:
 
 
 def load_network(path: Path) -> tuple[Network, Parameters]:
-    """The network and the weights, float32, of a file that ``save_network`` wrote.
+    """The network and the weights, float32 in the order of its layers, of a file that
+    ``save_network`` wrote.
 
     Raises WeightsError naming the file, whatever the file holds.
     """
@@ -55,7 +56,7 @@ def load_network(path: Path) -> tuple[Network, Parameters]:
         check_parameters(network, parameters, "the weights")
     except (ArchitectureError, ValueError) as error:
         raise WeightsError(f"{path}: {_short(error)}") from None
-    return network, parameters
+    return network, {name: parameters[name] for name in parameter_shapes(network)}
 
 
 def read_whole(path: Path) -> bytes:
@@ -108,6 +109,7 @@ def unpack(content: bytes, where: str) -> tuple[Parameters, dict[str, Any]]:
         )
     if metadata.pop("format", None) != FORMAT:
         raise WeightsError(f"{where}: written by a newer version of lenet")
+    tensors = dict(sorted(tensors.items()))  # safetensors gives them in any order
     for name, tensor in tensors.items():
         if tensor.dtype != np.float32:
             raise WeightsError(f"{where}: {_short(name)} is {tensor.dtype}, must be float32")
