@@ -209,8 +209,14 @@ def _recipe(
     """The recipe that the flags describe."""
     from lenet import recipes
 
-    if name is None:
-        name = "d2l" if "data" in changes or _fashion_mnist_is_here(data_dir) else "quickstart"
+    if name is None and ("data" in changes or _fashion_mnist_is_here(data_dir)):
+        name = "d2l"
+    elif name is None:
+        name = "quickstart"
+        _say(
+            "Fashion-MNIST is neither here nor to be downloaded: "
+            "this trains on the pictures that come with the program"
+        )
     recipe = recipes.load(name)
     if optimizer is not None:
         recipe = recipes.with_method(recipe, optimizer, lr_given)
@@ -382,7 +388,7 @@ def runs(
     from lenet import runs as folders
     from lenet import terminal_plot
 
-    found = folders.list_runs(root)
+    found = folders.list_runs(root, tell=lambda line: print(f"lenet: {line}", file=sys.stderr))
     if json:
         _print_json([{"folder": str(run.folder), **run.info} for run in found])
         return

@@ -32,41 +32,17 @@ Classes = int | tuple[str, ...]
 
 def lenet(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
     """The tutorials' network (000, 001, 004): sigmoid, average pooling; 61,706 parameters."""
-    stages = (
-        Conv2d(input_shape[0], 6, kernel_size=5, padding=2),
-        Sigmoid(),
-        AvgPool2d(kernel_size=2, stride=2),
-        Conv2d(6, 16, kernel_size=5),
-        Sigmoid(),
-        AvgPool2d(kernel_size=2, stride=2),
-    )
-    return _with_dense_head("lenet", input_shape, stages, Sigmoid(), classes)
+    return _lenet("lenet", input_shape, classes, Sigmoid(), AvgPool2d(2, stride=2), padding=2)
 
 
 def lenet_max(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
     """The class of tutorial 002: no padding, max pooling, 16·4·4 into the dense layers."""
-    stages = (
-        Conv2d(input_shape[0], 6, kernel_size=5),
-        Sigmoid(),
-        MaxPool2d(kernel_size=2, stride=2),
-        Conv2d(6, 16, kernel_size=5),
-        Sigmoid(),
-        MaxPool2d(kernel_size=2, stride=2),
-    )
-    return _with_dense_head("lenet-max", input_shape, stages, Sigmoid(), classes)
+    return _lenet("lenet-max", input_shape, classes, Sigmoid(), MaxPool2d(2, stride=2), padding=0)
 
 
 def lenet_relu(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
     """``lenet`` with what came later: ReLU and max pooling; 61,706 parameters."""
-    stages = (
-        Conv2d(input_shape[0], 6, kernel_size=5, padding=2),
-        ReLU(),
-        MaxPool2d(kernel_size=2, stride=2),
-        Conv2d(6, 16, kernel_size=5),
-        ReLU(),
-        MaxPool2d(kernel_size=2, stride=2),
-    )
-    return _with_dense_head("lenet-relu", input_shape, stages, ReLU(), classes)
+    return _lenet("lenet-relu", input_shape, classes, ReLU(), MaxPool2d(2, stride=2), padding=2)
 
 
 def mlp(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
@@ -166,24 +142,31 @@ def class_names(classes: Classes) -> tuple[str, ...]:
     return classes
 
 
-def _with_dense_head(
+def _lenet(
     name: str,
     input_shape: InputShape,
-    stages: tuple[Layer, ...],
-    activation: Layer,
     classes: Classes,
+    activation: Layer,
+    pooling: Layer,
+    padding: int,
 ) -> Network:
-    """The convolutional stages followed by 120, 84 and one output a class."""
+    """Two stages of convolution and pooling, then 120, 84 and one output a class."""
     names = class_names(classes)
-    flattened = trace_layers(input_shape, (*stages, Flatten()))[-1]
-    (features,) = flattened.output_shape
-    layers = (
-        *stages,
+    stages = (
+        Conv2d(input_shape[0], 6, kernel_size=5, padding=padding),
+        activation,
+        pooling,
+        Conv2d(6, 16, kernel_size=5),
+        activation,
+        pooling,
         Flatten(),
+    )
+    (features,) = trace_layers(input_shape, stages)[-1].output_shape
+    head = (
         Linear(features, 120),
         activation,
         Linear(120, 84),
         activation,
         Linear(84, len(names)),
     )
-    return Network(name, input_shape, layers, names)
+    return Network(name, input_shape, (*stages, *head), names)

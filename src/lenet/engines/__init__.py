@@ -175,7 +175,7 @@ def choose(engine: str, network: Network, device: str = "auto") -> Choice:
             raise EngineError(
                 f"{wanted} needs PyTorch, which is not installed: pip install 'lenet[torch]'"
             )
-        return Choice("numpy", "cpu", "it always works; PyTorch is not installed")
+        return Choice("numpy", "cpu", "PyTorch, which a GPU needs, is not installed")
     if engine == "auto" and device == "cpu":
         return Choice("numpy", "cpu", "it needs no PyTorch to be loaded")
     if engine == "auto" and not _gpu_driver():
