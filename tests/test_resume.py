@@ -34,7 +34,7 @@ from lenet.weights import save_network
 from lenet.zoo import class_names
 
 CLOCKS = runs.WALL_CLOCK_COLUMNS
-TRAIN, TEST = 110, 30  # four steps of 32 an epoch, the last of 14
+TRAIN, TEST = 110, 30  # in batches of 7: 16 steps an epoch, a reading every third, the last of 5
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ DROPPING = Network(
     class_names(10),
 )
 
-PLAIN = Settings(epochs=3, batch_size=32, schedule=Schedule(learning_rate=0.2))
+PLAIN = Settings(epochs=2, batch_size=7, schedule=Schedule(learning_rate=0.2))
 
 SETTINGS = {
     "sgd, momentum": dataclasses.replace(PLAIN, optimizer=Optimizer(momentum=0.9)),
@@ -81,6 +81,7 @@ SETTINGS = {
     ),
     "early stopping": dataclasses.replace(
         PLAIN,
+        epochs=4,
         schedule=Schedule("one-cycle", 2.0),
         early_stopping=EarlyStopping(patience=1, min_delta=1.0),
     ),
@@ -144,7 +145,7 @@ def test_fit_stopped_at_every_boundary(
     whole = Trained(SETTINGS[name], parts, tmp_path / "whole")
     assert whole.go_on()
     expected, steps = whole.result(), whole.checkpoint.state.step
-    assert steps == (8 if name == "early stopping" else 12)
+    assert steps == 32  # early stopping too: its second epoch was no better
     assert (whole.checkpoint.best is not None) == (name == "early stopping")
 
     monkeypatch.setattr(training, "STRETCH_S", 0.0)  # a boundary after every step
@@ -163,7 +164,7 @@ def test_fit_stopped_at_every_boundary(
 # --- runs --------------------------------------------------------------------------------------
 
 
-BASE = {"epochs": 2, "batch_size": 32, "schedule.learning_rate": 0.5}
+BASE = {"epochs": 2, "batch_size": 7, "schedule.learning_rate": 0.2}
 ADAMW = {"optimizer.method": "adamw", "schedule.learning_rate": 0.003}
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -234,6 +235,7 @@ def test_a_run_stopped_at_every_boundary(
 
 KILLED = {
     **RECIPES["adamw, average, augmentation"],
+    "batch_size": 16,
     "epochs": 5,
     "val": 0.1,
     "early_stopping.patience": 5,
@@ -293,7 +295,7 @@ while kills < int(sys.argv[3]):
     chain += 1
     folder = where / f"chain-{chain}"
     while not is_finished(folder):
-        stop_at = chance.choice([None, None, None, chance.randrange(1, 20)])
+        stop_at = chance.choice([None, None, None, chance.randrange(1, 35)])
         kills += killed(attempt(folder, stop_at), chance.uniform(0, life_s))
 print(json.dumps({"kills": kills, "life_s": life_s}))
 """
@@ -318,7 +320,8 @@ while True:
     if not killed(attempt(folder, before=lambda: killing(number))):
         break
     kills += 1
-    kills += killed(attempt(folder, before=lambda: killing(1 + number * 7 % 11)))
+    if number % 3 == 0:
+        kills += killed(attempt(folder, before=lambda: killing(1 + number * 7 % 11)))
     assert not killed(attempt(folder)) and is_finished(folder)
 print(json.dumps({"kills": kills}))
 """
@@ -361,8 +364,8 @@ def test_kill_9_at_random_instants(kills: int, pictures: Path, tmp_path: Path) -
 
 @needs_fork
 def test_kill_9_inside_every_save(pictures: Path, tmp_path: Path) -> None:
-    """Before each sync and each rename in a run's life, and once more while it goes on."""
-    recipe = recipe_of(pictures, {**KILLED, "epochs": 2})
+    """Before each sync and each rename in a run's life, and some once more while they go on."""
+    recipe = recipe_of(pictures, {**KILLED, "epochs": 2, "batch_size": 32})
     told = run_forks(AT_EVERY_SAVE, tmp_path, recipe)
     saves = 2 * 3 + 2 + 2 * 4 + 3 + 3  # two files and the folder; two epochs; model and run.json
     assert told["kills"] >= saves
