@@ -84,8 +84,8 @@ def test_train_alone_falls_back_to_the_bundled_pictures_and_says_so(
 ) -> None:
     ok("train", "--epochs", "1", "--network", "mlp")
     lines = capsys.readouterr().out.splitlines()
-    assert "pictures that come with the program" in lines[0]
-    assert lines[1].startswith("quickstart: mlp")
+    assert "this trains on the pictures that come with the program" in lines[0]
+    assert lines[2].startswith("quickstart: mlp")
     (folder,) = Path("runs").iterdir()
     assert runs.read(folder).info["data"]["name"] == "fashion-mnist-small"
 
