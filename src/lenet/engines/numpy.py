@@ -38,7 +38,15 @@ from lenet.architecture import (
     stride_of,
     trace,
 )
-from lenet.engines import Batches, Gradients, Metrics, Pictures, Position, normalization_table
+from lenet.engines import (
+    Batches,
+    Gradients,
+    Metrics,
+    Pictures,
+    Position,
+    keep_freed_memory,
+    normalization_table,
+)
 from lenet.optimization import Objective, Optimizer
 from lenet.parameters import Layout, Parameters, State, check_parameters
 
@@ -78,6 +86,7 @@ class NumpyEngine:
         self._moments = {name: np.zeros_like(self._flat) for name in optimizer.moments}
         self._average = self._flat.copy() if optimizer.average else None
         self._step = 0
+        keep_freed_memory()
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="lenet")
 
     # --- state ---
