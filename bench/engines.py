@@ -45,10 +45,8 @@ def main() -> None:
     split = pictures()
     command = [sys.executable, __file__, "--threads", str(options.threads), "--serve"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    trainers = {
-        name: subprocess.Popen([*command, name], **pipes)
-        for name in dict.fromkeys(["tutorial", *options.only])
-    }
+    names = dict.fromkeys(["tutorial", *options.only])
+    trainers = {name: subprocess.Popen([*command, name], **pipes) for name in names}
     speeds: dict[str, list[float]] = {name: [] for name in trainers}
     try:
         for trainer in trainers.values():
@@ -108,12 +106,9 @@ def pictures() -> data.Split:
 
 def engine(name: str, split: data.Split, threads: int) -> Train:
     parts = zoo.lenet(), Optimizer(), Objective()
+    it = make(Choice(name.partition("-")[0], "cpu", "to measure it"), *parts, threads)
     if name == "torch-compile":
-        from lenet.engines.torch import TorchEngine
-
-        it = TorchEngine(*parts, threads=threads, compile=True)
-    else:
-        it = make(Choice(name, "cpu", "to measure it"), *parts, threads)
+        it = type(it)(*parts, threads=threads, compile=True)
     it.load(State(initialize(parts[0], "xavier", seed=0)))
     rates = np.full(8, LEARNING_RATE)
     return lambda order: it.train(split, Batches(order, BATCH, rates, None, Position(0, 0, 0)))
@@ -139,12 +134,12 @@ def pytorch(name: str, split: data.Split, threads: int) -> Train:
             X, y = X_all[chosen], y_all[chosen]
             optimizer.zero_grad()
             y_hat = net(X)
-            l = loss(y_hat, y)  # noqa: E741
-            l.backward()
+            mean_loss = loss(y_hat, y)
+            mean_loss.backward()
             optimizer.step()
             if name == "tutorial":
                 right = (y_hat.argmax(1).type(y.dtype) == y).type(y.dtype).sum()
-                for i, value in enumerate((l.detach() * len(X), right, len(X))):
+                for i, value in enumerate((mean_loss.detach() * len(X), right, len(X))):
                     metric[i] += float(value)
 
     return train

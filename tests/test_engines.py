@@ -301,7 +301,12 @@ def test_outputs_and_gradients_are_those_of_pytorch(kind: str, network: Network)
         assert_close(named[name], expected[name], FLOAT32, name)
 
 
-@every_network
+DROPPING = network_of((2, 7, 6), FIRST, Tanh(), Dropout(0.4), Conv2d(3, 2, 2), Dropout(0.2))
+
+
+@pytest.mark.parametrize(
+    "network", [*NETWORKS.values(), DROPPING], ids=[*NETWORKS, "dropout: the same units each time"]
+)
 def test_gradients_of_the_reference_are_slopes_of_its_loss(network: Network) -> None:
     # The error of a central difference is about step² (curvature) and 1e-16 / step (rounding);
     # a short step also seldom meets a kink of ReLU or max pooling, where there is no slope.
@@ -579,6 +584,16 @@ def test_a_batch_counts_what_is_there(kind: str) -> None:
         assert metrics.losses.shape == (steps,)
         assert engine.state().step == steps
         assert metrics.examples == 5
+
+
+@every_engine
+def test_train_wants_a_learning_rate_for_every_step(kind: str) -> None:
+    engine, split, plan = make(kind, MIXED), random_pictures(MIXED, 6), batches(6, 2)
+    before = engine.state()
+    for rates in (np.full(4, 0.1), np.full(2, 0.1)):
+        with pytest.raises(ValueError, match="zip"):
+            engine.train(split, replace(plan, learning_rates=rates))
+        engine.load(before)
 
 
 @every_engine
