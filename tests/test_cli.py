@@ -139,7 +139,7 @@ def test_going_on_with_a_finished_run(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_and_resumed(number: signal.Signals) -> None:
-    arguments = ["train", *QUICK, "--epochs", "30"]
+    arguments = ["train", *QUICK, "--epochs", "12"]
     environment = {**os.environ, "LENET_MIRROR": ""}
     process = subprocess.Popen(
         [sys.executable, "-m", "lenet", *arguments, "--out", "run"],
@@ -165,7 +165,7 @@ def test_interrupted_and_resumed(number: signal.Signals) -> None:
     assert not list(Path("run").glob("**/*.tmp"))
 
     ok("train", "--resume", "run")
-    ok("train", *QUICK, "--epochs", "30", "--out", "whole")
+    ok("train", *QUICK, "--epochs", "12", "--out", "whole")
     assert (
         Path("run/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
     )
