@@ -1,11 +1,12 @@
 """How fast each engine trains LeNet, beside the tutorials' loop and plain PyTorch.
 
-    python bench/engines.py [--threads 2] [--rounds 9] [--seconds 1] [--json FILE]
+    python bench/engines.py [--threads 2] [--rounds 7] [--seconds 2] [--only …] [--json FILE]
 
 The tutorials' network, batch 256, SGD with learning rate 0.9, pictures in memory: Fashion-MNIST
-where $LENET_DATA has it, else random ones. Each trainer is a process of its own, since PyTorch's
-threads and the C library's memory belong to the process; they take turns, so that whatever else
-the machine does meets all of them. Ratios are to the tutorials' loop in the same round.
+where $LENET_DATA has it, else random ones. In each round every trainer is measured once, in a
+process of its own: PyTorch's threads belong to the process, and so does how the C library treats
+freed memory, by which the same PyTorch loop differs up to 1.5 times from one process to the next.
+Ratios are to the tutorials' loop of the same round.
 """
 
 import argparse
@@ -34,31 +35,23 @@ Train = Callable[[np.ndarray], object]  # one step for every 256 of these indice
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each turn")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--only", nargs="+", choices=TRAINERS, default=TRAINERS)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--serve", choices=TRAINERS, help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=TRAINERS, help=argparse.SUPPRESS)  # the process's part
     options = parser.parse_args()
-    if options.serve:
-        return serve(options.serve, options.threads)
+    if options.one:
+        print(measure(options.one, options.threads, options.seconds))
+        return
     split = pictures()
-    command = [sys.executable, __file__, "--threads", str(options.threads), "--serve"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    names = dict.fromkeys(["tutorial", *options.only])
-    trainers = {name: subprocess.Popen([*command, name], **pipes) for name in names}
-    speeds: dict[str, list[float]] = {name: [] for name in trainers}
-    try:
-        for trainer in trainers.values():
-            trainer.stdout.readline()  # warm
-        for _ in range(options.rounds):
-            for name, trainer in trainers.items():
-                trainer.stdin.write(f"{options.seconds}\n")
-                trainer.stdin.flush()
-                speeds[name].append(float(trainer.stdout.readline()))
-    finally:
-        for trainer in trainers.values():
-            trainer.communicate()
+    command = [sys.executable, __file__, "--threads", str(options.threads)]
+    command += ["--seconds", str(options.seconds), "--one"]
+    speeds: dict[str, list[float]] = {name: [] for name in ["tutorial", *options.only]}
+    for _ in range(options.rounds):
+        for name, its in speeds.items():
+            run = subprocess.run([*command, name], stdout=subprocess.PIPE, text=True, check=True)
+            its.append(float(run.stdout))
 
     print(f"{options.threads} threads, {options.rounds} rounds, {split.identity.split(' (')[0]}")
     print(f"{'':14s}{'examples/s':>27s}{'times the tutorial':>26s}   median (lowest to highest)")
@@ -72,7 +65,6 @@ def main() -> None:
         facts |= {"machine": platform.platform(), "python": platform.python_version()}
         facts |= {"command": sys.argv, "results": results}
         options.json.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    return None
 
 
 def spread(values: list[float], form: str) -> str:
@@ -80,19 +72,17 @@ def spread(values: list[float], form: str) -> str:
     return f"{middle:{form}} ({low:{form}} to {high:{form}})"
 
 
-def serve(name: str, threads: int) -> None:
-    """A trainer's process: for each line with a number of seconds, a line with examples/s."""
+def measure(name: str, threads: int, seconds: float) -> float:
+    """The examples/s of one trainer in this process, warm."""
     split = pictures()
     train = (pytorch if name in ("tutorial", "eager") else engine)(name, split, threads)
     random, size = np.random.default_rng(0), 8 * BATCH
     train(random.integers(0, len(split), size))
-    print("warm", flush=True)
-    for line in sys.stdin:
-        done, started = 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - started) < float(line):
-            train(random.integers(0, len(split), size))
-            done += size
-        print(done / elapsed, flush=True)
+    done, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < seconds:
+        train(random.integers(0, len(split), size))
+        done += size
+    return done / elapsed
 
 
 def pictures() -> data.Split:
