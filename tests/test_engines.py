@@ -912,6 +912,11 @@ def test_choose_refuses_what_no_engine_computes(engine: str) -> None:
         engines.choose(engine, zoo.lenet5())
 
 
+def test_the_numpy_engine_itself_refuses_what_it_does_not_compute() -> None:
+    with pytest.raises(EngineError, match=r"layer 1 \(ScaledTanh\) of network 'lenet5'"):
+        NumpyEngine(zoo.lenet5(), Optimizer(), Objective())
+
+
 def test_choose_refuses_unknown_names() -> None:
     with pytest.raises(EngineError, match="unknown engine 'jax'; known are auto, numpy, torch"):
         engines.choose("jax", zoo.lenet())

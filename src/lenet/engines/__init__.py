@@ -164,7 +164,7 @@ def choose(engine: str, network: Network, device: str = "auto") -> Choice:
         raise EngineError(f"unknown engine {engine!r}; known are auto, {', '.join(ENGINES)}")
     if device not in ("auto", "cpu", "cuda", "mps"):
         raise EngineError(f"unknown device {device!r}; known are auto, cpu, cuda, mps")
-    _refuse_1998_layers(network)
+    refuse_1998_layers(network)
     if engine == "numpy":
         if device not in ("auto", "cpu"):
             raise EngineError(f"the numpy engine runs on the cpu alone, not on {device}")
@@ -210,7 +210,8 @@ def make(
     return NumpyEngine(network, optimizer, objective, threads=threads)
 
 
-def _refuse_1998_layers(network: Network) -> None:
+def refuse_1998_layers(network: Network) -> None:
+    """Raise EngineError, naming the layer, where a network has one that no engine computes yet."""
     for index, layer in enumerate(network.layers):
         table = isinstance(layer, Conv2d) and layer.connections is not None
         if table or isinstance(layer, ScaledTanh | Subsample | RBF):

@@ -46,6 +46,7 @@ from lenet.engines import (
     Position,
     keep_freed_memory,
     normalization_table,
+    refuse_1998_layers,
 )
 from lenet.optimization import Objective, Optimizer
 from lenet.parameters import Layout, Parameters, State, check_parameters
@@ -72,6 +73,7 @@ class NumpyEngine:
         dtype: DTypeLike = np.float32,
     ) -> None:
         trace(network)
+        refuse_1998_layers(network)
         self.network = network
         self.optimizer = optimizer
         self.objective = objective
@@ -184,7 +186,9 @@ class NumpyEngine:
             return [np.moveaxis(output, -1, 0) for output in outputs]
 
         chunks = self._map_chunks(of_chunk, len(images))
-        return [np.concatenate(outputs) for outputs in zip(*chunks, strict=True)]
+        return [
+            np.ascontiguousarray(np.concatenate(outputs)) for outputs in zip(*chunks, strict=True)
+        ]
 
     def _map_chunks(self, function: Callable[[slice], T], examples: int) -> list[T]:
         """What ``function`` gives for each chunk, in order, the chunks spread over the threads."""
