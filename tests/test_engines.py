@@ -914,7 +914,7 @@ def test_choose_refuses_what_no_engine_computes(engine: str) -> None:
 
 def test_the_numpy_engine_itself_refuses_what_it_does_not_compute() -> None:
     with pytest.raises(EngineError, match=r"layer 1 \(ScaledTanh\) of network 'lenet5'"):
-        NumpyEngine(zoo.lenet5(), Optimizer(), Objective())
+        numpy_engine.NumpyEngine(zoo.lenet5(), Optimizer(), Objective())
 
 
 def test_choose_refuses_unknown_names() -> None:
