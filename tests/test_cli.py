@@ -319,6 +319,7 @@ def test_a_reader_that_has_seen_enough() -> None:
         (("train", "quickstart", "--optimizer", "sdg"), 2, ["'sdg'", "sgd"]),
         (("train", "quickstart", "--engine", "cuda"), 2, ["unknown engine 'cuda'"]),
         (("train", "quickstart", "--network", "lenet5"), 2, ["layer 8 (Conv2d)", "16×4×4"]),
+        (("train", "quickstart", "--compile"), 2, ["nothing to compile", "--engine torch"]),
         (("train", "quickstart", "--set", "epoch=3"), 2, ["did you mean epochs?"]),
         (("train", "--no-such-flag"), 2, ["--no-such-flag", "--help"]),
         (("tarin",), 2, ["tarin"]),

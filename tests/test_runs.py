@@ -638,7 +638,7 @@ def test_another_machine_is_remarked_and_recorded(interrupted: Path) -> None:
 def test_another_engine_takes_its_own_device(interrupted: Path) -> None:
     change_info(interrupted, lambda info: info["engine"].update(name="torch", device="cuda"))
     experiment = experiments.go_on(interrupted, engine="numpy")
-    assert "name torch → numpy, device cuda → cpu" in experiment.run.remarks[0]
+    assert "engine torch → numpy, device cuda → cpu" in experiment.run.remarks[0]
     experiment.run.close()
     with pytest.raises(EngineError, match="threads is 0"):
         experiments.go_on(interrupted, engine="numpy", threads=0)

@@ -141,6 +141,9 @@ def train(
     threads: Annotated[
         int | None, typer.Option(parser=_whole, metavar="N", help="CPU threads; all there are.")
     ] = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Let torch.compile translate the torch engine's step.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="The run's folder; else runs/…")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder.")] = None,
 ) -> int:
@@ -160,6 +163,7 @@ def train(
     machine: dict[str, Any] = {
         "data_dir": data_dir,
         "threads": threads,
+        "compile": compile,
         "progress": sys.stderr.isatty(),
     }
     if resume is not None:

@@ -65,6 +65,7 @@ def begin(
     engine: str = "auto",
     device: str = "auto",
     threads: int | None = None,
+    compile: bool = False,
     out: Path | None = None,
     progress: bool = False,
 ) -> Experiment:
@@ -83,7 +84,7 @@ def begin(
     network = zoo.build(recipe.network, (channels, height, width), loaded.train.classes)
     choice = engines.choose(engine, network, device)
     settings = recipe.settings
-    made = engines.make(choice, network, settings.optimizer, settings.objective, threads)
+    made = engines.make(choice, network, settings.optimizer, settings.objective, threads, compile)
     run = runs.create(recipe, network, describe_data(loaded, parts), made, out)
     return Experiment(recipe, parts, made, choice, run)
 
@@ -95,6 +96,7 @@ def go_on(
     engine: str | None = None,
     device: str | None = None,
     threads: int | None = None,
+    compile: bool = False,
     epochs: int | None = None,
     progress: bool = False,
 ) -> Experiment:
@@ -126,6 +128,7 @@ def go_on(
         recipe.settings.optimizer,
         recipe.settings.objective,
         before["threads"] if threads is None else threads,
+        compile,
     )
     run = runs.resume(folder, recipe, made)
     return Experiment(recipe, parts, made, choice, run)

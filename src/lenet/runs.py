@@ -401,7 +401,7 @@ def _note_resumption(info: dict[str, Any], engine: Engine, checkpoint: Checkpoin
     now = {"engine": describe_engine(engine), "versions": _versions(engine)}
     earlier = [info, *info["resumed"]][-1]
     changed = [
-        f"{name} {earlier[part].get(name)} → {after}"
+        f"{'engine' if name == 'name' else name} {earlier[part].get(name)} → {after}"
         for part in ENVIRONMENT
         for name, after in now[part].items()
         if earlier[part].get(name) != after

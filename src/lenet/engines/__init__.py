@@ -195,15 +195,22 @@ def make(
     optimizer: Optimizer,
     objective: Objective,
     threads: int | None = None,
+    compile: bool = False,
 ) -> Engine:
-    """The engine that was chosen, without weights: ``load`` gives it some."""
+    """The engine that was chosen, without weights: ``load`` gives it some.
+
+    ``compile`` is for the torch engine: ``torch.compile`` translates the step when it is first
+    used. Raises EngineError for fewer threads than one, or where there is nothing to compile.
+    """
     threads = available_cpus() if threads is None else threads
     if threads < 1:
         raise EngineError(f"threads is {threads}, must be at least 1")
     if choice.engine == "torch":
         from lenet.engines.torch import TorchEngine
 
-        return TorchEngine(network, optimizer, objective, device=choice.device, threads=threads)
+        return TorchEngine(network, optimizer, objective, choice.device, threads, compile)
+    if compile:
+        raise EngineError(f"the {choice.engine} engine has nothing to compile; add --engine torch")
 
     from lenet.engines.numpy import NumpyEngine
 

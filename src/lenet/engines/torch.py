@@ -84,7 +84,7 @@ class TorchEngine:
         self.objective = objective
         self.device = find_device(device)
         self.threads = threads
-        self.instruction_set = instruction_set(self.device)
+        self.instruction_set = instruction_set(self.device) + (", compiled" if compile else "")
         self.layout = Layout.of(network)
         self.dtype = np.dtype(dtype)
         if self.device == "mps" and self.dtype == np.float64:
