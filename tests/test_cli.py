@@ -132,6 +132,8 @@ def test_going_on_with_a_finished_run(capsys: pytest.CaptureFixture[str]) -> Non
         Path("short/model.safetensors").read_bytes() == Path("long/model.safetensors").read_bytes()
     )
     capsys.readouterr()
+    ok("train", "--resume", "short")
+    assert "--epochs N trains it further" in capsys.readouterr().out
     code, line = refused(capsys, "train", "--resume", "short", "--lr", "0.5")
     assert code == 2
     assert "--resume goes on with the recipe as it was" in line

@@ -246,6 +246,7 @@ def _fashion_mnist_is_here(data_dir: Path | None) -> bool:
 def _introduce(experiment: Experiment) -> None:
     """The first lines: what is trained, on which pictures, by which engine, into which folder."""
     from lenet.architecture import trace
+    from lenet.training import finished
 
     recipe, parts, run, engine = (
         experiment.recipe,
@@ -272,6 +273,8 @@ def _introduce(experiment: Experiment) -> None:
     )
     for remark in run.remarks:
         _say(f"note: {remark}")
+    if finished(run.start.progress, recipe.settings):
+        _say("note: this run has come to its end; --epochs N trains it further")
 
 
 @contextmanager
