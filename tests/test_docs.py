@@ -27,7 +27,13 @@ def blocks(page: Path, language: str) -> list[str]:
     return [text for left_out, kind, text in found if kind == language and not left_out]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def slow_if_it_trains(page: Path) -> object:
+    """The READMEs' commands train networks: seconds each, and the CLI's own tests are fast."""
+    marks = [pytest.mark.slow] if page.name.startswith("README") else []
+    return pytest.param(page, marks=marks, id=page.name)
+
+
+@pytest.mark.parametrize("page", [slow_if_it_trains(page) for page in PAGES])
 def test_shell_commands(page: Path, in_tmp: Path) -> None:
     for block in blocks(page, "sh"):
         for line in block.strip().splitlines():
