@@ -139,7 +139,9 @@ def test_going_on_with_a_finished_run(capsys: pytest.CaptureFixture[str]) -> Non
     assert "--resume goes on with the recipe as it was" in line
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_interrupted_and_resumed(number: signal.Signals) -> None:
     arguments = ["train", *QUICK, "--epochs", "12"]
     environment = {**os.environ, "LENET_MIRROR": ""}
