@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import statistics
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,7 +109,7 @@ def describe(
         "versions": info["versions"],
         "machine": info["machine"],
         "data_sha256": info["data"]["sha256"],
-        "command": f"python bench/published.py {arguments.recipe} --seeds {arguments.seeds}",
+        "command": shlex.join(["python", *sys.argv]),
     }
 
 
