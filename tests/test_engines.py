@@ -42,7 +42,16 @@ from lenet.parameters import Parameters, State, initialize
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
-ENGINES = ("numpy", pytest.param("torch", marks=needs_torch))
+HAS_NATIVE = importlib.util.find_spec("lenet._native") is not None
+needs_native = pytest.mark.skipif(not HAS_NATIVE, reason="the native engine was not built")
+ENGINES = (
+    "numpy",
+    pytest.param("native", marks=needs_native),
+    pytest.param("torch", marks=needs_torch),
+)
+CPU_ENGINE = "native" if HAS_NATIVE else "numpy"  # that auto takes
+HERE = ["numpy", *["native"] * HAS_NATIVE, *["torch"] * HAS_TORCH]
+every_array_library = pytest.mark.parametrize("kind", [ENGINES[0], ENGINES[-1]])
 every_engine = pytest.mark.parametrize("kind", ENGINES)
 
 # One float32 operation is wrong by at most 2^-24 = 6e-8 of its result. The sums here have up to a
@@ -127,6 +136,10 @@ def make(
         from lenet.engines.torch import TorchEngine
 
         engine = TorchEngine(network, optimizer, objective, threads=1, dtype=dtype)
+    elif kind == "native":  # float32 whatever is asked for
+        from lenet.engines.native import NativeEngine
+
+        engine = NativeEngine(network, optimizer, objective)
     else:
         engine = numpy_engine.NumpyEngine(network, optimizer, objective, dtype=dtype)
     engine.load(State(initialize(network, "torch", seed)))
@@ -441,9 +454,10 @@ def test_twenty_steps_of_every_optimizer(optimizer: Optimizer) -> None:
     start = make("numpy", network).state().parameters
     expected = pytorch_steps(network, start, optimizer, split, plan)
     its = np.concatenate([expected[name].ravel() for name in start])
-    for kind in ("numpy", "torch"):
-        exact = twenty_steps(kind, network, optimizer, np.float64, split, plan)
-        assert_close(exact, its, 1e-9, kind)
+    for kind in HERE:
+        if kind != "native":
+            exact = twenty_steps(kind, network, optimizer, np.float64, split, plan)
+            assert_close(exact, its, 1e-9, kind)
         rounded = twenty_steps(kind, network, optimizer, np.float32, split, plan)
         # Of all weights together: Adam's first steps are the gradients' signs, so where one is
         # zero but for rounding, a single weight goes where chance has it.
@@ -529,9 +543,8 @@ def test_state_and_load_keep_every_bit(kind: str, optimizer: Optimizer) -> None:
     resumed = make(kind, MIXED, optimizer, seed=1)
     resumed.load(saved)
     assert_equal_states(resumed.state(), saved)
-    for other in ENGINES[: 1 + HAS_TORCH]:  # from and to every engine
-        name = other if isinstance(other, str) else "torch"
-        foreign = make(name, MIXED, optimizer, seed=2)
+    for other in HERE:  # from and to every engine
+        foreign = make(other, MIXED, optimizer, seed=2)
         foreign.load(saved)
         assert_equal_states(foreign.state(), saved)
 
@@ -591,7 +604,7 @@ def test_train_wants_a_learning_rate_for_every_step(kind: str) -> None:
     engine, split, plan = make(kind, MIXED), random_pictures(MIXED, 6), batches(6, 2)
     before = engine.state()
     for rates in (np.full(4, 0.1), np.full(2, 0.1)):
-        with pytest.raises(ValueError, match="zip"):
+        with pytest.raises(ValueError, match=r"zip|learning rates for 3 steps"):
             engine.train(split, replace(plan, learning_rates=rates))
         engine.load(before)
 
@@ -621,7 +634,7 @@ def test_batches_larger_than_a_chunk(kind: str) -> None:
         part = slice(start, start + 50)
         its = engine.gradients(split.images[part], split.labels[part], Position(7, 3, 11 + start))
         total += its.flat / 3
-    assert_close(whole.flat, total, FLOAT64)
+    assert_close(whole.flat, total, FLOAT32 if kind == "native" else FLOAT64)
 
 
 # --- networks drawn at random ------------------------------------------------------------------
@@ -655,6 +668,29 @@ def networks(draw: st.DrawFn) -> Network:
         add(Linear(features, draw(st.integers(1, 9))))
         add(draw(activations))
     return network_of(shape, *layers)
+
+
+@needs_native
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(networks(), st.integers(1, 90), st.integers(0, 2**32 - 1), st.data())
+def test_the_native_engine_agrees_on_any_network(
+    network: Network, n: int, seed: int, data: st.DataObject
+) -> None:
+    optimizer = data.draw(st.sampled_from(list(OPTIMIZERS.values())))
+    split, at = random_pictures(network, n, seed), Position(seed, 2, 1000)
+    exact, mine = (make(kind, network, optimizer, dtype=np.float64) for kind in ("numpy", "native"))
+    one, other = (e.gradients(split.images, split.labels, at) for e in (exact, mine))
+    assert_close(other.flat, one.flat, FLOAT32)
+    assert other.metrics.loss == pytest.approx(one.metrics.loss, rel=FLOAT32)
+    for x, y in zip(exact.activations(split.images), mine.activations(split.images), strict=True):
+        assert_close(y, x, FLOAT32)
+    assert_close(mine.logits(split.images), exact.logits(split.images), FLOAT32)
+    plan = batches(n, -(-n // 3), 0.01, random_table(n))
+    exact.train(split, plan)
+    mine.train(split, plan)
+    weights = flat(exact, exact.state().parameters)
+    moved = flat(mine, mine.state().parameters) - weights
+    assert np.linalg.norm(moved) <= 1e-4 * np.linalg.norm(weights)
 
 
 @needs_torch
@@ -702,7 +738,7 @@ def changed_with_loops(images: NDArray[np.uint8], table: NDArray[np.int8]) -> ND
     return result
 
 
-@every_engine
+@every_array_library
 @pytest.mark.parametrize("reach", [0, 1, 3, 127])
 @pytest.mark.parametrize("shape", [(1, 5, 5), (3, 4, 7), (2, 1, 1)])
 def test_augmentation_is_what_plain_loops_do(
@@ -713,7 +749,7 @@ def test_augmentation_is_what_plain_loops_do(
     assert np.array_equal(augment(kind, images, table), changed_with_loops(images, table))
 
 
-@every_engine
+@every_array_library
 def test_augmentation_that_does_nothing(kind: str) -> None:
     images = np.random.default_rng(0).integers(0, 256, (10, 2, 6, 5), np.uint8)
     nothing, mirror = np.zeros((10, 3), np.int8), np.zeros((10, 3), np.int8)
@@ -730,8 +766,8 @@ def test_augmentation_that_does_nothing(kind: str) -> None:
 def dropout_scale(
     kind: str, p: float, shape: tuple[int, ...], layer: int, position: Position
 ) -> NDArray[np.float64]:
-    """The engine's mask, (n, …)."""
-    if kind == "numpy":
+    """The engine's mask, (n, …); the native engine's own cannot be asked for, and is the same."""
+    if kind in ("numpy", "native"):
         mask = numpy_engine.dropout_scale(p, (*shape[1:], shape[0]), layer, position)
         return np.moveaxis(mask, -1, 0)
     import torch
@@ -753,7 +789,7 @@ def test_engines_drop_the_same_units(p: float, position: Position) -> None:
         assert one.tobytes() == other.tobytes()
 
 
-@every_engine
+@every_array_library
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
 def test_the_share_of_dropped_units_is_p(kind: str, p: float) -> None:
     mask = dropout_scale(kind, p, (500, 200), 3, Position(1, 2, 3))
@@ -765,7 +801,7 @@ def test_the_share_of_dropped_units_is_p(kind: str, p: float) -> None:
     assert np.abs(dropped.mean(1) - p).max() < 5 * deviation / np.sqrt(200)  # every picture
 
 
-@every_engine
+@every_array_library
 def test_masks_differ_by_seed_epoch_layer_and_picture(kind: str) -> None:
     base = Position(1, 2, 0)
     masks = [
@@ -828,7 +864,7 @@ def hash32(kind: str, x: int) -> int:
     return hash32(x)
 
 
-@every_engine
+@every_array_library
 def test_the_hash_is_the_documented_one(kind: str) -> None:
     _, hashes, drawn = doc_tables()
     assert len(hashes) == 5
@@ -906,7 +942,7 @@ def test_activations_share_no_memory(kind: str) -> None:
 # --- choosing ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ["auto", "numpy", "torch"])
+@pytest.mark.parametrize("engine", ["auto", "native", "numpy", "torch"])
 def test_choose_refuses_what_no_engine_computes(engine: str) -> None:
     with pytest.raises(EngineError, match=r"layer 1 \(ScaledTanh\) of network 'lenet5'"):
         engines.choose(engine, zoo.lenet5())
@@ -918,7 +954,9 @@ def test_the_numpy_engine_itself_refuses_what_it_does_not_compute() -> None:
 
 
 def test_choose_refuses_unknown_names() -> None:
-    with pytest.raises(EngineError, match="unknown engine 'jax'; known are auto, numpy, torch"):
+    with pytest.raises(
+        EngineError, match="unknown engine 'jax'; known are auto, native, numpy, torch"
+    ):
         engines.choose("jax", zoo.lenet())
     with pytest.raises(EngineError, match="unknown device 'tpu'; known are auto, cpu, cuda, mps"):
         engines.choose("auto", zoo.lenet(), "tpu")
@@ -930,7 +968,7 @@ def test_choose_without_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
     for device in ("auto", "cpu"):
         choice = engines.choose("auto", zoo.lenet(), device)
-        assert (choice.engine, choice.device) == ("numpy", "cpu")
+        assert (choice.engine, choice.device) == (CPU_ENGINE, "cpu")
     with pytest.raises(EngineError, match=r"the torch engine needs PyTorch.*lenet\[torch\]"):
         engines.choose("torch", zoo.lenet())
     with pytest.raises(EngineError, match=r"device cuda needs PyTorch"):
@@ -945,7 +983,7 @@ def test_choose_takes_the_gpu_that_pytorch_finds(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "find_device", lambda device: "cuda")
     assert engines.choose("auto", zoo.lenet()) == Choice("torch", "cuda", "cuda is here")
     monkeypatch.setattr(module, "find_device", lambda device: "cpu")
-    assert engines.choose("auto", zoo.lenet()).engine == "numpy"
+    assert engines.choose("auto", zoo.lenet()).engine == CPU_ENGINE
     assert engines.choose("torch", zoo.lenet()) == Choice("torch", "cpu", "asked for")
 
 

@@ -22,7 +22,7 @@ from lenet.architecture import RBF, Conv2d, Network, ScaledTanh, Subsample
 from lenet.optimization import Objective, Optimizer
 from lenet.parameters import Layout, State
 
-ENGINES = ("numpy", "torch")
+ENGINES = ("native", "numpy", "torch")
 
 
 class EngineError(ValueError):
@@ -128,6 +128,9 @@ class Engine(Protocol):
     def evaluate(self, split: Pictures) -> Metrics:
         """Plain cross-entropy, accuracy and confusion; with the averaged weights if there are."""
 
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The network's outputs (n, classes), in evaluation mode, as ``evaluate`` sees them."""
+
     def activations(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The output of every layer, batch first, in evaluation mode, as ``evaluate`` sees it."""
 
@@ -141,6 +144,30 @@ def normalization_table(network: Network) -> NDArray[np.float64]:
     mean = np.resize(network.normalization.mean, channels)[:, None]
     deviation = np.resize(network.normalization.deviation, channels)[:, None]
     return np.asarray((np.arange(256) / 255 - mean) / deviation, np.float64)
+
+
+def check_pictures(
+    network: Network, images: NDArray[np.uint8], labels: NDArray[np.int64] | None = None
+) -> None:
+    """Raise ValueError for pictures or labels that are not the network's.
+
+    A GPU would notice them late, and a C++ loop not at all.
+    """
+    if images.dtype != np.uint8 or images.shape[1:] != network.input_shape:
+        raise ValueError(
+            f"images are {images.dtype} {images.shape}; network {network.name!r} needs uint8 "
+            f"{(len(images), *network.input_shape)}"
+        )
+    if labels is None:
+        return
+    classes = len(network.classes)
+    if len(labels) != len(images):
+        raise ValueError(f"{len(images)} pictures have {len(labels)} labels")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(
+            f"labels go from {labels.min()} to {labels.max()}; network {network.name!r} has "
+            f"classes 0 to {classes - 1}"
+        )
 
 
 # --- choosing ----------------------------------------------------------------------------------
@@ -165,28 +192,44 @@ def choose(engine: str, network: Network, device: str = "auto") -> Choice:
     if device not in ("auto", "cpu", "cuda", "mps"):
         raise EngineError(f"unknown device {device!r}; known are auto, cpu, cuda, mps")
     refuse_1998_layers(network)
-    if engine == "numpy":
+    if engine in ("native", "numpy"):
         if device not in ("auto", "cpu"):
-            raise EngineError(f"the numpy engine runs on the cpu alone, not on {device}")
-        return Choice("numpy", "cpu", "asked for")
+            raise EngineError(f"the {engine} engine runs on the cpu alone, not on {device}")
+        if engine == "native" and (problem := _why_not_native(network)):
+            raise EngineError(problem)
+        return Choice(engine, "cpu", "asked for")
     if find_spec("torch") is None:
         if engine == "torch" or device not in ("auto", "cpu"):
             wanted = "the torch engine" if engine == "torch" else f"device {device}"
             raise EngineError(
                 f"{wanted} needs PyTorch, which is not installed: pip install 'lenet[torch]'"
             )
-        return Choice("numpy", "cpu", "PyTorch, which a GPU needs, is not installed")
+        return _on_cpu(network, "PyTorch, which a GPU needs, is not installed")
     if engine == "auto" and device == "cpu":
-        return Choice("numpy", "cpu", "it needs no PyTorch to be loaded")
+        return _on_cpu(network, "asked for the cpu")
     if engine == "auto" and not _gpu_driver():
-        return Choice("numpy", "cpu", "no GPU here")
+        return _on_cpu(network, "no GPU here")
 
     from lenet.engines.torch import find_device
 
     found = find_device(device)
     if engine == "auto" and found == "cpu":
-        return Choice("numpy", "cpu", "PyTorch finds no GPU")
+        return _on_cpu(network, "PyTorch finds no GPU")
     return Choice("torch", found, "asked for" if engine == "torch" else f"{found} is here")
+
+
+def _on_cpu(network: Network, reason: str) -> Choice:
+    """The native engine where it was built and has the kernels, else NumPy, saying so."""
+    if problem := _why_not_native(network):
+        return Choice("numpy", "cpu", problem)
+    return Choice("native", "cpu", reason)
+
+
+def _why_not_native(network: Network) -> str:
+    """Why the native engine cannot run ``network`` here; empty where it can."""
+    from lenet.engines.native import why_missing, why_refused
+
+    return why_missing() or why_refused(network)
 
 
 def make(
@@ -211,6 +254,11 @@ def make(
         return TorchEngine(network, optimizer, objective, choice.device, threads, compile)
     if compile:
         raise EngineError(f"the {choice.engine} engine has nothing to compile; add --engine torch")
+    if choice.engine == "native":
+        from lenet.engines.native import NativeEngine
+
+        # more threads than processors would wait for each other
+        return NativeEngine(network, optimizer, objective, min(threads, available_cpus()))
 
     from lenet.engines.numpy import NumpyEngine
 
@@ -252,8 +300,15 @@ def available_cpus() -> int:
         cpus = len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux
         cpus = os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return cpus if quota == "max" else max(1, min(cpus, -(-int(quota) // int(period))))
-    except (OSError, ValueError):
-        return cpus
+    for files in (
+        ("/sys/fs/cgroup/cpu.max",),
+        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+    ):
+        try:
+            text = " ".join(Path(file).read_text() for file in files)
+            quota, period = (int(number) for number in text.split())
+        except (OSError, ValueError):  # not there, or "max": no limit
+            continue
+        if quota > 0:
+            return max(1, min(cpus, -(-quota // period)))
+    return cpus

@@ -177,6 +177,13 @@ class NumpyEngine:
         correct = int(np.trace(confusion))
         return Metrics(np.array(losses), correct, len(split.labels), confusion)
 
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        parameters = self.layout.views(self._weights())
+        chunks = self._map_chunks(
+            lambda part: self._forward(images[part], parameters)[0].T, len(images)
+        )
+        return np.ascontiguousarray(np.concatenate(chunks), np.float32)
+
     def activations(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         parameters = self.layout.views(self._weights())
 

@@ -41,6 +41,7 @@ from lenet.engines import (
     Metrics,
     Pictures,
     Position,
+    check_pictures,
     keep_freed_memory,
     normalization_table,
 )
@@ -179,7 +180,7 @@ class TorchEngine:
     def gradients(
         self, images: NDArray[np.uint8], labels: NDArray[np.int64], position: Position
     ) -> Gradients:
-        self._check(images, labels)
+        check_pictures(self.network, images, labels)
         with self._settings():
             place = self._integers(dropout_place(position, position.first_sample))
             gradient, loss, correct = self._gradient(
@@ -277,8 +278,18 @@ class TorchEngine:
         confusion = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
         return Metrics(sums, int(np.trace(confusion)), len(split.labels), confusion)
 
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        check_pictures(self.network, images)
+        with self._settings(), torch.no_grad():
+            pictures, weights = as_tensor(images).to(self.device), self._weights()
+            parts = [
+                self._forward(pictures[start : start + CHUNK], weights)
+                for start in range(0, len(images), CHUNK)
+            ]
+            return np.array(torch.cat(parts).cpu().numpy(), np.float32)
+
     def activations(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        self._check(images, np.zeros(len(images), np.int64))
+        check_pictures(self.network, images)
         outputs: list[Tensor] = []
         with self._settings(), torch.no_grad():
             pictures = as_tensor(images).to(self.device)
@@ -356,26 +367,12 @@ class TorchEngine:
         for held, images, labels in self._splits:
             if held[0] is split.images and held[1] is split.labels:
                 return images, labels
-        self._check(split.images, split.labels)
+        check_pictures(self.network, split.images, split.labels)
         images, labels = as_tensor(split.images).to(self.device), self._integers(split.labels)
         # The arrays are held with them, so that no others can get their identity.
         held = split.images, split.labels
         self._splits = [*self._splits[1 - SPLITS :], (held, images, labels)]
         return images, labels
-
-    def _check(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-        """Refuse what on a GPU would be noticed late, and end the process's use of it."""
-        wanted, classes = self.network.input_shape, len(self.network.classes)
-        if images.dtype != np.uint8 or images.shape != (len(labels), *wanted):
-            raise ValueError(
-                f"images are {images.dtype} {images.shape}; network {self.network.name!r} needs "
-                f"uint8 {(len(labels), *wanted)}"
-            )
-        if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
-            raise ValueError(
-                f"labels go from {labels.min()} to {labels.max()}; network "
-                f"{self.network.name!r} has classes 0 to {classes - 1}"
-            )
 
     def _floats(self, values: object) -> Tensor:
         return torch.tensor(np.asarray(values, self.dtype), device=self.device)

@@ -1,0 +1,301 @@
+// lenet._native: the engine as Python sees it, through engines/native.py, which checks what comes
+// in. The only file that knows Python.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <stdexcept>
+
+#include "engine.hpp"
+
+namespace nb = nanobind;
+
+namespace lenet {
+
+// --- the tables of kernels -------------------------------------------------------------------
+
+extern const Kernels kernels_plain_4;
+#if defined(__x86_64__)
+extern const Kernels kernels_v2_4, kernels_v3_4, kernels_v3_8, kernels_v4_4, kernels_v4_16;
+#else
+extern const Kernels kernels_default_4;
+#endif
+
+namespace {
+
+struct InstructionSet {
+    const char* name;
+    const Kernels *few, *many;  // for batches of a few pictures, and for others
+    bool supported;
+};
+
+// The best last. "plain" is no instruction set but the loops that say what the others compute.
+std::vector<InstructionSet> instruction_sets() {
+    std::vector<InstructionSet> all = {{"plain", &kernels_plain_4, &kernels_plain_4, true}};
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+    const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+    const bool v4 = v3 && __builtin_cpu_supports("avx512f") &&
+                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    all.push_back({"x86-64-v2", &kernels_v2_4, &kernels_v2_4, v2});
+    all.push_back({"x86-64-v3", &kernels_v3_4, &kernels_v3_8, v3});
+    all.push_back({"x86-64-v4", &kernels_v4_4, &kernels_v4_16, v4});
+#else
+    all.push_back({"default", &kernels_default_4, &kernels_default_4, true});
+#endif
+    return all;
+}
+
+InstructionSet find_instruction_set(const std::string& name) {
+    for (const InstructionSet& set : instruction_sets())
+        if (set.name == name && set.supported) return set;
+    throw std::invalid_argument("this processor has no instruction set " + name);
+}
+
+std::vector<std::string> supported_names() {
+    std::vector<std::string> names;
+    for (const InstructionSet& set : instruction_sets())
+        if (set.supported) names.push_back(set.name);
+    return names;
+}
+
+// --- arrays ----------------------------------------------------------------------------------
+
+template <class T>
+using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
+template <class T>
+using OptionalArray = std::optional<Array<T>>;
+
+using FloatVector = nb::ndarray<nb::numpy, float, nb::ndim<1>>;
+
+template <class T>
+T* data(const OptionalArray<T>& array) {
+    return array ? array->data() : nullptr;
+}
+
+nb::object float_vector(std::vector<float>& values, nb::handle owner) {
+    const std::size_t shape[] = {values.size()};
+    return nb::cast(FloatVector(values.data(), 1, shape, owner));
+}
+
+// Runs without the interpreter's lock; a signal's handler that raises ends it.
+template <class Function>
+auto without_gil(Engine& engine, Function function) {
+    try {
+        nb::gil_scoped_release release;
+        engine.interrupted = [] {
+            nb::gil_scoped_acquire acquire;
+            return PyErr_CheckSignals() != 0;
+        };
+        return function();
+    } catch (const Interrupted&) {
+        throw nb::python_error();
+    }
+}
+
+using LayerTuple = std::tuple<std::string, int, int, int, int, int, double>;
+
+Layer layer_of(const LayerTuple& tuple) {
+    static const std::map<std::string, Layer::Kind> kinds = {
+        {"Conv2d", Layer::Kind::conv2d},       {"Linear", Layer::Kind::linear},
+        {"AvgPool2d", Layer::Kind::avg_pool2d}, {"MaxPool2d", Layer::Kind::max_pool2d},
+        {"Sigmoid", Layer::Kind::sigmoid},     {"Tanh", Layer::Kind::tanh},
+        {"ReLU", Layer::Kind::relu},           {"Dropout", Layer::Kind::dropout},
+        {"Flatten", Layer::Kind::flatten},
+    };
+    const auto& [kind, in, out, kernel_size, stride, padding, p] = tuple;
+    return {kinds.at(kind), in, out, kernel_size, stride, padding, p};
+}
+
+Optimizer optimizer_of(const std::string& method, bool nesterov, const std::vector<double>& numbers) {
+    const Rule::Method rule = method == "sgd"    ? Rule::Method::sgd
+                              : method == "adam" ? Rule::Method::adam
+                                                 : Rule::Method::adamw;
+    return {rule,       nesterov,   numbers.at(0), numbers.at(1),
+            numbers.at(2), numbers.at(3), numbers.at(4), numbers.at(5)};
+}
+
+double multiply_add_gflops(const std::string& name, int threads, double seconds) {
+    using clock = std::chrono::steady_clock;
+    const Kernels& kernels = *find_instruction_set(name).many;
+    nb::gil_scoped_release release;
+    ThreadPool pool(threads);
+    std::vector<double> flops(threads);
+    const auto started = clock::now();
+    const auto passed = [&] { return std::chrono::duration<double>(clock::now() - started).count(); };
+    pool.run(
+        threads,
+        [&](int i, int) {
+            do flops[i] += kernels.multiply_add_flops(100'000);
+            while (passed() < seconds);
+        },
+        [] {});
+    double all = 0;
+    for (double of_thread : flops) all += of_thread;
+    return all / passed() / 1e9;
+}
+
+// A kernel on its own, for tests: y = f(x), x and y (count · lanes,) of any length.
+void apply_function(const std::string& name, const std::string& function, Array<const float> x,
+                    Array<float> y) {
+    const Kernels& kernels = *find_instruction_set(name).many;
+    const int lanes = kernels.lanes;
+    const Buffer from(lanes), to(lanes);
+    for (std::size_t start = 0; start < x.size(); start += lanes) {
+        const std::size_t count = std::min<std::size_t>(lanes, x.size() - start);
+        std::copy_n(x.data() + start, count, from.data());
+        if (function == "exp")
+            kernels.exponential(from.data(), to.data(), 1);
+        else
+            kernels.activate(function == "sigmoid" ? Activation::sigmoid
+                             : function == "tanh"  ? Activation::tanh
+                                                   : Activation::relu,
+                             from.data(), to.data(), 1);
+        std::copy_n(to.data(), count, y.data() + start);
+    }
+}
+
+using Place32 = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t>;
+
+Position position_of(bool training, const Place32& place) {
+    return {training, std::get<0>(place), std::get<1>(place), std::get<2>(place)};
+}
+
+Pictures pictures_of(const Array<const std::uint8_t>& images) {
+    Pictures pictures;
+    pictures.bytes = images.data();
+    pictures.count = static_cast<std::int64_t>(images.shape(0));
+    return pictures;
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    m.def("instruction_sets", supported_names,
+          "Those that this processor has, the best last; \"plain\" loops first.");
+    m.def("multiply_add_gflops", multiply_add_gflops, nb::arg("instruction_set"),
+          nb::arg("threads"), nb::arg("seconds"),
+          "The multiply-add rate of registers alone: what no engine can go beyond.");
+    m.def("apply_function", apply_function, nb::arg("instruction_set"), nb::arg("function"),
+          nb::arg("x"), nb::arg("y"), "exp, sigmoid, tanh or relu as the kernels compute it.");
+    m.attr("EVALUATION_CHUNK") = Engine::evaluation_chunk;
+
+    nb::class_<Engine>(m, "Engine")
+        .def(
+            "__init__",
+            [](Engine* self, std::tuple<int, int, int> input_shape, int classes,
+               const std::vector<LayerTuple>& layers, Array<const float> table,
+               const std::string& method, bool nesterov, const std::vector<double>& numbers,
+               double label_smoothing, int threads, const std::string& instruction_set) {
+                Description description;
+                std::tie(description.channels, description.height, description.width) =
+                    input_shape;
+                description.classes = classes;
+                for (const LayerTuple& layer : layers)
+                    description.layers.push_back(layer_of(layer));
+                description.table.assign(table.data(), table.data() + table.size());
+                const InstructionSet set = find_instruction_set(instruction_set);
+                new (self) Engine(description, optimizer_of(method, nesterov, numbers),
+                                  label_smoothing, threads, *set.few, *set.many);
+            },
+            nb::arg("input_shape"), nb::arg("classes"), nb::arg("layers"), nb::arg("table"),
+            nb::arg("method"), nb::arg("nesterov"), nb::arg("numbers"),
+            nb::arg("label_smoothing"), nb::arg("threads"), nb::arg("instruction_set"))
+        .def_prop_ro("parameters",
+                     [](nb::handle_t<Engine> self) {
+                         return float_vector(nb::cast<Engine&>(self).parameters, self);
+                     })
+        .def_prop_ro("moment1",
+                     [](nb::handle_t<Engine> self) {
+                         return float_vector(nb::cast<Engine&>(self).moment1, self);
+                     })
+        .def_prop_ro("moment2",
+                     [](nb::handle_t<Engine> self) {
+                         return float_vector(nb::cast<Engine&>(self).moment2, self);
+                     })
+        .def_prop_ro("average",
+                     [](nb::handle_t<Engine> self) {
+                         return float_vector(nb::cast<Engine&>(self).average, self);
+                     })
+        .def_rw("step", &Engine::step)
+        .def("train",
+             [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
+                Array<const std::int64_t> order, OptionalArray<const std::int8_t> augmentation,
+                std::int64_t batch_size, Array<const double> learning_rates, const Place32& position,
+                Array<double> losses) {
+                 Pictures pictures = pictures_of(images);
+                 pictures.labels = labels.data(), pictures.order = order.data();
+                 pictures.augmentation = data(augmentation);
+                 pictures.count = static_cast<std::int64_t>(order.size());
+                 return without_gil(self, [&] {
+                     return self.train(pictures, batch_size, learning_rates.data(),
+                                       position_of(true, position), losses.data());
+                 });
+             },
+             nb::arg("images"), nb::arg("labels"), nb::arg("order"),
+             nb::arg("augmentation").none(), nb::arg("batch_size"), nb::arg("learning_rates"),
+             nb::arg("position"), nb::arg("losses"))
+        .def("gradients",
+             [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
+                const Place32& position, Array<float> gradient) {
+                 Pictures pictures = pictures_of(images);
+                 pictures.labels = labels.data();
+                 double loss = 0;
+                 const std::int64_t correct = without_gil(self, [&] {
+                     return self.gradients(pictures, position_of(true, position),
+                                           gradient.data(), &loss);
+                 });
+                 return std::make_tuple(loss, correct);
+             })
+        .def("apply",
+             [](Engine& self, Array<const float> gradient, double learning_rate) {
+                 without_gil(self, [&] { self.apply(gradient.data(), learning_rate); });
+             })
+        .def("evaluate",
+             [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
+                Array<double> losses, Array<std::int64_t> confusion) {
+                 Pictures pictures = pictures_of(images);
+                 pictures.labels = labels.data();
+                 without_gil(self,
+                             [&] { self.evaluate(pictures, losses.data(), confusion.data()); });
+             })
+        .def("logits",
+             [](Engine& self, Array<const std::uint8_t> images, Array<float> out) {
+                 const Pictures pictures = pictures_of(images);
+                 without_gil(self, [&] { self.logits(pictures, out.data()); });
+             })
+        .def("activations",
+             [](Engine& self, Array<const std::uint8_t> images,
+                const std::vector<Array<float>>& outputs) {
+                 const Pictures pictures = pictures_of(images);
+                 std::vector<float*> pointers;
+                 for (const Array<float>& output : outputs) pointers.push_back(output.data());
+                 without_gil(self, [&] { self.activations(pictures, pointers); });
+             })
+        .def("forward",
+             [](Engine& self, Array<const float> inputs, bool training, const Place32& position,
+                Array<float> out) {
+                 Pictures pictures;
+                 pictures.floats = inputs.data();
+                 pictures.count = static_cast<std::int64_t>(inputs.shape(0));
+                 without_gil(self, [&] {
+                     self.forward(pictures, position_of(training, position), out.data());
+                 });
+             })
+        .def("backward", [](Engine& self, Array<const float> dlogits, Array<float> gradient) {
+            const auto n = static_cast<std::int64_t>(dlogits.shape(0));
+            return without_gil(self,
+                               [&] { return self.backward(dlogits.data(), n, gradient.data()); });
+        });
+}
+
+}  // namespace lenet

@@ -1,0 +1,318 @@
+#include "engine.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+
+namespace lenet {
+
+namespace {
+
+constexpr int most_slots = 16;
+static int div_() { const char* e = getenv("LDIV"); return e ? atoi(e) : 8; }
+
+// How a batch is shared out: a function of its size alone, so that sums are the same for any
+// number of threads. A chunk goes through the network at once; a slot sums a row of chunks.
+struct Split {
+    int chunk_pictures, chunks, slots;
+
+    Split(std::int64_t pictures, int lanes) {
+        const std::int64_t groups = (pictures + lanes - 1) / lanes;
+        const int chunk_groups =
+            static_cast<int>(std::clamp<std::int64_t>(groups / div_(), 1, Program::most_groups));
+        chunk_pictures = chunk_groups * lanes;
+        chunks = static_cast<int>((groups + chunk_groups - 1) / chunk_groups);
+        slots = std::min(chunks, most_slots);
+    }
+    struct Chunk {
+        std::int64_t first;
+        int count;
+    };
+    Chunk chunk(int i, std::int64_t pictures) const {
+        const std::int64_t first = std::int64_t(i) * chunk_pictures;
+        return {first, static_cast<int>(std::min<std::int64_t>(chunk_pictures, pictures - first))};
+    }
+    int first_chunk(int slot) const {
+        return static_cast<int>(std::int64_t(chunks) * slot / slots);
+    }
+};
+
+}  // namespace
+
+struct Engine::Runner {
+    Runner(const Description& description, const Kernels& kernels)
+        : program(description, kernels) {}
+
+    // All memory is taken before the threads begin.
+    void reserve(int workers, int groups, int slots) {
+        for (Workspace& ws : workspaces)
+            if (ws.capacity < groups) ws = program.make_workspace(groups);
+        while (static_cast<int>(workspaces.size()) < workers)
+            workspaces.push_back(program.make_workspace(groups));
+        if (slot_count < slots) {
+            this->slots = Buffer(program.slot_floats() * slots);
+            slot_count = slots;
+        }
+    }
+    float* slot(int i) const { return slots.data() + i * program.slot_floats(); }
+
+    const Program program;
+    std::vector<Workspace> workspaces;  // one a worker
+    Buffer slots;
+    int slot_count = 0;
+};
+
+Engine::Engine(const Description& description, const Optimizer& optimizer, double label_smoothing,
+               int threads, const Kernels& few, const Kernels& many)
+    : optimizer_(optimizer),
+      label_smoothing_(static_cast<float>(label_smoothing)),
+      classes_(description.classes),
+      threads_(threads),
+      few_(std::make_unique<Runner>(description, few)),
+      many_(&few == &many ? nullptr : std::make_unique<Runner>(description, many)) {
+    const Stride size = few_->program.parameters();
+    parameters.resize(size);
+    gradient_.resize(size);
+    const bool adam = optimizer.method != Rule::Method::sgd;
+    if (adam || optimizer.momentum > 0) moment1.resize(size);
+    if (adam) moment2.resize(size);
+    if (optimizer.average > 0) average.resize(size);
+}
+
+Engine::~Engine() = default;
+
+Engine::Runner& Engine::runner_for(std::int64_t pictures) {
+    return many_ && pictures > few_->program.lanes ? *many_ : *few_;
+}
+
+const float* Engine::evaluation_weights() const {
+    return average.empty() ? parameters.data() : average.data();
+}
+
+// --- threads ---------------------------------------------------------------------------------
+
+void Engine::poll() {
+    using namespace std::chrono;
+    const auto now = steady_clock::now();
+    if (!interrupted || now - last_poll_ < milliseconds(20)) return;
+    last_poll_ = now;
+    if (interrupted()) stop_ = true;
+}
+
+// Whether to go on with a task; asked at the beginning of each.
+bool Engine::go_on(int worker) {
+    if (worker == 0) poll();
+    return !stop_;
+}
+
+void Engine::run(int count, const std::function<void(int, int)>& task) {
+    threads_.run(count, task, [this] { poll(); });
+    if (stop_) throw Interrupted();
+}
+
+std::unique_lock<std::mutex> Engine::begin() {
+    std::unique_lock lock(mutex_);
+    stop_ = false;
+    return lock;
+}
+
+// --- training --------------------------------------------------------------------------------
+
+// One batch to the summed gradient, or (where there is a rule) through the optimiser too.
+std::int64_t Engine::batch(const Pictures& pictures, const Position& position, double* loss,
+                           const Rule* rule, float* gradient) {
+    Runner& runner = runner_for(pictures.count);
+    const Program& program = runner.program;
+    const Split split(pictures.count, program.lanes);
+    runner.reserve(threads_.threads, split.chunk_pictures / program.lanes, split.slots);
+    losses_.resize(pictures.count);
+    std::vector<std::int64_t> right(split.slots);
+    const float scale = 1.0f / static_cast<float>(pictures.count);
+    run(split.slots, [&](int s, int worker) {
+        Workspace& ws = runner.workspaces[worker];
+        float* slot = runner.slot(s);
+        for (int c = split.first_chunk(s); c < split.first_chunk(s + 1); ++c) {
+            if (!go_on(worker)) return;
+            const auto [first, count] = split.chunk(c, pictures.count);
+            program.load(ws, pictures, first, count, position);
+            program.forward(ws, parameters.data());
+            program.loss(ws, label_smoothing_, scale);
+            program.backward(ws, parameters.data(), slot, c == split.first_chunk(s));
+            for (int i = 0; i < count; ++i) {
+                losses_[first + i] = ws.losses[i];
+                right[s] += ws.predicted[i] == ws.labels[i];
+            }
+        }
+    });
+    reduce(runner, split.slots, rule, gradient);
+    *loss = 0;
+    for (float picture : losses_) *loss += picture;
+    std::int64_t correct = 0;
+    for (std::int64_t of_slot : right) correct += of_slot;
+    return correct;
+}
+
+void Engine::reduce(const Runner& runner, int slots, const Rule* rule, float* gradient) {
+    const auto& pieces = runner.program.pieces();
+    const auto work = [&](int i, int) {
+        for (const Program::Range& range :
+             runner.program.sum_slots(pieces[i], runner.slot(0), slots, gradient))
+            if (rule) step_range(*rule, gradient, range);
+    };
+    const int count = static_cast<int>(pieces.size());
+    if (slots > 1)
+        threads_.run(count, work, [] {});  // too short to be interrupted, and a step is whole
+    else
+        for (int i = 0; i < count; ++i) work(i, 0);
+}
+
+void Engine::step_range(const Rule& rule, const float* gradient, const Program::Range& range) {
+    const auto at = [&](std::vector<float>& all) {
+        return all.empty() ? nullptr : all.data() + range.first;
+    };
+    few_->program.kernels.optimizer_step(rule, gradient + range.first, at(parameters), at(moment1),
+                                         at(moment2), at(average), range.count);
+}
+
+Rule Engine::next_rule(double learning_rate) const {
+    const double t = static_cast<double>(step + 1);
+    const Optimizer& o = optimizer_;
+    const auto single = [](double x) { return static_cast<float>(x); };
+    return {o.method,
+            o.nesterov,
+            single(learning_rate),
+            single(o.momentum),
+            single(o.weight_decay),
+            single(o.beta1),
+            single(o.beta2),
+            single(o.eps),
+            single(1 - std::pow(o.beta1, t)),
+            single(std::sqrt(1 - std::pow(o.beta2, t))),
+            o.average > 0 ? single(1 - std::min(o.average, (1 + t) / (10 + t))) : 0};
+}
+
+std::int64_t Engine::train(const Pictures& pictures, std::int64_t batch_size,
+                           const double* learning_rates, Position position, double* losses) {
+    const auto lock = begin();
+    std::int64_t correct = 0;
+    const std::uint32_t first_sample = position.first_sample;
+    for (std::int64_t first = 0; first < pictures.count; first += batch_size) {
+        Pictures part = pictures;
+        part.order += first;
+        if (part.augmentation) part.augmentation += 3 * first;
+        part.count = std::min(batch_size, pictures.count - first);
+        position.first_sample = first_sample + static_cast<std::uint32_t>(first);
+        const Rule rule = next_rule(*learning_rates++);
+        correct += batch(part, position, losses++, &rule, gradient_.data());
+        ++step;
+    }
+    return correct;
+}
+
+std::int64_t Engine::gradients(const Pictures& pictures, const Position& position, float* gradient,
+                               double* loss) {
+    const auto lock = begin();
+    return batch(pictures, position, loss, nullptr, gradient);
+}
+
+void Engine::apply(const float* gradient, double learning_rate) {
+    const auto lock = begin();
+    step_range(next_rule(learning_rate), gradient, {0, static_cast<Stride>(parameters.size())});
+    ++step;
+}
+
+// --- looking ---------------------------------------------------------------------------------
+
+// task(program, workspace with the pictures loaded, first, count) for each chunk.
+void Engine::for_chunks(const Pictures& pictures, const ChunkTask& task) {
+    Runner& runner = runner_for(pictures.count);
+    const Split split(pictures.count, runner.program.lanes);
+    runner.reserve(threads_.threads, split.chunk_pictures / runner.program.lanes, 0);
+    run(split.chunks, [&](int c, int worker) {
+        if (!go_on(worker)) return;
+        const auto [first, count] = split.chunk(c, pictures.count);
+        runner.program.load(runner.workspaces[worker], pictures, first, count, {});
+        task(runner.program, runner.workspaces[worker], first, count);
+    });
+}
+
+void Engine::evaluate(const Pictures& pictures, double* losses, std::int64_t* confusion) {
+    const auto lock = begin();
+    losses_.resize(pictures.count);
+    predicted_.resize(pictures.count);
+    for_chunks(pictures, [&](const Program& program, Workspace& ws, std::int64_t first, int count) {
+        program.forward(ws, evaluation_weights());
+        program.loss(ws, 0, 0);
+        std::copy_n(ws.losses.data(), count, losses_.data() + first);
+        std::copy_n(ws.predicted.data(), count, predicted_.data() + first);
+    });
+    for (std::int64_t i = 0; i < pictures.count; ++i) {
+        losses[i / evaluation_chunk] += losses_[i];
+        ++confusion[pictures.labels[i] * classes_ + predicted_[i]];
+    }
+}
+
+void Engine::logits(const Pictures& pictures, float* out) {
+    const auto lock = begin();
+    for_chunks(pictures, [&](const Program& program, Workspace& ws, std::int64_t first, int count) {
+        program.forward(ws, evaluation_weights());
+        program.copy_out(ws, program.output(), count, out + first * classes_);
+    });
+}
+
+void Engine::activations(const Pictures& pictures, const std::vector<float*>& outputs) {
+    const auto lock = begin();
+    for_chunks(pictures, [&](const Program& program, Workspace& ws, std::int64_t first, int count) {
+        program.forward(ws, evaluation_weights(), [&](int layer, const Place& place) {
+            if (layer < 0) return;  // the pictures themselves
+            const Stride size = Stride(place.channels) * place.height * place.width;
+            program.copy_out(ws, place, count, outputs[layer] + first * size);
+        });
+    });
+}
+
+// --- forward and backward apart ----------------------------------------------------------------
+
+void Engine::forward(const Pictures& pictures, const Position& position, float* out) {
+    const auto lock = begin();
+    Runner& runner = runner_for(pictures.count);
+    const Program& program = runner.program;
+    const Split split(pictures.count, program.lanes);
+    kept_runner_ = nullptr;  // until all of it is there
+    const int groups = split.chunk_pictures / program.lanes;
+    if (kept_program_ != &program || kept_groups_ != groups) kept_.clear();
+    kept_program_ = &program, kept_groups_ = groups;
+    while (static_cast<int>(kept_.size()) < split.chunks)
+        kept_.push_back(program.make_workspace(groups));
+    run(split.chunks, [&](int c, int worker) {
+        if (!go_on(worker)) return;
+        const auto [first, count] = split.chunk(c, pictures.count);
+        program.load(kept_[c], pictures, first, count, position);
+        program.forward(kept_[c], parameters.data());
+        program.copy_out(kept_[c], program.output(), count, out + first * classes_);
+    });
+    kept_runner_ = &runner;
+    kept_count_ = pictures.count;
+}
+
+bool Engine::backward(const float* dlogits, std::int64_t count, float* gradient) {
+    const auto lock = begin();
+    if (!kept_runner_ || kept_count_ != count) return false;
+    Runner& runner = *kept_runner_;
+    const Split split(count, runner.program.lanes);
+    runner.reserve(0, 1, split.slots);
+    run(split.slots, [&](int s, int worker) {
+        float* slot = runner.slot(s);
+        for (int c = split.first_chunk(s); c < split.first_chunk(s + 1); ++c) {
+            if (!go_on(worker)) return;
+            const auto [first, pictures] = split.chunk(c, count);
+            runner.program.load_dlogits(kept_[c], dlogits + first * classes_, pictures);
+            runner.program.backward(kept_[c], parameters.data(), slot, c == split.first_chunk(s));
+        }
+    });
+    reduce(runner, split.slots, nullptr, gradient);
+    return true;
+}
+
+}  // namespace lenet

@@ -1,0 +1,96 @@
+// Training and evaluation with several threads. No Python here; bindings.cpp has that.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "program.hpp"
+#include "threads.hpp"
+
+namespace lenet {
+
+struct Optimizer {
+    Rule::Method method;
+    bool nesterov;
+    double momentum, weight_decay, beta1, beta2, eps, average;
+};
+
+class Interrupted {};  // thrown where `interrupted` said so; the weights are those of a whole step
+
+// Everything is computed with float32. One call at a time; another one waits.
+class Engine {
+public:
+    // `few` runs batches of no more pictures than it has lanes, `many` all others.
+    Engine(const Description&, const Optimizer&, double label_smoothing, int threads,
+           const Kernels& few, const Kernels& many);
+    ~Engine();
+
+    // The state: flat vectors in the order of the layers, weight before bias.
+    std::vector<float> parameters, moment1, moment2, average;
+    std::int64_t step = 0;
+
+    // One step a batch; the loss of each batch to `losses`. Returns how many were right.
+    std::int64_t train(const Pictures&, std::int64_t batch_size, const double* learning_rates,
+                       Position, double* losses);
+    // The mean gradient of one batch, and its loss; returns how many were right.
+    std::int64_t gradients(const Pictures&, const Position&, float* gradient, double* loss);
+    void apply(const float* gradient, double learning_rate);
+
+    // The loss is summed over every `evaluation_chunk` pictures; confusion is (classes, classes),
+    // rows the true class. Both begin at 0.
+    static constexpr int evaluation_chunk = 64;
+    void evaluate(const Pictures&, double* losses, std::int64_t* confusion);
+    void logits(const Pictures&, float* out);                                 // (n, classes)
+    void activations(const Pictures&, const std::vector<float*>& outputs);  // one (n, …) a layer
+
+    // The logits of a batch, all activations kept; then the gradient of all weights from one of
+    // these logits (n, classes). False where no forward of n pictures came before.
+    void forward(const Pictures&, const Position&, float* out);
+    bool backward(const float* dlogits, std::int64_t n, float* gradient);
+
+    // Asked about every 20 ms by the calling thread; true makes the call throw Interrupted.
+    std::function<bool()> interrupted;
+
+private:
+    struct Runner;  // a program with the memory that its workers need
+    using ChunkTask = std::function<void(const Program&, Workspace&, std::int64_t, int)>;
+
+    Runner& runner_for(std::int64_t pictures);
+    const float* evaluation_weights() const;
+    std::unique_lock<std::mutex> begin();
+    void poll();
+    bool go_on(int worker);
+    void run(int count, const std::function<void(int, int)>& task);
+    void for_chunks(const Pictures&, const ChunkTask&);
+    std::int64_t batch(const Pictures&, const Position&, double* loss, const Rule*,
+                       float* gradient);
+    void reduce(const Runner&, int slots, const Rule*, float* gradient);
+    void step_range(const Rule&, const float* gradient, const Program::Range&);
+    Rule next_rule(double learning_rate) const;
+
+    const Optimizer optimizer_;
+    const float label_smoothing_;
+    const int classes_;
+    ThreadPool threads_;
+    std::unique_ptr<Runner> few_, many_;  // many_ is null where few_ does for all
+    std::mutex mutex_;
+
+    std::atomic<bool> stop_{false};
+    std::chrono::steady_clock::time_point last_poll_{};
+
+    std::vector<float> gradient_, losses_;  // of a picture each
+    std::vector<std::int64_t> predicted_;
+
+    Runner* kept_runner_ = nullptr;  // what forward left for backward; null: nothing
+    const Program* kept_program_ = nullptr;  // what kept_ was made for
+    int kept_groups_ = 0;
+    std::int64_t kept_count_ = 0;
+    std::vector<Workspace> kept_;
+};
+
+}  // namespace lenet

@@ -1,0 +1,137 @@
+// The arithmetic of the native engine, as a table of functions for one instruction set.
+//
+// kernels.cpp is compiled once for each instruction set and number of lanes; network.cpp, which is
+// compiled once, decides what is computed and calls one of the tables.
+//
+// Values lie as [channel][row][column][lane]: the pictures of a group lie beside each other in the
+// lanes of a vector, so that every kernel is the textbook's loop over one picture, on vectors. A
+// plane may have a border of padding on all four sides. Distances ("strides") are counted in
+// vectors of `lanes` floats, but where it says floats. Pointers to planes point at row 0, column 0
+// inside the border. Every vector is aligned to its size.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lenet {
+
+using Stride = std::ptrdiff_t;
+
+// c[m][n] = bias[m] + Σ_k a[m, k] · b[k, n]: a holds scalars, each spread over the lanes; b and c
+// hold vectors. The sum runs over three nested loops, each with a count and the steps of a and b.
+// Convolution, dense layers and two of their gradients are products of this kind.
+struct Product {
+    int m, n;
+    struct Tile {
+        int m, n;
+    } tile;  // from choose_product_tile, for this m and n
+    const float* a;
+    Stride a_row;  // floats between m and m + 1
+    const float* b;
+    Stride b_column;  // between n and n + 1
+    float* c;
+    Stride c_row, c_column;
+    const float* bias;  // (m,), or null for zeros
+    bool accumulate;    // add to what c holds
+    struct Loop {
+        int count;
+        Stride a, b;  // a in floats
+    } k[3];           // outermost first
+};
+
+// What the two gradients of a convolution need to know; d is the gradient of its output.
+struct Convolution {
+    int in_channels, out_channels, kernel_size, stride;
+    int in_height, in_width;    // without padding
+    int out_height, out_width;
+    int padding;
+    Stride in_plane, in_row;    // of the input, and of its gradient
+};
+
+// Pooling, its output one plane of (out_height, out_width).
+struct Pooling {
+    int kernel_size, stride, padding;
+    int in_height, in_width, out_height, out_width;
+    Stride in_row, out_row;
+    bool max;
+};
+
+enum class Activation { identity, sigmoid, tanh, relu };
+
+// Which units of a dropout layer stay: a hash of these numbers and the unit's, as in
+// docs/randomness.md, decides.
+struct DropoutMask {
+    std::uint32_t seed, epoch, layer;
+    const std::uint32_t* samples;  // (lanes,) each picture's place in its epoch
+    std::uint32_t last_dropped;    // a unit whose hash is at most this is dropped
+    float scale;                   // of the others
+};
+
+// The rule of one optimiser step, with the numbers of this step.
+struct Rule {
+    enum class Method { sgd, adam, adamw } method;
+    bool nesterov;
+    float learning_rate, momentum, weight_decay;
+    float beta1, beta2, eps;
+    float correction1, correction2;  // 1 - beta1^t, sqrt(1 - beta2^t)
+    float averaging;                 // 1 - the share of the old average that stays; 0: no average
+};
+
+struct Kernels {
+    int lanes;
+
+    // The tile, at most as large as the registers hold, that makes the least work of m × n.
+    Product::Tile (*choose_product_tile)(int m, int n, bool adjacent);
+    void (*product)(const Product&);
+
+    // dweight[out][in][ky][kx] = Σ over rows and columns of d · input, still apart in lanes, for
+    // `channels` output channels and rows first_row … first_row + rows - 1 of d; or added to it.
+    void (*conv2d_dweight)(const Convolution&, const float* d, Stride d_plane, Stride d_row,
+                           int channels, int first_row, int rows, const float* x, bool accumulate,
+                           float* dweight);
+    int (*choose_dweight_tile)(const Convolution&);  // output channels that it takes at once
+    // dx = Σ d · weight for all rows of the input; what lies in dx's border means nothing.
+    void (*conv2d_dinput)(const Convolution&, const float* d, Stride d_plane, Stride d_row,
+                          const float* weight, float* dx);
+
+    // One row y of one plane; max pooling notes in `winners` which member of the window won.
+    void (*pool_forward)(const Pooling&, int y, const float* x, float* out, std::int32_t* winners);
+    // The gradient of row y of pooling's input, written to d.
+    void (*pool_backward)(const Pooling&, int y, const float* dout, const std::int32_t* winners,
+                          float* d);
+
+    void (*activate)(Activation, const float* x, float* y, int count);
+    void (*activate_backward)(Activation, const float* y, float* d, int count);  // d *= slope
+    void (*dropout)(const DropoutMask&, int first_unit, const float* x, float* y, int count);
+
+    // Pixels of one picture a lane, through a table of (channels, 256) floats.
+    void (*gather_bytes)(const std::uint8_t* const* pictures, const float* table, int channels,
+                         int height, int width, float* x, Stride plane, Stride row);
+    void (*gather_floats)(const float* const* pictures, int channels, int height, int width,
+                          float* x, Stride plane, Stride row);
+    void (*scatter_floats)(const float* x, Stride plane, Stride row, int channels, int height,
+                           int width, float* const* pictures);
+    // x (features vectors) → xt (lanes, row floats): a picture a row, zeros after its features.
+    void (*transpose)(const float* x, int features, float* xt, Stride row);
+
+    // Loss and class of each lane, and (where d is not null) scale · the gradient of its logits;
+    // none for lanes whose label is -1.
+    void (*softmax_cross_entropy)(const float* logits, const std::int64_t* labels, int classes,
+                                  float label_smoothing, float scale, float* losses,
+                                  std::int64_t* predicted, float* d);
+
+    // sum (one vector) = Σ over rows and columns of d, or added to it
+    void (*sum_positions)(const float* d, Stride row, int rows, int columns, bool accumulate,
+                          float* sum);
+    // sum (count,) = Σ over slots of each number, or of the lanes of each vector
+    void (*sum_slots)(const float* first, Stride slot_floats, int slots, int count, float* sum);
+    void (*sum_slots_and_lanes)(const float* first, Stride slot_floats, int slots, int count,
+                                float* sum);
+    void (*optimizer_step)(const Rule&, const float* gradient, float* weights, float* moment1,
+                           float* moment2, float* average, std::ptrdiff_t count);
+
+    void (*exponential)(const float* x, float* y, int count);  // for its test alone
+    double (*multiply_add_flops)(long rounds);                 // does nothing else; the flops done
+};
+
+}  // namespace lenet
