@@ -227,6 +227,7 @@ NB_MODULE(_native, m) {
                          return float_vector(nb::cast<Engine&>(self).average, self);
                      })
         .def_rw("step", &Engine::step)
+        .def("changed", &Engine::changed)
         .def("train",
              [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
                 Array<const std::int64_t> order, OptionalArray<const std::int8_t> augmentation,

@@ -10,6 +10,7 @@ namespace lenet {
 namespace {
 
 constexpr int most_slots = 16;
+constexpr int few_pictures = 4;  // that are faster one by one than side by side
 static int div_() { const char* e = getenv("LDIV"); return e ? atoi(e) : 8; }
 
 // How a batch is shared out: a function of its size alone, so that sums are the same for any
@@ -70,7 +71,8 @@ Engine::Engine(const Description& description, const Optimizer& optimizer, doubl
       classes_(description.classes),
       threads_(threads),
       few_(std::make_unique<Runner>(description, few)),
-      many_(&few == &many ? nullptr : std::make_unique<Runner>(description, many)) {
+      many_(&few == &many ? nullptr : std::make_unique<Runner>(description, many)),
+      single_(description, many) {
     const Stride size = few_->program.parameters();
     parameters.resize(size);
     gradient_.resize(size);
@@ -195,6 +197,7 @@ Rule Engine::next_rule(double learning_rate) const {
 std::int64_t Engine::train(const Pictures& pictures, std::int64_t batch_size,
                            const double* learning_rates, Position position, double* losses) {
     const auto lock = begin();
+    packed_ = false;
     std::int64_t correct = 0;
     const std::uint32_t first_sample = position.first_sample;
     for (std::int64_t first = 0; first < pictures.count; first += batch_size) {
@@ -218,6 +221,7 @@ std::int64_t Engine::gradients(const Pictures& pictures, const Position& positio
 
 void Engine::apply(const float* gradient, double learning_rate) {
     const auto lock = begin();
+    packed_ = false;
     step_range(next_rule(learning_rate), gradient, {0, static_cast<Stride>(parameters.size())});
     ++step;
 }
@@ -255,6 +259,13 @@ void Engine::evaluate(const Pictures& pictures, double* losses, std::int64_t* co
 
 void Engine::logits(const Pictures& pictures, float* out) {
     const auto lock = begin();
+    if (pictures.count <= few_pictures) {
+        if (!packed_) single_.pack(evaluation_weights());
+        packed_ = true;
+        for (std::int64_t i = 0; i < pictures.count; ++i)
+            single_.forward(pictures.bytes + i * single_.picture_size(), out + i * classes_);
+        return;
+    }
     for_chunks(pictures, [&](const Program& program, Workspace& ws, std::int64_t first, int count) {
         program.forward(ws, evaluation_weights());
         program.copy_out(ws, program.output(), count, out + first * classes_);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "program.hpp"
+#include "single.hpp"
 #include "threads.hpp"
 
 namespace lenet {
@@ -33,6 +34,7 @@ public:
     // The state: flat vectors in the order of the layers, weight before bias.
     std::vector<float> parameters, moment1, moment2, average;
     std::int64_t step = 0;
+    void changed() { packed_ = false; }  // to be called after the weights were written to
 
     // One step a batch; the loss of each batch to `losses`. Returns how many were right.
     std::int64_t train(const Pictures&, std::int64_t batch_size, const double* learning_rates,
@@ -78,6 +80,8 @@ private:
     const int classes_;
     ThreadPool threads_;
     std::unique_ptr<Runner> few_, many_;  // many_ is null where few_ does for all
+    Single single_;
+    bool packed_ = false;  // whether single_ has the weights of now
     std::mutex mutex_;
 
     std::atomic<bool> stop_{false};

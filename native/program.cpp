@@ -30,11 +30,21 @@ Place append(Stride& size, int channels, int height, int width, int border) {
     return place;
 }
 
-int window_count(const Layer& layer, int size) {
-    return (size + 2 * layer.padding - layer.kernel_size) / layer.stride + 1;
+}  // namespace
+
+Activation activation_of(Kind kind) {
+    switch (kind) {
+        case Kind::sigmoid: return Activation::sigmoid;
+        case Kind::tanh: return Activation::tanh;
+        case Kind::relu: return Activation::relu;
+        default: return Activation::identity;
+    }
 }
 
-}  // namespace
+Pooling pooling_of(const Layer& layer, const Place& in, const Place& out) {
+    return {layer.kernel_size, layer.stride, layer.padding, in.height, in.width, out.height,
+            out.width, in.row, out.row, layer.kind == Kind::max_pool2d};
+}
 
 // --- the plan --------------------------------------------------------------------------------
 
@@ -88,7 +98,7 @@ void Program::plan(const Description& description) {
             op.out = place_before(i + 1, 1, 1, layer.out);
         else if (layer.kind == Kind::conv2d || layer.is_pool())
             op.out = place_before(i + 1, layer.kind == Kind::conv2d ? layer.out : at.channels,
-                                  window_count(layer, at.height), window_count(layer, at.width));
+                                  layer.windows(at.height), layer.windows(at.width));
         else if (in_place(i))
             op.out = at;
         else
@@ -188,12 +198,6 @@ Convolution Program::convolution(const Op& op) const {
     return {op.layer.in,     op.layer.out,   op.layer.kernel_size, op.layer.stride,
             op.in.height,    op.in.width,    op.out.height,        op.out.width,
             op.layer.padding, op.in.plane,   op.in.row};
-}
-
-Pooling Program::pooling(const Op& op) const {
-    return {op.layer.kernel_size, op.layer.stride, op.layer.padding, op.in.height,
-            op.in.width,          op.out.height,   op.out.width,     op.in.row,
-            op.out.row,           op.layer.kind == Kind::max_pool2d};
 }
 
 // --- pictures in -----------------------------------------------------------------------------
@@ -373,7 +377,7 @@ void Program::row_forward(const Op& op, Workspace& ws, int group, const float* w
         if (layer.is_pool()) {
             auto* winners = reinterpret_cast<std::int32_t*>(ws.winners.data()) +
                             (group * winners_ + op.winners) * lanes;
-            kernels.pool_forward(pooling(op), y, in + c * op.in.plane * lanes,
+            kernels.pool_forward(pooling_of(op.layer, op.in, op.out), y, in + c * op.in.plane * lanes,
                                  out + c * op.out.plane * lanes,
                                  winners + Stride(c) * op.out.height * op.out.width * lanes);
             continue;
@@ -384,7 +388,7 @@ void Program::row_forward(const Op& op, Workspace& ws, int group, const float* w
             kernels.dropout(mask(op, ws, group), (c * op.in.height + y) * op.in.width, x, to,
                             op.in.width);
         else if (layer.kind != Kind::dropout || x != to)
-            kernels.activate(activation(layer.kind), x, to, op.in.width);
+            kernels.activate(activation_of(layer.kind), x, to, op.in.width);
     }
 }
 
@@ -397,15 +401,6 @@ void Program::linear_forward(const Op& op, Workspace& ws, const float* weights) 
     p.bias = weights + op.bias;
     p.k[0] = p.k[1] = {1, 0, 0}, p.k[2] = {op.layer.in, 1, 1};
     kernels.product(p);
-}
-
-Activation Program::activation(Kind kind) {
-    switch (kind) {
-        case Kind::sigmoid: return Activation::sigmoid;
-        case Kind::tanh: return Activation::tanh;
-        case Kind::relu: return Activation::relu;
-        default: return Activation::identity;
-    }
 }
 
 DropoutMask Program::mask(const Op& op, const Workspace& ws, int group) const {
@@ -515,7 +510,7 @@ void Program::row_backward(const Stage& stage, Workspace& ws, int group, int c, 
                               (group * winners_ + last.winners +
                                Stride(c) * last.out.height * last.out.width) *
                                   lanes;
-        kernels.pool_backward(pooling(last), y, dout, winners, d);
+        kernels.pool_backward(pooling_of(last.layer, last.in, last.out), y, dout, winners, d);
         --i;
     } else if (d != dout + y * last.out.row * lanes) {
         std::memcpy(d, dout + y * last.out.row * lanes, sizeof(float) * lanes * last.out.width);
@@ -524,7 +519,7 @@ void Program::row_backward(const Stage& stage, Workspace& ws, int group, int c, 
         const Op& op = ops_[i];
         if (op.layer.kind != Kind::dropout)
             kernels.activate_backward(
-                activation(op.layer.kind),
+                activation_of(op.layer.kind),
                 values(ws, group) + (op.out.at + c * op.out.plane + y * op.out.row) * lanes, d,
                 op.out.width);
         else if (ws.position.training && op.layer.p > 0)

@@ -23,6 +23,8 @@ struct Layer {
     bool has_weights() const { return kind == Kind::conv2d || kind == Kind::linear; }
     bool is_pool() const { return kind == Kind::avg_pool2d || kind == Kind::max_pool2d; }
     bool is_elementwise() const { return kind >= Kind::sigmoid && kind <= Kind::dropout; }
+    // How many windows fit into `size` rows or columns.
+    int windows(int size) const { return (size + 2 * padding - kernel_size) / stride + 1; }
 };
 
 struct Description {
@@ -67,6 +69,9 @@ struct Place {
     Stride plane, row;
     int channels, height, width;
 };
+
+Activation activation_of(Layer::Kind);
+Pooling pooling_of(const Layer&, const Place& in, const Place& out);
 
 // The values of a few groups of pictures on their way through the network.
 struct Workspace {
@@ -146,12 +151,10 @@ private:
     void plan_slots();
     int row_size(const Op&) const;  // weights of one output channel or feature
     int band(const Op&) const;
-    static Activation activation(Layer::Kind);
     bool is_linear(const Stage& stage) const {
         return ops_[stage.first].layer.kind == Layer::Kind::linear;
     }
     Convolution convolution(const Op&) const;
-    Pooling pooling(const Op&) const;
     DropoutMask mask(const Op&, const Workspace&, int group) const;
     float* values(const Workspace& ws, int group) const {
         return ws.values.data() + group * values_ * lanes;

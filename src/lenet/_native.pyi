@@ -33,6 +33,7 @@ class Engine:
         threads: int,
         instruction_set: str,
     ) -> None: ...
+    def changed(self) -> None: ...
     def train(
         self,
         images: NDArray[np.uint8],

@@ -136,6 +136,7 @@ class NativeEngine:
         if self._average is not None:
             self._average[:] = flatten(state.weights, np.float32)
         self._core.step = state.step
+        self._core.changed()
 
     def state(self) -> State:
         views = self.layout.views

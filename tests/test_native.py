@@ -1,0 +1,436 @@
+"""The native engine: what only it promises. That it computes what others do: test_engines.py."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lenet import engines, zoo
+from lenet.architecture import (
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Network,
+    Sigmoid,
+    trace_layers,
+)
+from lenet.engines import Batches, EngineError, Position, available_cpus
+from lenet.optimization import Objective, Optimizer
+from lenet.parameters import State, initialize
+
+if importlib.util.find_spec("lenet._native") is None:
+    pytest.skip("the native engine was not built", allow_module_level=True)
+
+from lenet import _native
+from lenet.engines.native import NativeEngine
+from lenet.engines.numpy import NumpyEngine
+
+SGD = Optimizer()
+FLOAT32 = 2e-6  # see test_engines.py
+INSTRUCTION_SETS = _native.instruction_sets()
+every_set = pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS)
+fast_sets = [name for name in INSTRUCTION_SETS if name != "plain"]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+def pictures(network: Network, n: int, seed: int = 0) -> Pictures:
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 256, (n, *network.input_shape), np.uint8)
+    return Pictures(images, random.integers(0, len(network.classes), n))
+
+
+def network_of(shape: tuple[int, int, int], *layers: Layer) -> Network:
+    """The layers, completed by Flatten and a dense layer for three classes."""
+    (features,) = trace_layers(shape, (*layers, Flatten()))[-1].output_shape
+    return Network("test", shape, (*layers, Flatten(), Linear(features, 3)), ("a", "b", "c"))
+
+
+def make(network: Network, optimizer: Optimizer = SGD, **options: Any) -> NativeEngine:
+    engine = NativeEngine(network, optimizer, Objective(), **options)
+    engine.load(State(initialize(network, "torch", seed=0)))
+    return engine
+
+
+def plan(n: int, batch_size: int) -> Batches:
+    order = np.random.default_rng(n).permutation(n)
+    rates = np.full(-(-n // batch_size), 0.05)
+    return Batches(order, batch_size, rates, None, Position(7, 3, 0))
+
+
+def assert_close(actual: Any, expected: Any, what: str = "") -> None:
+    scale = max(float(np.abs(expected).max(initial=0)), 1e-3)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=FLOAT32 * scale, err_msg=what)
+
+
+# --- functions of one number -------------------------------------------------------------------
+
+EXACT = {
+    "exp": np.exp,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+    "relu": lambda x: np.where(x < 0, 0, x),
+}
+
+
+def apply(instruction_set: str, function: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    y = np.empty_like(x)
+    _native.apply_function(instruction_set, function, x, y)
+    return y
+
+
+def in_ulps(y: NDArray[np.float32], exact: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far y lies from the exact value rounded to float32, in units of its last place."""
+    rounded = exact.astype(np.float32)
+    return np.abs(y.astype(np.float64) - rounded) / np.spacing(np.abs(rounded), dtype=np.float32)
+
+
+@every_set
+@pytest.mark.parametrize("function", ["exp", "sigmoid", "tanh"])
+def test_functions_are_within_four_units_in_the_last_place(
+    instruction_set: str, function: str
+) -> None:
+    # every 1,009th of all floats of either sign, subnormal ones too, and densely where it bends
+    bits = np.arange(0, 0x7F800000, 1009, dtype=np.uint32)
+    x = np.concatenate([bits, bits | np.uint32(1 << 31)]).view(np.float32)
+    x = np.concatenate([x, np.linspace(-110, 110, 400_001, dtype=np.float32)])
+    with np.errstate(over="ignore", under="ignore"):
+        exact = EXACT[function](x.astype(np.float64))
+        y = apply(instruction_set, function, x)
+        finite = np.isfinite(exact.astype(np.float32))
+        assert np.array_equal(y[~finite], exact[~finite].astype(np.float32))
+        assert in_ulps(y[finite], exact[finite]).max() <= 4
+
+
+@every_set
+def test_functions_of_nan_and_infinity_are_ieees(instruction_set: str) -> None:
+    x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0], np.float32)
+    for function, expected in {
+        "exp": [np.nan, np.inf, 0, 1, 1],
+        "sigmoid": [np.nan, 1, 0, 0.5, 0.5],
+        "tanh": [np.nan, 1, -1, 0, 0],
+        "relu": [np.nan, np.inf, 0, 0, 0],
+    }.items():
+        np.testing.assert_array_equal(apply(instruction_set, function, x), expected, function)
+
+
+# --- instruction sets, against plain loops -----------------------------------------------------
+
+
+def assert_same_numbers(network: Network, n: int, **options: Any) -> None:
+    """Outputs and gradients of an instruction set are those of the plain loops and of NumPy."""
+    split, at = pictures(network, n), Position(5, 1, 40)
+    one, plain = make(network, **options), make(network, instruction_set="plain")
+    exact = NumpyEngine(network, Optimizer(), Objective(), dtype=np.float64)
+    exact.load(one.state())
+    outputs, expected = one.activations(split.images), exact.activations(split.images)
+    for layer, (mine, its) in enumerate(zip(outputs, expected, strict=True)):
+        assert_close(mine, its, f"output of layer {layer}")
+    assert_close(one.logits(split.images), expected[-1], "logits")
+    assert_close(one.logits(split.images[:1]), expected[-1][:1], "logits of one picture")
+    # all together: where the terms of a sum cancel, what is left of it is mostly rounding
+    mine, its, theirs = (
+        engine.gradients(split.images, split.labels, at).flat for engine in (one, plain, exact)
+    )
+    assert_close(mine, its, "gradients against plain loops")
+    assert_close(mine, theirs, "gradients against NumPy")
+
+
+@every_set
+@pytest.mark.parametrize("name", ["lenet", "lenet-max", "lenet-relu", "mlp"])
+def test_every_instruction_set_computes_the_zoo(instruction_set: str, name: str) -> None:
+    assert_same_numbers(zoo.build(name), 37, instruction_set=instruction_set)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> Network:
+    """Two convolutions, so that gradients of weights and of inputs are both needed, and pooling."""
+    kernels = draw(st.tuples(st.integers(1, 7), st.integers(1, 7)))
+    strides = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    paddings = draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
+    channels = draw(st.tuples(st.integers(1, 4), st.integers(1, 19), st.integers(1, 13)))
+    shape = (channels[0], draw(st.integers(7, 20)), draw(st.integers(7, 20)))
+    first = Conv2d(channels[0], channels[1], kernels[0], strides[0], paddings[0])
+    layers: list[Layer] = [first, draw(st.sampled_from([Sigmoid(), Dropout(0.4)]))]
+    _, height, width = trace_layers(shape, tuple(layers))[-1].output_shape
+    room = min(height, width) + 2 * paddings[1]
+    layers.append(Conv2d(*channels[1:], min(kernels[1], room), strides[1], paddings[1]))
+    _, height, width = trace_layers(shape, tuple(layers))[-1].output_shape
+    pool = draw(st.sampled_from([AvgPool2d, MaxPool2d]))
+    size = min(draw(st.integers(1, 4)), height, width)
+    layers.append(pool(size, draw(st.integers(1, 4)), draw(st.integers(0, size // 2))))
+    return network_of(shape, *layers)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(convolutions(), st.integers(1, 40), st.sampled_from(fast_sets))
+def test_kernels_of_any_size_stride_and_padding(network: Network, n: int, name: str) -> None:
+    assert_same_numbers(network, n, instruction_set=name)
+
+
+def test_lenet_isa_forces_an_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in INSTRUCTION_SETS:
+        monkeypatch.setenv("LENET_ISA", name)
+        assert make(zoo.lenet()).instruction_set == name
+    monkeypatch.delenv("LENET_ISA")
+    assert make(zoo.lenet()).instruction_set == INSTRUCTION_SETS[-1]
+    monkeypatch.setenv("LENET_ISA", "mmx")
+    with pytest.raises(EngineError, match=r"LENET_ISA is 'mmx'; this processor has plain, "):
+        make(zoo.lenet())
+
+
+# --- threads -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 300, 1000])
+def test_the_number_of_threads_changes_no_bit(batch_size: int) -> None:
+    network = zoo.lenet_max((1, 20, 20), 5)
+    split, optimizer = pictures(network, 1000), Optimizer("adam", average=0.9)
+    results = []
+    for threads in (1, 2, 3, 8):
+        engine = make(network, optimizer, threads=threads)
+        metrics = engine.train(split, plan(1000 if batch_size > 1 else 40, batch_size))
+        looked = engine.evaluate(split)
+        state = engine.state()
+        numbers = [*state.parameters.values(), *state.moments["exp_avg_sq"].values()]
+        numbers += [metrics.losses, looked.losses, engine.logits(split.images[:99])]
+        results.append((b"".join(array.tobytes() for array in numbers), metrics.correct))
+    assert all(result == results[0] for result in results)
+
+
+def test_there_are_never_more_threads_than_processors() -> None:
+    choice = engines.choose("native", zoo.lenet())
+    engine = engines.make(choice, zoo.lenet(), Optimizer(), Objective(), threads=1000)
+    assert engine.threads == available_cpus()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_one_picture_wakes_no_thread() -> None:
+    def count() -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    engine, split = make(zoo.lenet(), threads=3), pictures(zoo.lenet(), 300)
+    before = count()
+    engine.logits(split.images[:1])
+    engine.activations(split.images[:1])
+    assert count() == before
+    engine.evaluate(split)
+    assert count() == before + 2
+    del engine
+    assert count() == before
+
+
+def run(code: str) -> str:
+    """What a script prints, in a process of its own, with the names of this module."""
+    head = "import sys; sys.path.insert(0, sys.argv[1])\nfrom test_native import *\n"
+    command = [sys.executable, "-c", head + code, str(Path(__file__).parent)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_a_signal_ends_a_long_stretch_between_two_steps() -> None:
+    out = run("""
+network = zoo.lenet()
+split, many = pictures(network, 500), 2_000_000
+order = np.random.default_rng(0).integers(0, 500, many)
+batches = Batches(order, 50, np.full(many // 50, 0.05), None, Position(0, 0, 0))
+engine, other = make(network, threads=2), make(network)
+import signal
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    engine.train(split, batches)
+except KeyboardInterrupt:
+    step = engine.state().step
+    part = Batches(order[: 50 * step], 50, np.full(step, 0.05), None, Position(0, 0, 0))
+    other.train(split, part)
+    same = [engine.state().parameters[name].tobytes() == value.tobytes()
+            for name, value in other.state().parameters.items()]
+    print(0 < step < many // 50, all(same))
+    engine.train(split, part)  # and it can go on
+""")
+    assert out == "True True"
+
+
+def test_other_python_threads_run_meanwhile() -> None:
+    engine, split = make(zoo.lenet()), pictures(zoo.lenet(), 2000)
+    turns, done = 0, threading.Event()
+
+    def train() -> None:
+        for _ in range(3):
+            engine.train(split, plan(2000, 2000))
+        done.set()
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    while not done.wait(0.001):
+        turns += 1
+    thread.join()
+    assert turns > 3  # at least once in a call, where one call takes many thousandths
+
+
+def test_two_python_threads_take_turns() -> None:
+    split = pictures(zoo.lenet(), 64)
+    alone, shared = make(zoo.lenet()), make(zoo.lenet(), threads=2)
+    for _ in range(20):
+        alone.train(split, plan(64, 64))
+    jobs = [
+        threading.Thread(target=lambda: [shared.train(split, plan(64, 64)) for _ in range(5)])
+        for _ in range(4)
+    ]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    one, other = alone.state(), shared.state()
+    assert one.step == other.step == 20
+    for name, value in one.parameters.items():
+        assert value.tobytes() == other.parameters[name].tobytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    out = run("""
+import warnings
+warnings.simplefilter("ignore")  # newer Pythons warn of threads, which is what is tried here
+engine, split = make(zoo.lenet(), threads=2), pictures(zoo.lenet(), 300)
+engine.train(split, plan(300, 300))
+before = engine.state()
+child = os.fork()
+if child == 0:
+    engine.train(split, plan(300, 300))
+    os._exit(int(engine.state().step != 2))
+engine.train(split, plan(300, 300))
+print(os.waitpid(child, 0)[1], engine.state().step)
+""")
+    assert out == "0 2"
+
+
+# --- forward and backward apart ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 5, 100])
+def test_a_gradient_of_the_logits_drives_backward(n: int) -> None:
+    network = zoo.lenet_relu((3, 16, 20), 5)
+    engine, split = make(network, threads=2), pictures(network, n)
+    inputs = (split.images / 255).astype(np.float32)
+    logits = engine.forward(inputs)
+    assert_close(logits, engine.logits(split.images))
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    dlogits = (shares - np.eye(5, dtype=np.float32)[split.labels]) / n
+    found = engine.backward(dlogits).named()
+    expected = engine.gradients(split.images, split.labels, Position(0, 0, 0)).named()
+    for name, value in expected.items():
+        assert_close(found[name], value, name)
+    # any loss: the gradient is linear in that of the logits
+    doubled = engine.backward(2 * dlogits).flat
+    assert np.array_equal(doubled, 2 * engine.backward(dlogits).flat)
+
+
+def test_forward_in_training_drops_units() -> None:
+    network = network_of((1, 6, 6), Conv2d(1, 4, 3), Dropout(0.5))
+    engine, split = make(network), pictures(network, 20)
+    inputs, at = (split.images / 255).astype(np.float32), Position(3, 1, 10)
+    dropped = engine.forward(inputs, at)
+    assert not np.allclose(dropped, engine.forward(inputs), atol=1e-3)
+    assert np.array_equal(dropped, engine.forward(inputs, at))
+
+
+def test_backward_wants_its_forward() -> None:
+    engine = make(zoo.lenet())
+    with pytest.raises(ValueError, match="backward of 4 pictures without their forward"):
+        engine.backward(np.zeros((4, 10), np.float32))
+    engine.forward(np.zeros((3, 1, 28, 28), np.float32))
+    with pytest.raises(ValueError, match="backward of 4 pictures without their forward"):
+        engine.backward(np.zeros((4, 10), np.float32))
+    assert np.abs(engine.backward(np.zeros((3, 10), np.float32)).flat).max() == 0
+    with pytest.raises(ValueError, match=r"dlogits has shape \(3, 9\), not \(n, 10\)"):
+        engine.backward(np.zeros((3, 9), np.float32))
+    with pytest.raises(ValueError, match=r"inputs have shape \(3, 28, 28\), not \(n, 1, 28, 28\)"):
+        engine.forward(np.zeros((3, 28, 28), np.float32))
+
+
+# --- what goes in ------------------------------------------------------------------------------
+
+
+def test_pictures_may_lie_in_a_mapped_file(tmp_path: Path) -> None:
+    split = pictures(zoo.lenet(), 200)
+    file = tmp_path / "pictures"
+    file.write_bytes(split.images.tobytes())
+    mapped = Pictures(np.memmap(file, np.uint8, "r", shape=split.images.shape), split.labels)
+    one, other = make(zoo.lenet()), make(zoo.lenet())
+    assert one.train(split, plan(200, 64)).losses.tolist() == (
+        other.train(mapped, plan(200, 64)).losses.tolist()
+    )
+
+
+def test_wrong_input_is_refused_before_the_loops_see_it() -> None:
+    engine, split = make(zoo.lenet()), pictures(zoo.lenet(), 10)
+    before = engine.state().parameters
+    with pytest.raises(IndexError, match="the order names pictures 0 to 10, of 10"):
+        engine.train(split, Batches(np.arange(11), 11, np.ones(1), None, Position(0, 0, 0)))
+    with pytest.raises(ValueError, match=r"labels go from 1 to 10; .* has classes 0 to 9"):
+        engine.evaluate(Pictures(split.images, np.arange(1, 11)))
+    with pytest.raises(ValueError, match="10 pictures have 9 labels"):
+        engine.evaluate(Pictures(split.images, split.labels[:9]))
+    with pytest.raises(ValueError, match="images are float64"):
+        engine.logits(split.images / 255)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"needs uint8 \(10, 1, 28, 28\)"):
+        engine.activations(split.images[:, :, :27])
+    table = np.zeros((9, 3), np.int8)
+    with pytest.raises(ValueError, match=r"the augmentation has shape \(9, 3\), not \(10, 3\)"):
+        engine.train(split, Batches(np.arange(10), 10, np.ones(1), table, Position(0, 0, 0)))
+    for name, value in engine.state().parameters.items():
+        assert np.array_equal(value, before[name])
+
+
+def test_no_pictures_are_no_work() -> None:
+    engine, none = make(zoo.lenet(), threads=2), pictures(zoo.lenet(), 0)
+    assert engine.evaluate(none).examples == 0
+    assert engine.logits(none.images).shape == (0, 10)
+    assert engine.train(none, plan(0, 8)).examples == 0
+
+
+def test_large_kernels_are_refused_by_name_and_auto_takes_numpy() -> None:
+    network = network_of((1, 12, 12), Conv2d(1, 2, 8))
+    with pytest.raises(EngineError, match=r"layer 0 \(Conv2d\) of network 'test' has 8×8"):
+        engines.choose("native", network)
+    with pytest.raises(EngineError, match="8×8"):
+        NativeEngine(network, Optimizer(), Objective())
+    choice = engines.choose("auto", network, "cpu")
+    assert choice.engine == "numpy"
+    assert "8×8" in choice.reason
+
+
+def test_without_the_compiled_part_auto_takes_numpy_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from lenet.engines import native
+
+    monkeypatch.setattr(native, "find_spec", lambda name: None)
+    choice = engines.choose("auto", zoo.lenet(), "cpu")
+    assert choice.engine == "numpy"
+    assert choice.reason == "the native engine was not built here; lenet doctor says why"
+    with pytest.raises(EngineError, match="not built here"):
+        engines.choose("native", zoo.lenet())
