@@ -43,9 +43,9 @@ std::vector<InstructionSet> instruction_sets() {
     const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
     const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                     __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-    const bool v4 = v3 && __builtin_cpu_supports("avx512f") &&
-                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                    __builtin_cpu_supports("avx512vl");
     all.push_back({"x86-64-v2", &kernels_v2_4, &kernels_v2_4, v2});
     all.push_back({"x86-64-v3", &kernels_v3_4, &kernels_v3_8, v3});
     all.push_back({"x86-64-v4", &kernels_v4_4, &kernels_v4_16, v4});
@@ -106,21 +106,26 @@ using LayerTuple = std::tuple<std::string, int, int, int, int, int, double>;
 
 Layer layer_of(const LayerTuple& tuple) {
     static const std::map<std::string, Layer::Kind> kinds = {
-        {"Conv2d", Layer::Kind::conv2d},       {"Linear", Layer::Kind::linear},
-        {"AvgPool2d", Layer::Kind::avg_pool2d}, {"MaxPool2d", Layer::Kind::max_pool2d},
-        {"Sigmoid", Layer::Kind::sigmoid},     {"Tanh", Layer::Kind::tanh},
-        {"ReLU", Layer::Kind::relu},           {"Dropout", Layer::Kind::dropout},
+        {"Conv2d", Layer::Kind::conv2d},
+        {"Linear", Layer::Kind::linear},
+        {"AvgPool2d", Layer::Kind::avg_pool2d},
+        {"MaxPool2d", Layer::Kind::max_pool2d},
+        {"Sigmoid", Layer::Kind::sigmoid},
+        {"Tanh", Layer::Kind::tanh},
+        {"ReLU", Layer::Kind::relu},
+        {"Dropout", Layer::Kind::dropout},
         {"Flatten", Layer::Kind::flatten},
     };
     const auto& [kind, in, out, kernel_size, stride, padding, p] = tuple;
     return {kinds.at(kind), in, out, kernel_size, stride, padding, p};
 }
 
-Optimizer optimizer_of(const std::string& method, bool nesterov, const std::vector<double>& numbers) {
+Optimizer optimizer_of(const std::string& method, bool nesterov,
+                       const std::vector<double>& numbers) {
     const Rule::Method rule = method == "sgd"    ? Rule::Method::sgd
                               : method == "adam" ? Rule::Method::adam
                                                  : Rule::Method::adamw;
-    return {rule,       nesterov,   numbers.at(0), numbers.at(1),
+    return {rule,          nesterov,      numbers.at(0), numbers.at(1),
             numbers.at(2), numbers.at(3), numbers.at(4), numbers.at(5)};
 }
 
@@ -131,7 +136,9 @@ double multiply_add_gflops(const std::string& name, int threads, double seconds)
     ThreadPool pool(threads);
     std::vector<double> flops(threads);
     const auto started = clock::now();
-    const auto passed = [&] { return std::chrono::duration<double>(clock::now() - started).count(); };
+    const auto passed = [&] {
+        return std::chrono::duration<double>(clock::now() - started).count();
+    };
     pool.run(
         threads,
         [&](int i, int) {
@@ -197,8 +204,7 @@ NB_MODULE(_native, m) {
                const std::string& method, bool nesterov, const std::vector<double>& numbers,
                double label_smoothing, int threads, const std::string& instruction_set) {
                 Description description;
-                std::tie(description.channels, description.height, description.width) =
-                    input_shape;
+                std::tie(description.channels, description.height, description.width) = input_shape;
                 description.classes = classes;
                 for (const LayerTuple& layer : layers)
                     description.layers.push_back(layer_of(layer));
@@ -208,8 +214,8 @@ NB_MODULE(_native, m) {
                                   label_smoothing, threads, *set.few, *set.many);
             },
             nb::arg("input_shape"), nb::arg("classes"), nb::arg("layers"), nb::arg("table"),
-            nb::arg("method"), nb::arg("nesterov"), nb::arg("numbers"),
-            nb::arg("label_smoothing"), nb::arg("threads"), nb::arg("instruction_set"))
+            nb::arg("method"), nb::arg("nesterov"), nb::arg("numbers"), nb::arg("label_smoothing"),
+            nb::arg("threads"), nb::arg("instruction_set"))
         .def_prop_ro("parameters",
                      [](nb::handle_t<Engine> self) {
                          return float_vector(nb::cast<Engine&>(self).parameters, self);
@@ -228,23 +234,24 @@ NB_MODULE(_native, m) {
                      })
         .def_rw("step", &Engine::step)
         .def("changed", &Engine::changed)
-        .def("train",
-             [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
-                Array<const std::int64_t> order, OptionalArray<const std::int8_t> augmentation,
-                std::int64_t batch_size, Array<const double> learning_rates, const Place32& position,
-                Array<double> losses) {
-                 Pictures pictures = pictures_of(images);
-                 pictures.labels = labels.data(), pictures.order = order.data();
-                 pictures.augmentation = data(augmentation);
-                 pictures.count = static_cast<std::int64_t>(order.size());
-                 return without_gil(self, [&] {
-                     return self.train(pictures, batch_size, learning_rates.data(),
-                                       position_of(true, position), losses.data());
-                 });
-             },
-             nb::arg("images"), nb::arg("labels"), nb::arg("order"),
-             nb::arg("augmentation").none(), nb::arg("batch_size"), nb::arg("learning_rates"),
-             nb::arg("position"), nb::arg("losses"))
+        .def(
+            "train",
+            [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
+               Array<const std::int64_t> order, OptionalArray<const std::int8_t> augmentation,
+               std::int64_t batch_size, Array<const double> learning_rates, const Place32& position,
+               Array<double> losses) {
+                Pictures pictures = pictures_of(images);
+                pictures.labels = labels.data(), pictures.order = order.data();
+                pictures.augmentation = data(augmentation);
+                pictures.count = static_cast<std::int64_t>(order.size());
+                return without_gil(self, [&] {
+                    return self.train(pictures, batch_size, learning_rates.data(),
+                                      position_of(true, position), losses.data());
+                });
+            },
+            nb::arg("images"), nb::arg("labels"), nb::arg("order"), nb::arg("augmentation").none(),
+            nb::arg("batch_size"), nb::arg("learning_rates"), nb::arg("position"),
+            nb::arg("losses"))
         .def("gradients",
              [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
                 const Place32& position, Array<float> gradient) {
@@ -252,8 +259,8 @@ NB_MODULE(_native, m) {
                  pictures.labels = labels.data();
                  double loss = 0;
                  const std::int64_t correct = without_gil(self, [&] {
-                     return self.gradients(pictures, position_of(true, position),
-                                           gradient.data(), &loss);
+                     return self.gradients(pictures, position_of(true, position), gradient.data(),
+                                           &loss);
                  });
                  return std::make_tuple(loss, correct);
              })

@@ -11,7 +11,10 @@ namespace {
 
 constexpr int most_slots = 16;
 constexpr int few_pictures = 4;  // that are faster one by one than side by side
-static int div_() { const char* e = getenv("LDIV"); return e ? atoi(e) : 8; }
+static int div_() {
+    const char* e = getenv("LDIV");
+    return e ? atoi(e) : 8;
+}
 
 // How a batch is shared out: a function of its size alone, so that sums are the same for any
 // number of threads. A chunk goes through the network at once; a slot sums a row of chunks.

@@ -47,7 +47,7 @@ public:
     // rows the true class. Both begin at 0.
     static constexpr int evaluation_chunk = 64;
     void evaluate(const Pictures&, double* losses, std::int64_t* confusion);
-    void logits(const Pictures&, float* out);                                 // (n, classes)
+    void logits(const Pictures&, float* out);                               // (n, classes)
     void activations(const Pictures&, const std::vector<float*>& outputs);  // one (n, …) a layer
 
     // The logits of a batch, all activations kept; then the gradient of all weights from one of
@@ -90,7 +90,7 @@ private:
     std::vector<float> gradient_, losses_;  // of a picture each
     std::vector<std::int64_t> predicted_;
 
-    Runner* kept_runner_ = nullptr;  // what forward left for backward; null: nothing
+    Runner* kept_runner_ = nullptr;          // what forward left for backward; null: nothing
     const Program* kept_program_ = nullptr;  // what kept_ was made for
     int kept_groups_ = 0;
     std::int64_t kept_count_ = 0;

@@ -439,51 +439,6 @@ UNUSED void pool_forward(const Pooling& p, int y, const float* x, float* out,
         pool_row<0>(p, y, x, out, winners);
 }
 
-// Every window that covers row y gives to its members there.
-UNUSED void pool_backward_plain(const Pooling& p, int y, const float* dout,
-                                const std::int32_t* winners, float* d) {
-    const int K = p.kernel_size;
-    const float share = 1.0f / (K * K);
-    for (int x = 0; x < p.in_width; ++x) vectors(d)[x] = Vector{};
-    for (int r = 0; r < p.out_height; ++r) {
-        const int ky = y + p.padding - r * p.stride;
-        if (ky < 0 || ky >= K) continue;
-        for (int c = 0; c < p.out_width; ++c) {
-            const Vector g = vectors(dout)[r * p.out_row + c];
-            for (int kx = 0; kx < K; ++kx) {
-                const int x = c * p.stride - p.padding + kx;
-                if (x < 0 || x >= p.in_width) continue;
-                if (p.max) {
-                    const Ints won = reinterpret_cast<const Ints*>(winners)[r * p.out_width + c];
-                    vectors(d)[x] += won == ky * K + kx ? g : Vector{};
-                } else {
-                    vectors(d)[x] += g * share;
-                }
-            }
-        }
-    }
-}
-
-UNUSED void pool_backward(const Pooling& p, int y, const float* dout, const std::int32_t* winners,
-                          float* d) {
-    const int K = p.kernel_size, r = y / K;
-    if (p.stride != K || p.padding != 0 || r >= p.out_height)
-        return pool_backward_plain(p, y, dout, winners, d);
-    // windows side by side: every member has one
-    const float share = 1.0f / (K * K);
-    for (int c = 0; c < p.out_width; ++c) {
-        const Vector g = vectors(dout)[r * p.out_row + c];
-        if (p.max) {
-            const Ints won = reinterpret_cast<const Ints*>(winners)[r * p.out_width + c];
-            for (int kx = 0; kx < K; ++kx)
-                vectors(d)[c * K + kx] = won == (y % K) * K + kx ? g : Vector{};
-        } else {
-            for (int kx = 0; kx < K; ++kx) vectors(d)[c * K + kx] = g * share;
-        }
-    }
-    for (int x = p.out_width * K; x < p.in_width; ++x) vectors(d)[x] = Vector{};
-}
-
 // --- activations -----------------------------------------------------------------------------
 
 INLINE Vector absolute(Vector x) { return (Vector)((Bits)x & (0x7fffffffu - Bits{})); }
@@ -584,23 +539,91 @@ UNUSED void activate(Activation kind, const float* x, float* y, int count) {
     }
 }
 
-// All slopes follow from the result: y (1 - y), 1 - y², and 1 where y is above 0.
+// The slope at a result y: y (1 - y), 1 - y², and 1 above 0.
+template <Activation kind>
+INLINE Vector slope_of(Vector y) {
+    if constexpr (kind == Activation::sigmoid) return y * (1.0f - y);
+    if constexpr (kind == Activation::tanh) return 1.0f - y * y;
+    if constexpr (kind == Activation::relu) return y > 0.0f ? splat(1) : Vector{};
+    return splat(1);
+}
+
+template <Activation kind>
+INLINE void multiply_by_slopes(const float* y, float* d, int count) {
+    for (int i = 0; i < count; ++i) vectors(d)[i] *= slope_of<kind>(vectors(y)[i]);
+}
+
 void activate_backward(Activation kind, const float* y, float* d, int count) {
-    const Vector* value = vectors(y);
-    Vector* g = vectors(d);
     switch (kind) {
         case Activation::identity: break;
-        case Activation::sigmoid:
-            for (int i = 0; i < count; ++i) g[i] *= value[i] * (1.0f - value[i]);
-            break;
-        case Activation::tanh:
-            for (int i = 0; i < count; ++i) g[i] *= 1.0f - value[i] * value[i];
-            break;
-        case Activation::relu:
-            for (int i = 0; i < count; ++i) g[i] = value[i] > 0.0f ? g[i] : Vector{};
-            break;
+        case Activation::sigmoid: return multiply_by_slopes<Activation::sigmoid>(y, d, count);
+        case Activation::tanh: return multiply_by_slopes<Activation::tanh>(y, d, count);
+        case Activation::relu: return multiply_by_slopes<Activation::relu>(y, d, count);
     }
 }
+
+// --- pooling, backward -----------------------------------------------------------------------
+
+// Every window that covers row y gives to its members there.
+void pool_backward_plain(const Pooling& p, int y, const float* dout, const std::int32_t* winners,
+                         Activation kind, const float* values, float* d) {
+    const int K = p.kernel_size;
+    const float share = 1.0f / (K * K);
+    for (int x = 0; x < p.in_width; ++x) vectors(d)[x] = Vector{};
+    for (int r = 0; r < p.out_height; ++r) {
+        const int ky = y + p.padding - r * p.stride;
+        if (ky < 0 || ky >= K) continue;
+        for (int c = 0; c < p.out_width; ++c) {
+            const Vector g = vectors(dout)[r * p.out_row + c];
+            for (int kx = 0; kx < K; ++kx) {
+                const int x = c * p.stride - p.padding + kx;
+                if (x < 0 || x >= p.in_width) continue;
+                if (p.max) {
+                    const Ints won = reinterpret_cast<const Ints*>(winners)[r * p.out_width + c];
+                    vectors(d)[x] += won == ky * K + kx ? g : Vector{};
+                } else {
+                    vectors(d)[x] += g * share;
+                }
+            }
+        }
+    }
+    activate_backward(kind, values, d, p.in_width);
+}
+
+// Windows side by side: every member has one.
+template <Activation kind>
+void pool_backward_apart(const Pooling& p, int y, const Vector* dout, const Ints* winners,
+                         const Vector* values, Vector* d) {
+    const int K = p.kernel_size, end = p.out_width * K;
+    const float share = 1.0f / (K * K);
+    for (int x = 0; x < end; x += K, ++dout, ++winners)
+        for (int kx = 0; kx < K; ++kx) {
+            const Vector slope = slope_of<kind>(values[x + kx]);
+            if (p.max)
+                d[x + kx] = *winners == y % K * K + kx ? *dout * slope : Vector{};
+            else
+                d[x + kx] = *dout * share * slope;
+        }
+    for (int x = end; x < p.in_width; ++x) d[x] = Vector{};
+}
+
+UNUSED void pool_backward(const Pooling& p, int y, const float* dout, const std::int32_t* winners,
+                          Activation kind, const float* values, float* d) {
+    const int K = p.kernel_size, row = y / K;
+    if (p.stride != K || p.padding != 0 || row >= p.out_height)
+        return pool_backward_plain(p, y, dout, winners, kind, values, d);
+    const Vector* from = vectors(dout) + row * p.out_row;
+    const Ints* won = reinterpret_cast<const Ints*>(winners) + row * p.out_width;
+    const auto run = [&](auto* apart) { apart(p, y, from, won, vectors(values), vectors(d)); };
+    switch (kind) {
+        case Activation::identity: return run(pool_backward_apart<Activation::identity>);
+        case Activation::sigmoid: return run(pool_backward_apart<Activation::sigmoid>);
+        case Activation::tanh: return run(pool_backward_apart<Activation::tanh>);
+        case Activation::relu: return run(pool_backward_apart<Activation::relu>);
+    }
+}
+
+// --- dropout ---------------------------------------------------------------------------------
 
 // docs/randomness.md
 template <class T>

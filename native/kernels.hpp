@@ -42,10 +42,10 @@ struct Product {
 // What the two gradients of a convolution need to know; d is the gradient of its output.
 struct Convolution {
     int in_channels, out_channels, kernel_size, stride;
-    int in_height, in_width;    // without padding
+    int in_height, in_width;  // without padding
     int out_height, out_width;
     int padding;
-    Stride in_plane, in_row;    // of the input, and of its gradient
+    Stride in_plane, in_row;  // of the input, and of its gradient
 };
 
 // Pooling, its output one plane of (out_height, out_width).
@@ -96,9 +96,10 @@ struct Kernels {
 
     // One row y of one plane; max pooling notes in `winners` which member of the window won.
     void (*pool_forward)(const Pooling&, int y, const float* x, float* out, std::int32_t* winners);
-    // The gradient of row y of pooling's input, written to d.
+    // The gradient of row y of pooling's input, written to d, times the slope of the activation
+    // that made this row, `values`.
     void (*pool_backward)(const Pooling&, int y, const float* dout, const std::int32_t* winners,
-                          float* d);
+                          Activation, const float* values, float* d);
 
     void (*activate)(Activation, const float* x, float* y, int count);
     void (*activate_backward)(Activation, const float* y, float* d, int count);  // d *= slope

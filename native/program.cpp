@@ -42,14 +42,17 @@ Activation activation_of(Kind kind) {
 }
 
 Pooling pooling_of(const Layer& layer, const Place& in, const Place& out) {
-    return {layer.kernel_size, layer.stride, layer.padding, in.height, in.width, out.height,
-            out.width, in.row, out.row, layer.kind == Kind::max_pool2d};
+    return {
+        layer.kernel_size, layer.stride, layer.padding, in.height, in.width,
+        out.height,        out.width,    in.row,        out.row,   layer.kind == Kind::max_pool2d};
 }
 
 // --- the plan --------------------------------------------------------------------------------
 
 Program::Program(const Description& description, const Kernels& kernels)
-    : kernels(kernels), lanes(kernels.lanes), table_(description.table),
+    : kernels(kernels),
+      lanes(kernels.lanes),
+      table_(description.table),
       classes_(description.classes) {
     plan(description);
     plan_slots();
@@ -195,9 +198,9 @@ void Program::plan_slots() {
 }
 
 Convolution Program::convolution(const Op& op) const {
-    return {op.layer.in,     op.layer.out,   op.layer.kernel_size, op.layer.stride,
-            op.in.height,    op.in.width,    op.out.height,        op.out.width,
-            op.layer.padding, op.in.plane,   op.in.row};
+    return {op.layer.in, op.layer.out,  op.layer.kernel_size, op.layer.stride,  op.in.height,
+            op.in.width, op.out.height, op.out.width,         op.layer.padding, op.in.plane,
+            op.in.row};
 }
 
 // --- pictures in -----------------------------------------------------------------------------
@@ -377,8 +380,8 @@ void Program::row_forward(const Op& op, Workspace& ws, int group, const float* w
         if (layer.is_pool()) {
             auto* winners = reinterpret_cast<std::int32_t*>(ws.winners.data()) +
                             (group * winners_ + op.winners) * lanes;
-            kernels.pool_forward(pooling_of(op.layer, op.in, op.out), y, in + c * op.in.plane * lanes,
-                                 out + c * op.out.plane * lanes,
+            kernels.pool_forward(pooling_of(op.layer, op.in, op.out), y,
+                                 in + c * op.in.plane * lanes, out + c * op.out.plane * lanes,
                                  winners + Stride(c) * op.out.height * op.out.width * lanes);
             continue;
         }
@@ -505,23 +508,28 @@ void Program::row_backward(const Stage& stage, Workspace& ws, int group, int c, 
     int i = stage.last;
     const Op& last = ops_[i];
     const float* dout = gradients(ws, group) + (stage.d_out + c * last.out.plane) * lanes;
+    const auto row = [&](const Op& op) {
+        return values(ws, group) + (op.out.at + c * op.out.plane + y * op.out.row) * lanes;
+    };
     if (last.layer.is_pool()) {
-        const auto* winners = reinterpret_cast<const std::int32_t*>(ws.winners.data()) +
-                              (group * winners_ + last.winners +
-                               Stride(c) * last.out.height * last.out.width) *
-                                  lanes;
-        kernels.pool_backward(pooling_of(last.layer, last.in, last.out), y, dout, winners, d);
+        const auto* winners =
+            reinterpret_cast<const std::int32_t*>(ws.winners.data()) +
+            (group * winners_ + last.winners + Stride(c) * last.out.height * last.out.width) *
+                lanes;
         --i;
+        const bool fused =
+            i >= stage.first && activation_of(ops_[i].layer.kind) != Activation::identity;
+        const Activation kind = fused ? activation_of(ops_[i].layer.kind) : Activation::identity;
+        kernels.pool_backward(pooling_of(last.layer, last.in, last.out), y, dout, winners, kind,
+                              fused ? row(ops_[i]) : d, d);
+        i -= fused;
     } else if (d != dout + y * last.out.row * lanes) {
         std::memcpy(d, dout + y * last.out.row * lanes, sizeof(float) * lanes * last.out.width);
     }
     for (; i >= stage.first && ops_[i].layer.is_elementwise(); --i) {
         const Op& op = ops_[i];
         if (op.layer.kind != Kind::dropout)
-            kernels.activate_backward(
-                activation_of(op.layer.kind),
-                values(ws, group) + (op.out.at + c * op.out.plane + y * op.out.row) * lanes, d,
-                op.out.width);
+            kernels.activate_backward(activation_of(op.layer.kind), row(op), d, op.out.width);
         else if (ws.position.training && op.layer.p > 0)
             kernels.dropout(mask(op, ws, group), (c * op.in.height + y) * op.in.width, d, d,
                             op.in.width);

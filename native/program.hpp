@@ -14,7 +14,17 @@ namespace lenet {
 
 // A layer as in architecture.py.
 struct Layer {
-    enum class Kind { conv2d, linear, avg_pool2d, max_pool2d, sigmoid, tanh, relu, dropout, flatten };
+    enum class Kind {
+        conv2d,
+        linear,
+        avg_pool2d,
+        max_pool2d,
+        sigmoid,
+        tanh,
+        relu,
+        dropout,
+        flatten
+    };
     Kind kind;
     int in = 0, out = 0;  // channels or features
     int kernel_size = 0, stride = 1, padding = 0;
@@ -97,8 +107,7 @@ public:
 
     Workspace make_workspace(int groups) const;
     // The pictures first … first + count - 1; lanes beyond get a copy and count for nothing.
-    void load(Workspace&, const Pictures&, std::int64_t first, int count,
-              const Position&) const;
+    void load(Workspace&, const Pictures&, std::int64_t first, int count, const Position&) const;
     using Observer = std::function<void(int layer, const Place&)>;
     void forward(Workspace&, const float* weights, const Observer& observe = nullptr) const;
     // A layer's values of the first `count` pictures, (count, …) floats.
@@ -140,7 +149,7 @@ private:
     // Layers that run row by row behind each other: a convolution or dense layer or none, then
     // elementwise layers, then pooling or none.
     struct Stage {
-        int first, last;  // ops
+        int first, last;     // ops
         bool below_weights;  // some layer before has any
         Stride d_in, d_out;  // vectors, of the gradients of its input and output
     };

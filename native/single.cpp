@@ -30,23 +30,24 @@ Single::Single(const Description& description, const Kernels& kernels)
         Op op{layer, at, at, 0, 0, 0, {}};
         if (layer.kind == Kind::flatten || layer.kind == Kind::dropout) continue;
         if (layer.kind == Kind::conv2d)
-            op.out = place_before(i + 1, layer.out, layer.windows(at.height),
-                                  layer.windows(at.width));
+            op.out =
+                place_before(i + 1, layer.out, layer.windows(at.height), layer.windows(at.width));
         else if (layer.is_pool())
-            op.out = place_before(i + 1, at.channels, layer.windows(at.height),
-                                  layer.windows(at.width));
+            op.out =
+                place_before(i + 1, at.channels, layer.windows(at.height), layer.windows(at.width));
         else if (layer.kind == Kind::linear)
             op.out = place_before(i + 1, layer.out, 1, 1);
         if (layer.kind == Kind::max_pool2d && layer.padding > 0) minus_infinity.push_back(at);
         if (layer.has_weights()) {
             const bool conv = layer.kind == Kind::conv2d;
             op.lanes_read = at.channels <= kernels_.lanes ? at.channels : kernels_.lanes;
-            op.tile = kernels_.choose_product_tile(conv ? op.out.width : 1, planes(layer.out), true);
+            op.tile =
+                kernels_.choose_product_tile(conv ? op.out.width : 1, planes(layer.out), true);
             const int places = conv ? layer.kernel_size * layer.kernel_size : at.height * at.width;
             op.bias = packed_size_;
             op.weight = op.bias + planes(layer.out);
-            packed_size_ = op.weight + Stride(planes(at.channels)) * places * op.lanes_read *
-                                           planes(layer.out);
+            packed_size_ = op.weight +
+                           Stride(planes(at.channels)) * places * op.lanes_read * planes(layer.out);
         }
         ops_.push_back(op);
         at = op.out;
@@ -71,17 +72,16 @@ void Single::pack(const float* weights) {
     for (const Op& op : ops_) {
         if (!op.layer.has_weights()) continue;
         const bool conv = op.layer.kind == Kind::conv2d;
-        const int places = conv ? op.layer.kernel_size * op.layer.kernel_size
-                                : op.in.height * op.in.width;
+        const int places =
+            conv ? op.layer.kernel_size * op.layer.kernel_size : op.in.height * op.in.width;
         const int outs = planes(op.layer.out) * lanes, channels = op.in.channels;
         float* to = packed_.data() + op.weight * lanes;
         for (int first = 0; first < channels; first += op.lanes_read)
             for (int place = 0; place < places; ++place)
                 for (int c = first; c < first + op.lanes_read; ++c, to += outs)
                     for (int o = 0; o < op.layer.out; ++o)
-                        to[o] = c < channels
-                                    ? weights[(Stride(o) * channels + c) * places + place]
-                                    : 0;
+                        to[o] =
+                            c < channels ? weights[(Stride(o) * channels + c) * places + place] : 0;
         weights += Stride(op.layer.out) * channels * places;
         std::copy_n(weights, op.layer.out, packed_.data() + op.bias * lanes);
         weights += op.layer.out;
@@ -129,8 +129,8 @@ void Single::conv2d(const Op& op) {
         for (int plane = 0; plane < outs; ++plane)
             for (int x = 0; x < op.out.width; ++x)
                 std::copy_n(bias + plane * lanes, lanes, out + (plane * op.out.plane + x) * lanes);
-        const Stride corner = op.in.at + (Stride(y) * s - op.layer.padding) * op.in.row -
-                              op.layer.padding;
+        const Stride corner =
+            op.in.at + (Stride(y) * s - op.layer.padding) * op.in.row - op.layer.padding;
         for (int plane = 0; plane < planes(op.in.channels); ++plane) {
             Product p{};  // (columns, outs): every position of a row, all channels
             p.m = op.out.width, p.n = outs, p.tile = op.tile;

@@ -23,7 +23,7 @@ public:
 private:
     struct Op {
         Layer layer;
-        Place in, out;       // channels, height and width are the network's, planes ours
+        Place in, out;        // channels, height and width are the network's, planes ours
         Stride weight, bias;  // vectors, in packed_
         int lanes_read;       // of each plane of the input
         Product::Tile tile;
