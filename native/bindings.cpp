@@ -75,16 +75,17 @@ using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 template <class T>
 using OptionalArray = std::optional<Array<T>>;
 
-using FloatVector = nb::ndarray<nb::numpy, float, nb::ndim<1>>;
-
 template <class T>
 T* data(const OptionalArray<T>& array) {
     return array ? array->data() : nullptr;
 }
 
-nb::object float_vector(std::vector<float>& values, nb::handle owner) {
+// A vector of the engine's as an array that shares its memory.
+template <std::vector<float> Engine::* member>
+nb::object vector_of(nb::handle_t<Engine> self) {
+    std::vector<float>& values = nb::cast<Engine&>(self).*member;
     const std::size_t shape[] = {values.size()};
-    return nb::cast(FloatVector(values.data(), 1, shape, owner));
+    return nb::cast(nb::ndarray<nb::numpy, float>(values.data(), 1, shape, self));
 }
 
 // Runs without the interpreter's lock; a signal's handler that raises ends it.
@@ -216,22 +217,10 @@ NB_MODULE(_native, m) {
             nb::arg("input_shape"), nb::arg("classes"), nb::arg("layers"), nb::arg("table"),
             nb::arg("method"), nb::arg("nesterov"), nb::arg("numbers"), nb::arg("label_smoothing"),
             nb::arg("threads"), nb::arg("instruction_set"))
-        .def_prop_ro("parameters",
-                     [](nb::handle_t<Engine> self) {
-                         return float_vector(nb::cast<Engine&>(self).parameters, self);
-                     })
-        .def_prop_ro("moment1",
-                     [](nb::handle_t<Engine> self) {
-                         return float_vector(nb::cast<Engine&>(self).moment1, self);
-                     })
-        .def_prop_ro("moment2",
-                     [](nb::handle_t<Engine> self) {
-                         return float_vector(nb::cast<Engine&>(self).moment2, self);
-                     })
-        .def_prop_ro("average",
-                     [](nb::handle_t<Engine> self) {
-                         return float_vector(nb::cast<Engine&>(self).average, self);
-                     })
+        .def_prop_ro("parameters", vector_of<&Engine::parameters>)
+        .def_prop_ro("moment1", vector_of<&Engine::moment1>)
+        .def_prop_ro("moment2", vector_of<&Engine::moment2>)
+        .def_prop_ro("average", vector_of<&Engine::average>)
         .def_rw("step", &Engine::step)
         .def("changed", &Engine::changed)
         .def(

@@ -10,6 +10,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <utility>
+
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
@@ -36,6 +38,13 @@ constexpr int registers = 16;
 INLINE const Vector* vectors(const float* x) { return reinterpret_cast<const Vector*>(x); }
 INLINE Vector* vectors(float* x) { return reinterpret_cast<Vector*>(x); }
 INLINE Vector splat(float x) { return x - Vector{}; }
+// f.operator()<n>() for n = 1 … last.
+template <int last, class Function>
+constexpr void for_each(Function f) {
+    if constexpr (last > 1) for_each<last - 1>(f);
+    f.template operator()<last>();
+}
+
 INLINE int smaller(int a, int b) { return a < b ? a : b; }
 INLINE int larger(int a, int b) { return a > b ? a : b; }
 
@@ -62,8 +71,9 @@ UNUSED void product_plain(const Product& p) {
 // and b's row, and one of the other.
 constexpr bool fits(int m, int n) { return m * n + (m < n ? m : n) + 1 <= registers; }
 
-constexpr int tile_rows[] = {12, 8, 6, 5, 4, 3, 2, 1};
+// Rows and columns of the tiles that there are; few columns where they do not lie side by side.
 constexpr int largest_row = 12, largest_column = 7, largest_far_column = 4;
+constexpr bool is_tile_row(int m) { return m <= 6 || m == 8 || m == 12; }
 
 template <int M, int N, bool adjacent>
 void product_tile(const Product& p, const float* a, const Vector* b, Vector* c, const float* bias) {
@@ -108,35 +118,23 @@ struct ProductTiles {
     ProductTile at[largest_row + 1][largest_column + 1];
 };
 
-template <int M, int N, bool adjacent>
-constexpr void add_product_tiles(ProductTiles& tiles) {
-    if constexpr (fits(M, N)) tiles.at[M][N] = product_tile<M, N, adjacent>;
-    if constexpr (N < (adjacent ? largest_column : largest_far_column))
-        add_product_tiles<M, N + 1, adjacent>(tiles);
-}
-
 template <bool adjacent>
-constexpr ProductTiles all_product_tiles() {
+constexpr ProductTiles product_tiles = [] {
     ProductTiles tiles{};
-    add_product_tiles<12, 1, adjacent>(tiles);
-    add_product_tiles<8, 1, adjacent>(tiles);
-    add_product_tiles<6, 1, adjacent>(tiles);
-    add_product_tiles<5, 1, adjacent>(tiles);
-    add_product_tiles<4, 1, adjacent>(tiles);
-    add_product_tiles<3, 1, adjacent>(tiles);
-    add_product_tiles<2, 1, adjacent>(tiles);
-    add_product_tiles<1, 1, adjacent>(tiles);
+    for_each<largest_row>([&]<int M>() {
+        for_each<adjacent ? largest_column : largest_far_column>([&]<int N>() {
+            if constexpr (is_tile_row(M) && fits(M, N))
+                tiles.at[M][N] = product_tile<M, N, adjacent>;
+        });
+    });
     return tiles;
-}
+}();
 
-constexpr ProductTiles near_tiles = all_product_tiles<true>();
-constexpr ProductTiles far_tiles = all_product_tiles<false>();
-
-// The largest number of rows that a tile can have, of those left.
-INLINE int take_rows(int most) {
-    for (int rows : tile_rows)
-        if (rows <= most) return rows;
-    return 1;
+// The most rows that a tile can have, of those left.
+INLINE int take_rows(int left) {
+    int rows = smaller(left, largest_row);
+    while (!is_tile_row(rows)) --rows;
+    return rows;
 }
 
 // Cycles that a tile takes for each k, about: two multiply-adds a cycle, or two loads; and where
@@ -146,10 +144,10 @@ INLINE double tile_cost(int m, int n) {
 }
 
 Product::Tile choose_product_tile(int m, int n, bool adjacent) {
-    const ProductTiles& tiles = adjacent ? near_tiles : far_tiles;
+    const ProductTiles& tiles = adjacent ? product_tiles<true> : product_tiles<false>;
     Product::Tile best{1, 1};
     double least = 1e300;
-    for (int rows : tile_rows)
+    for (int rows = largest_row; rows >= 1; --rows)
         for (int columns = 1; columns <= largest_column; ++columns) {
             if (!tiles.at[rows][columns] || rows > m || columns > n) continue;
             double cost = 0;
@@ -164,7 +162,7 @@ Product::Tile choose_product_tile(int m, int n, bool adjacent) {
 }
 
 UNUSED void product(const Product& p) {
-    const ProductTiles& tiles = p.b_column == 1 ? near_tiles : far_tiles;
+    const ProductTiles& tiles = p.b_column == 1 ? product_tiles<true> : product_tiles<false>;
     for (int n = 0, columns; n < p.n; n += columns) {
         columns = smaller(p.tile.n, p.n - n);
         for (int m = 0, rows; m < p.m; m += rows) {
@@ -237,18 +235,13 @@ struct DweightTiles {
     DweightTile at[largest_kernel + 1][largest_dweight_tile + 1];
 };
 
-template <int K, int M>
-constexpr void add_dweight_tiles(DweightTiles& tiles) {
-    if constexpr (fits(M, K)) tiles.at[K][M] = dweight_tile<K, M>;
-    if constexpr (M < largest_dweight_tile)
-        add_dweight_tiles<K, M + 1>(tiles);
-    else if constexpr (K < largest_kernel)
-        add_dweight_tiles<K + 1, 1>(tiles);
-}
-
 constexpr DweightTiles dweight_tiles = [] {
     DweightTiles tiles{};
-    add_dweight_tiles<1, 1>(tiles);
+    for_each<largest_kernel>([&]<int K>() {
+        for_each<largest_dweight_tile>([&]<int M>() {
+            if constexpr (fits(M, K)) tiles.at[K][M] = dweight_tile<K, M>;
+        });
+    });
     return tiles;
 }();
 
@@ -327,8 +320,6 @@ void dinput_tile(const Convolution& v, const Vector* d, Stride d_plane, Stride d
         UNROLL for (int t = 0; t < T + K - 1; ++t) dx[m * v.in_plane + t] += sum[m][t];
 }
 
-constexpr bool dinput_fits(int k, int m, int t) { return m * (t + k - 1) + t + 1 <= registers; }
-
 constexpr int largest_dinput_m = 3, largest_dinput_t = 7;
 using DinputTile = void (*)(const Convolution&, const Vector*, Stride, Stride, int, const float*,
                             Vector*);
@@ -336,20 +327,16 @@ struct DinputTiles {
     DinputTile at[largest_kernel + 1][largest_dinput_m + 1][largest_dinput_t + 1];
 };
 
-template <int K, int M, int T>
-constexpr void add_dinput_tiles(DinputTiles& tiles) {
-    if constexpr (dinput_fits(K, M, T)) tiles.at[K][M][T] = dinput_tile<K, M, T>;
-    if constexpr (T < largest_dinput_t)
-        add_dinput_tiles<K, M, T + 1>(tiles);
-    else if constexpr (M < largest_dinput_m)
-        add_dinput_tiles<K, M + 1, 1>(tiles);
-    else if constexpr (K < largest_kernel)
-        add_dinput_tiles<K + 1, 1, 1>(tiles);
-}
-
 constexpr DinputTiles dinput_tiles = [] {
     DinputTiles tiles{};
-    add_dinput_tiles<1, 1, 1>(tiles);
+    for_each<largest_kernel>([&]<int K>() {
+        for_each<largest_dinput_m>([&]<int M>() {
+            for_each<largest_dinput_t>([&]<int T>() {
+                if constexpr (M * (T + K - 1) + T + 1 <= registers)
+                    tiles.at[K][M][T] = dinput_tile<K, M, T>;
+            });
+        });
+    });
     return tiles;
 }();
 
@@ -520,23 +507,12 @@ UNUSED void activate_plain(Activation kind, const float* x, float* y, int count)
     }
 }
 
-UNUSED void activate(Activation kind, const float* x, float* y, int count) {
-    const Vector* from = vectors(x);
-    Vector* to = vectors(y);
-    switch (kind) {
-        case Activation::identity:
-            for (int i = 0; i < count; ++i) to[i] = from[i];
-            break;
-        case Activation::sigmoid:
-            for (int i = 0; i < count; ++i) to[i] = sigmoid_of(from[i]);
-            break;
-        case Activation::tanh:
-            for (int i = 0; i < count; ++i) to[i] = tanh_of(from[i]);
-            break;
-        case Activation::relu:
-            for (int i = 0; i < count; ++i) to[i] = from[i] < 0.0f ? Vector{} : from[i];
-            break;
-    }
+template <Activation kind>
+INLINE Vector result_of(Vector x) {
+    if constexpr (kind == Activation::sigmoid) return sigmoid_of(x);
+    if constexpr (kind == Activation::tanh) return tanh_of(x);
+    if constexpr (kind == Activation::relu) return x < 0.0f ? Vector{} : x;
+    return x;
 }
 
 // The slope at a result y: y (1 - y), 1 - y², and 1 above 0.
@@ -548,18 +524,27 @@ INLINE Vector slope_of(Vector y) {
     return splat(1);
 }
 
-template <Activation kind>
-INLINE void multiply_by_slopes(const float* y, float* d, int count) {
-    for (int i = 0; i < count; ++i) vectors(d)[i] *= slope_of<kind>(vectors(y)[i]);
+// f.operator()<kind>()
+template <class Function>
+INLINE void with_kind(Activation kind, Function f) {
+    switch (kind) {
+        case Activation::identity: return f.template operator()<Activation::identity>();
+        case Activation::sigmoid: return f.template operator()<Activation::sigmoid>();
+        case Activation::tanh: return f.template operator()<Activation::tanh>();
+        case Activation::relu: return f.template operator()<Activation::relu>();
+    }
+}
+
+UNUSED void activate(Activation kind, const float* x, float* y, int count) {
+    with_kind(kind, [&]<Activation k>() {
+        for (int i = 0; i < count; ++i) vectors(y)[i] = result_of<k>(vectors(x)[i]);
+    });
 }
 
 void activate_backward(Activation kind, const float* y, float* d, int count) {
-    switch (kind) {
-        case Activation::identity: break;
-        case Activation::sigmoid: return multiply_by_slopes<Activation::sigmoid>(y, d, count);
-        case Activation::tanh: return multiply_by_slopes<Activation::tanh>(y, d, count);
-        case Activation::relu: return multiply_by_slopes<Activation::relu>(y, d, count);
-    }
+    with_kind(kind, [&]<Activation k>() {
+        for (int i = 0; i < count; ++i) vectors(d)[i] *= slope_of<k>(vectors(y)[i]);
+    });
 }
 
 // --- pooling, backward -----------------------------------------------------------------------
@@ -614,13 +599,9 @@ UNUSED void pool_backward(const Pooling& p, int y, const float* dout, const std:
         return pool_backward_plain(p, y, dout, winners, kind, values, d);
     const Vector* from = vectors(dout) + row * p.out_row;
     const Ints* won = reinterpret_cast<const Ints*>(winners) + row * p.out_width;
-    const auto run = [&](auto* apart) { apart(p, y, from, won, vectors(values), vectors(d)); };
-    switch (kind) {
-        case Activation::identity: return run(pool_backward_apart<Activation::identity>);
-        case Activation::sigmoid: return run(pool_backward_apart<Activation::sigmoid>);
-        case Activation::tanh: return run(pool_backward_apart<Activation::tanh>);
-        case Activation::relu: return run(pool_backward_apart<Activation::relu>);
-    }
+    with_kind(kind, [&]<Activation k>() {
+        pool_backward_apart<k>(p, y, from, won, vectors(values), vectors(d));
+    });
 }
 
 // --- dropout ---------------------------------------------------------------------------------
@@ -689,19 +670,10 @@ UNUSED void transpose_plain(const float* x, int features, float* xt, Stride row)
         for (int i = 0; i < row; ++i) xt[lane * row + i] = i < features ? x[i * lanes + lane] : 0;
 }
 
-template <int... lane>
-struct Lanes {};
-template <int n, int... lane>
-struct CountLanes : CountLanes<n - 1, n - 1, lane...> {};
-template <int... lane>
-struct CountLanes<0, lane...> {
-    using type = Lanes<lane...>;
-};
-
 // Exchange the upper right and the lower left quarter of every 2 × 2 blocks of `step` rows, then
 // of half as many: every row then holds one lane of all.
 template <int step, int... lane>
-INLINE void exchange(Vector* block, Lanes<lane...> all) {
+INLINE void exchange(Vector* block, std::integer_sequence<int, lane...> all) {
     UNROLL for (int i = 0; i < lanes; ++i) {
         if (i & step) continue;
         const Vector a = block[i], b = block[i + step];
@@ -717,7 +689,7 @@ UNUSED void transpose(const float* x, int features, float* xt, Stride row) {
         Vector block[lanes];
         for (int i = 0; i < lanes; ++i)
             block[i] = start + i < features ? vectors(x)[start + i] : Vector{};
-        exchange<lanes / 2>(block, CountLanes<lanes>::type{});
+        exchange<lanes / 2>(block, std::make_integer_sequence<int, lanes>());
         for (int lane = 0; lane < lanes; ++lane)
             vectors(xt + lane * row + start)[0] = block[lane];
     }
