@@ -62,7 +62,7 @@ def test_train_says_what_it_does_and_leaves_a_run(capsys: pytest.CaptureFixture[
     lines = printed.splitlines()
     assert lines[0].startswith("fashion-mnist-small: the 10,000 + 2,000 pictures that come with")
     assert "mlp (235,146 parameters)" in lines[1]
-    assert "engine numpy on cpu" in lines[2]
+    assert re.match(r"engine (native|numpy) on cpu, \d+ threads", lines[2])
     assert re.fullmatch(r"loss \d\.\d{3}, train acc \d\.\d{3}, test acc \d\.\d{3}", lines[-3])
     assert re.fullmatch(r"\d+\.\d examples/sec on cpu", lines[-2])
     assert lines[-1] == "saved in run"
@@ -251,6 +251,21 @@ def test_plot_draws_anew(capsys: pytest.CaptureFixture[str]) -> None:
     assert ".xyz" in line
 
 
+def test_bench_prints_a_table_or_json_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ("--only", "numpy", "--network", "mlp", "--task", "one-picture", "--threads", "1")
+    ok("bench", *quick, "--seconds", "0.001", "--rounds", "2")
+    printed = capsys.readouterr().out
+    assert "mlp: 1×28×28, 60,000 random pictures" in printed
+    assert "one-picture" in printed
+    ok("bench", *quick, "--seconds", "0.001", "--rounds", "2", "--json")
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    (row,) = json.loads(printed.out)["rows"]
+    assert (row["trainer"], row["network"], row["batch_size"]) == ("numpy", "mlp", 1)
+    assert len(row["rounds"]) == 2
+    assert row["median_latency_us"] > 0
+
+
 def test_data_commands(capsys: pytest.CaptureFixture[str]) -> None:
     ok("data", "list")
     printed = capsys.readouterr().out
@@ -265,7 +280,10 @@ def test_data_commands(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ((), *[(c,) for c in ("train", "evaluate", "inspect", "recipes")]):
+    for command in (
+        (),
+        *[(c,) for c in ("train", "evaluate", "inspect", "recipes", "bench", "doctor")],
+    ):
         ok(*command, "--help")
         assert "Usage: lenet" in capsys.readouterr().out
     for command in ("list", "get", "show"):
@@ -334,6 +352,11 @@ def test_a_reader_that_has_seen_enough() -> None:
         (("inspect", "lenet", "--input", "28"), 2, ["channels x height x width"]),
         (("plot", "nowhere"), 2, ["nowhere is not a run"]),
         (("data", "show", "mnits"), 2, ["'mnits'", "mnist"]),
+        (("bench", "--only", "numpy,nunpy"), 2, ["unknown trainer 'nunpy'", "did you mean numpy?"]),
+        (("bench", "--batch-size", "32,x"), 2, ["'x'", "--batch-size", "bench --help"]),
+        (("bench", "--batch-size", "0"), 2, ["batch size is 0", "from 1 to 10,000"]),
+        (("bench", "--network", "lente"), 2, ["did you mean lenet?"]),
+        (("bench", "--seconds", "0"), 2, ["seconds is 0"]),
     ],
 )
 def test_wrong_input_is_one_clear_line(

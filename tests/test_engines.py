@@ -979,7 +979,7 @@ def test_choose_without_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_choose_takes_the_gpu_that_pytorch_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     import lenet.engines.torch as module
 
-    monkeypatch.setattr(engines, "_gpu_driver", lambda: True)
+    monkeypatch.setattr(engines, "gpu_driver", lambda: True)
     monkeypatch.setattr(module, "find_device", lambda device: "cuda")
     assert engines.choose("auto", zoo.lenet()) == Choice("torch", "cuda", "cuda is here")
     monkeypatch.setattr(module, "find_device", lambda device: "cpu")

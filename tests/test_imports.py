@@ -16,15 +16,16 @@ SOURCE = Path(lenet.__file__).parent
 ALLOWED: dict[str, set[str]] = {
     "files": set(),
     "download": set(),
+    "names": set(),
     "architecture": set(),
     "optimization": set(),
     "idx": {"files"},
-    "data": {"download", "files", "idx"},
+    "data": {"download", "files", "idx", "names"},
     "parameters": {"architecture"},
-    "zoo": {"architecture"},
+    "zoo": {"architecture", "names"},
     "weights": {"architecture", "files", "parameters"},
-    "engines": {"architecture", "optimization", "parameters"},
-    "recipes": {"optimization"},
+    "engines": {"_native", "architecture", "optimization", "parameters"},
+    "recipes": {"names", "optimization"},
     "diagnosis": {"architecture", "data", "engines", "optimization", "parameters"},
     "training": {"data", "diagnosis", "engines", "optimization", "parameters"},
     "checkpoints": {"files", "parameters", "training", "weights"},
@@ -41,6 +42,11 @@ ALLOWED: dict[str, set[str]] = {
         *("architecture", "data", "engines", "figures", "live", "recipes", "runs"),
         *("training", "zoo"),
     },
+    "benchmark": {
+        *("_native", "architecture", "data", "engines", "names", "optimization", "parameters"),
+        *("runs", "zoo"),
+    },
+    "doctor": {"_native", "data", "engines", "runs", "zoo"},
     "cli": {"*"},
     "__main__": {"cli"},
     "__init__": {"*"},
@@ -108,6 +114,11 @@ network = zoo.build("lenet")
 engines.make(engines.choose("auto", network, "cpu"), network, *[
     getattr(recipes.load("d2l").settings, name) for name in ("optimizer", "objective")])
 """
+    assert not loaded_by(code) & {"torch", "matplotlib"}
+
+
+def test_the_doctor_and_the_benchmarks_own_process_load_no_torch() -> None:
+    code = "from lenet import benchmark, doctor\ndoctor.examine()\nbenchmark.plan()"
     assert not loaded_by(code) & {"torch", "matplotlib"}
 
 

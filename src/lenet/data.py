@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from lenet.files import UNFINISHED
 from lenet.idx import REMEDY, IdxFile, UInt8, read_file, read_stream, write_idx
 from lenet.idx import DataError as DataError
+from lenet.names import did_you_mean
 
 Int64 = NDArray[np.int64]
 
@@ -261,10 +262,7 @@ def cache_dir() -> Path:
 
 def _known(name: str) -> Known:
     if name not in KNOWN:
-        import difflib  # only a wrong name pays for it
-
-        near = difflib.get_close_matches(name.lower().replace("_", "-"), KNOWN, 1, 0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = did_you_mean(name, KNOWN)
         raise UnknownDataError(
             f"no data set is called {name!r}; {hint}known are {', '.join(KNOWN)}; "
             "a folder of your own is given with a separator, such as ./pictures"

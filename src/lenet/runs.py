@@ -256,7 +256,7 @@ def create(
         "data": dict(data),
         "engine": describe_engine(engine),
         "versions": _versions(engine),
-        "machine": {"system": platform.platform(), "processor": _processor()},
+        "machine": {"system": platform.platform(), "processor": processor()},
         "command": shlex.join(["lenet", *sys.argv[1:]]),
         "started": _now(),
         "resumed": [],
@@ -309,6 +309,17 @@ def describe_engine(engine: Engine) -> dict[str, Any]:
         "threads": engine.threads,
         "instruction_set": engine.instruction_set,
     }
+
+
+def processor() -> str:
+    """The processor's name, such as "Intel(R) Xeon(R) Processor @ 2.80GHz"."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
 
 
 # --- details -----------------------------------------------------------------------------------
@@ -420,16 +431,6 @@ def _note_resumption(info: dict[str, Any], engine: Engine, checkpoint: Checkpoin
 def _versions(engine: Engine) -> dict[str, str]:
     names = ["lenet", "numpy"] + (["torch"] if engine.name == "torch" else [])
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _now() -> str:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 
 from lenet.architecture import (
@@ -25,6 +24,7 @@ from lenet.architecture import (
     trace,
     trace_layers,
 )
+from lenet.names import did_you_mean
 
 InputShape = tuple[int, int, int]
 Classes = int | tuple[str, ...]
@@ -126,8 +126,7 @@ def build(
 def check_name(name: str) -> None:
     """Raise ValueError, with the nearest name, unless there is a network of this name."""
     if name not in NETWORKS:
-        near = difflib.get_close_matches(name, NETWORKS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = did_you_mean(name, NETWORKS)
         raise ValueError(f"unknown network {name!r}; {hint}known are {', '.join(NETWORKS)}")
 
 

@@ -207,7 +207,7 @@ def choose(engine: str, network: Network, device: str = "auto") -> Choice:
         return _on_cpu(network, "PyTorch, which a GPU needs, is not installed")
     if engine == "auto" and device == "cpu":
         return _on_cpu(network, "asked for the cpu")
-    if engine == "auto" and not _gpu_driver():
+    if engine == "auto" and not gpu_driver():
         return _on_cpu(network, "no GPU here")
 
     from lenet.engines.torch import find_device
@@ -277,7 +277,7 @@ def refuse_1998_layers(network: Network) -> None:
             )
 
 
-def _gpu_driver() -> bool:
+def gpu_driver() -> bool:
     """Whether it is worth the seconds that importing PyTorch takes to look for a GPU."""
     if sys.platform == "darwin" or Path("/dev/nvidiactl").exists():
         return True

@@ -7,7 +7,6 @@ of Settings; sections are optimizer, schedule, objective, augmentation and early
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from lenet.names import did_you_mean
 from lenet.optimization import (
     DEFAULT_LEARNING_RATE,
     DEFAULT_WEIGHT_DECAY,
@@ -79,7 +79,7 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
     elif name in names():
         text = (files(__package__) / f"{name}.toml").read_text(encoding="utf-8")
     else:
-        hint = nearest(name, names())
+        hint = did_you_mean(name, names())
         raise RecipeError(f"unknown recipe {name!r}; {hint}known are {', '.join(names())}")
     try:
         values = tomllib.loads(text)
@@ -204,12 +204,6 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """ "did you mean …? " for a name that is nearly one of the known, else nothing."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}? " if close else ""
-
-
 def _with_section(settings: Settings, section: str, values: Mapping[str, Any]) -> Settings:
     kind = _types(Settings)[section]
     kinds = _types(kind)
@@ -235,7 +229,8 @@ def _changed(part: Any, path: str, key: str, value: Any) -> Any:
 
 
 def _unknown(key: str) -> RecipeError:
-    return RecipeError(f"unknown key {key!r}; {nearest(key, keys())}known are {', '.join(keys())}")
+    hint = did_you_mean(key, keys())
+    return RecipeError(f"unknown key {key!r}; {hint}known are {', '.join(keys())}")
 
 
 def _types(kind: type) -> dict[str, Any]:

@@ -1,0 +1,237 @@
+"""What of lenet works here, what is missing, and how to get it: ``lenet doctor``.
+
+Everything is looked up quickly: nothing is downloaded or hashed, and PyTorch is not imported.
+``broken`` is what keeps lenet from training anything: no engine, none of the pictures that come
+with the package, or no place to write a run. What is ``missing`` it can do without.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lenet import data, engines, zoo
+from lenet.engines import EngineError, native
+from lenet.runs import processor
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+SOURCE = Path(__file__).parents[2]  # of a checkout; else just a folder of Python's
+COMPILERS = ("c++", "g++", "clang++", "clang-cl")  # those that the engine can be built by
+NOT_FOR_USERS = ("dev", "all")  # extras
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    state: Literal["ok", "missing", "broken"]
+    text: str
+    remedy: str = ""  # what to do about it
+
+
+def examine() -> list[Finding]:
+    """Everything that lenet needs or can use, and whether it is here."""
+    return [
+        Finding(
+            "lenet",
+            "ok",
+            f"{version('lenet')}; Python {platform.python_version()}; {platform.platform()}; "
+            f"{processor()}",
+        ),
+        engine(),
+        native_engine(),
+        threads(),
+        *packages(),
+        *data_sets(),
+        runs_folder(),
+    ]
+
+
+def sound(findings: list[Finding]) -> bool:
+    """Whether lenet can train here."""
+    return all(finding.state != "broken" for finding in findings)
+
+
+# --- what computes -----------------------------------------------------------------------------
+
+
+def engine() -> Finding:
+    """Which engine ``auto`` takes for the tutorials' network, and why."""
+    gpu = find_spec("torch") is not None and engines.gpu_driver()
+    try:
+        choice = engines.choose("auto", zoo.lenet(), "cpu" if gpu else "auto")
+    except (EngineError, ImportError) as error:
+        return Finding("engine", "broken", str(error))
+    text = f"auto takes {choice.engine} on {choice.device}: {choice.reason}"
+    if gpu:
+        text += "; a GPU comes first if PyTorch, not asked here, can use the one there seems to be"
+    return Finding("engine", "ok", text)
+
+
+def native_engine() -> Finding:
+    """Whether the native engine is here, and for which instruction sets."""
+    if why := native.why_missing():
+        return _native_missing(why)
+    from lenet._native import instruction_sets
+
+    can = ", ".join(instruction_sets())
+    try:
+        chosen = native.choose_instruction_set()
+    except EngineError as error:
+        return Finding("native", "broken", str(error))
+    by = " as LENET_ISA says" if os.environ.get("LENET_ISA") else ""
+    return Finding("native", "ok", f"{chosen}{by}, of {can}, which this processor can run")
+
+
+def _native_missing(why: str) -> Finding:
+    install = "pip install --force-reinstall --no-deps --no-binary lenet lenet"
+    if (SOURCE / "native").is_dir():
+        install = f"pip install {SOURCE}"
+    if find_spec("lenet._native") is not None:
+        return Finding("native", "missing", why, f"build it anew: {install}")
+    named = os.environ.get("CXX")
+    compiler = next(filter(None, map(shutil.which, [named] if named else COMPILERS)), None)
+    if compiler is None:
+        where = f"CXX names none: {named}" if named else "there is none on the PATH"
+        return Finding(
+            "native",
+            "missing",
+            f"not built: it takes a C++ compiler, GCC or Clang, and {where}",
+            f"install one, such as by apt install g++ or xcode-select --install, then: {install}",
+        )
+    return Finding(
+        "native",
+        "missing",
+        f"not built, though there is a C++ compiler now, {compiler}",
+        f"LENET_REQUIRE_NATIVE=1 {install} builds it, or says why it cannot be built",
+    )
+
+
+def threads() -> Finding:
+    """How many CPUs an engine uses unless told otherwise, and why not all."""
+    usable, there = engines.available_cpus(), os.cpu_count() or 1
+    try:
+        allowed = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        allowed = there
+    if usable == there:
+        return Finding("threads", "ok", f"{usable}, all CPUs of this machine")
+    why = "the container's CPU quota" if usable < allowed else "the process's CPU affinity"
+    return Finding("threads", "ok", f"{usable} of {there} CPUs: {why} allows no more")
+
+
+# --- what is installed -------------------------------------------------------------------------
+
+
+def packages() -> list[Finding]:
+    """The versions of what lenet imports: the core, then each extra with how to get it."""
+    parts: dict[str, list[str]] = {"": []}
+    for requirement in requires("lenet") or ():
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        marker = re.search(r"""extra == ['"]([\w-]+)""", requirement)
+        parts.setdefault(marker[1] if marker else "", []).append(name)
+    findings = []
+    for extra, names in parts.items():
+        if extra in NOT_FOR_USERS:
+            continue
+        found = {name: _version(name) for name in names}
+        here = ", ".join(f"{name} {number}" for name, number in found.items() if number)
+        absent = ", ".join(name for name, number in found.items() if not number)
+        subject = f"lenet[{extra}]" if extra else "packages"
+        if not absent:
+            findings.append(Finding(subject, "ok", here))
+        else:
+            text = f"not installed: {absent}" + (f"; here: {here}" if here else "")
+            wanted = f"'lenet[{extra}]'" if extra else "lenet"
+            findings.append(Finding(subject, "missing", text, f"pip install {wanted}"))
+    return findings
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+# --- what is on the disk -----------------------------------------------------------------------
+
+
+def data_sets() -> list[Finding]:
+    """Where each known data set lies, or how to get it; no byte of them is verified."""
+    findings = []
+    place = os.environ.get("LENET_DATA")
+    if place and not os.path.isdir(os.path.expanduser(place)):
+        findings.append(
+            Finding("data", "missing", f"LENET_DATA is {place}, which is no folder", "correct it")
+        )
+    for known in data.KNOWN.values():
+        folder = data.find(known.name)
+        if folder is not None:
+            findings.append(Finding("data", "ok", f"{known.name} in {folder}"))
+        elif known.mirrors:
+            remedy = f"lenet data get {known.name} ({known.download_bytes / 1e6:.0f} MB)"
+            findings.append(Finding("data", "missing", f"{known.name} is not here", remedy))
+        else:
+            text = f"{known.name}, which comes with lenet, is not in {data.BUNDLED}"
+            findings.append(Finding("data", "broken", text, "install lenet anew"))
+    return findings
+
+
+def runs_folder() -> Finding:
+    """Whether a run can be written where ``lenet train`` would put it, and how much room there is.
+
+    A file without a name is made and is gone again.
+    """
+    folder = Path("runs").absolute()
+    place = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            free_bytes = shutil.disk_usage(place).free
+    except OSError as error:
+        return Finding(
+            "runs",
+            "broken",
+            f"{folder} cannot be written: {error.strerror}",
+            "go to another folder, or give each run its own: lenet train --out FOLDER",
+        )
+    return Finding("runs", "ok", f"{folder} can be written; {free_bytes / 1e9:,.1f} GB are free")
+
+
+# --- showing it --------------------------------------------------------------------------------
+
+
+def to_json(findings: list[Finding]) -> dict[str, Any]:
+    """The findings as plain values, for ``lenet doctor --json``."""
+    return {"sound": sound(findings), "findings": [asdict(finding) for finding in findings]}
+
+
+def render(findings: list[Finding]) -> RenderableType:
+    """A line for each finding, a second one for what to do about it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    before = ""
+    for finding in findings:
+        text = finding.text if finding.state != "broken" else f"broken: {finding.text}"
+        if finding.remedy:
+            text += f"\n→ {finding.remedy}"
+        style = {"ok": "", "missing": "yellow", "broken": "red"}[finding.state]
+        subject = finding.subject if finding.subject != before else ""
+        table.add_row(Text(subject, style="bold"), Text(text, style=style))
+        before = finding.subject
+    return table
