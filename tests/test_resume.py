@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import importlib.util
 import json
 import math
 import os
@@ -192,6 +193,13 @@ def recipe_of(pictures: Path, changes: dict[str, Any]) -> Recipe:
     return recipes.load("d2l", {"data": str(pictures), **changes})
 
 
+HAS_NATIVE = importlib.util.find_spec("lenet._native") is not None
+needs_native = pytest.mark.skipif(not HAS_NATIVE, reason="the native engine was not built")
+every_engine = pytest.mark.parametrize(
+    "kind", ["numpy", pytest.param("native", marks=needs_native)]
+)
+
+
 def result(folder: Path) -> tuple[bytes, list[list[str]]]:
     """The model's bytes, and the text of history.csv but for the columns of the wall clock."""
     header, *rows = csv.reader((folder / "history.csv").read_text(encoding="utf-8").splitlines())
@@ -201,18 +209,19 @@ def result(folder: Path) -> tuple[bytes, list[list[str]]]:
     return (folder / "model.safetensors").read_bytes(), history
 
 
+@every_engine
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_stopped_at_every_boundary(
-    name: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, kind: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = recipe_of(pictures, RECIPES[name])
-    experiments.begin(recipe, engine="numpy", threads=1, out=tmp_path / "whole").train()
+    experiments.begin(recipe, engine=kind, threads=2, out=tmp_path / "whole").train()
     expected = result(tmp_path / "whole")
     last, _ = last_checkpoint(tmp_path / "whole")
     assert last is not None
 
     monkeypatch.setattr(training, "STRETCH_S", 0.0)
-    experiment = experiments.begin(recipe, engine="numpy", threads=1, out=tmp_path / "pieces")
+    experiment = experiments.begin(recipe, engine=kind, threads=1, out=tmp_path / "pieces")
     steps_of_epoch = training.steps_per_epoch(recipe.settings, experiment.parts.train)
     assert last.state.step == steps_of_epoch * (3 if name == "early stopping" else 2)
     for step in range(1, last.state.step):
@@ -246,10 +255,11 @@ KILLED = {
 FORKS = """
 import json, os, random, signal, sys, time
 from pathlib import Path
-import lenet.checkpoints, lenet.engines.numpy, safetensors.numpy
+import lenet.checkpoints, lenet.engines.native, lenet.engines.numpy, safetensors.numpy
 from lenet import experiments, recipes, runs, training
 
 where, recipe = Path(sys.argv[1]), recipes.from_dict(json.loads(sys.argv[2]))
+kind = sys.argv[3]
 experiments.draw_curves = lambda run: None
 
 def attempt(folder, stop_at=None, before=lambda: None):
@@ -263,8 +273,9 @@ def attempt(folder, stop_at=None, before=lambda: None):
         if (folder / "run.json").exists():
             experiment = experiments.go_on(folder)
         else:
-            experiment = experiments.begin(recipe, engine="numpy", threads=1, out=folder)
-        experiment.train(stop=lambda: stop_at is not None and experiment.engine._step >= stop_at)
+            experiment = experiments.begin(recipe, engine=kind, threads=2, out=folder)
+        engine = experiment.engine
+        experiment.train(stop=lambda: stop_at is not None and engine.state().step >= stop_at)
         os._exit(0)
     except BaseException:
         import traceback
@@ -285,13 +296,13 @@ def is_finished(folder):
 """
 
 AT_RANDOM = """
-chance = random.Random(int(sys.argv[4]))
+chance = random.Random(int(sys.argv[5]))
 killed(attempt(where / "warm"))
 started = time.perf_counter()
 killed(attempt(where / "timed"))
 life_s = time.perf_counter() - started
 kills = chain = 0
-while kills < int(sys.argv[3]):
+while kills < int(sys.argv[4]):
     chain += 1
     folder = where / f"chain-{chain}"
     while not is_finished(folder):
@@ -327,16 +338,16 @@ print(json.dumps({"kills": kills}))
 """
 
 
-def run_forks(script: str, folder: Path, recipe: Recipe, *arguments: object) -> Any:
+def run_forks(script: str, folder: Path, recipe: Recipe, kind: str, *arguments: int) -> Any:
     command = [sys.executable, "-c", FORKS + script, folder, json.dumps(recipes.to_dict(recipe))]
-    done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True)
+    done = subprocess.run([*command, kind, *map(str, arguments)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def assert_all_equal(folder: Path, recipe: Recipe) -> int:
+def assert_all_equal(folder: Path, recipe: Recipe, kind: str) -> int:
     """Every run in the folder is what an uninterrupted one is; returns how many there are."""
-    experiments.begin(recipe, engine="numpy", threads=1, out=folder / "whole").train()
+    experiments.begin(recipe, engine=kind, threads=1, out=folder / "whole").train()
     expected = result(folder / "whole")
     last, _ = last_checkpoint(folder / "whole")
     found = [record.folder for record in runs.list_runs(folder, tell=pytest.fail)]
@@ -353,23 +364,24 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 
 
 @needs_fork
+@every_engine
 @pytest.mark.parametrize("kills", [20, pytest.param(100, marks=pytest.mark.slow)])
-def test_kill_9_at_random_instants(kills: int, pictures: Path, tmp_path: Path) -> None:
+def test_kill_9_at_random_instants(kind: str, kills: int, pictures: Path, tmp_path: Path) -> None:
     """Spread over the life of a run, several in the same one, some after an orderly stop."""
     recipe = recipe_of(pictures, KILLED)
-    told = run_forks(AT_RANDOM, tmp_path, recipe, kills, kills)
+    told = run_forks(AT_RANDOM, tmp_path, recipe, kind, kills, kills)
     assert told["kills"] >= kills
-    assert assert_all_equal(tmp_path, recipe) >= 4
+    assert assert_all_equal(tmp_path, recipe, kind) >= 4
 
 
 @needs_fork
 def test_kill_9_inside_every_save(pictures: Path, tmp_path: Path) -> None:
     """Before each sync and each rename in a run's life, and some once more while they go on."""
     recipe = recipe_of(pictures, {**KILLED, "epochs": 2, "batch_size": 32})
-    told = run_forks(AT_EVERY_SAVE, tmp_path, recipe)
+    told = run_forks(AT_EVERY_SAVE, tmp_path, recipe, "numpy")
     saves = 2 * 3 + 2 + 2 * 4 + 3 + 3  # two files and the folder; two epochs; model and run.json
     assert told["kills"] >= saves
-    assert assert_all_equal(tmp_path, recipe) >= saves
+    assert assert_all_equal(tmp_path, recipe, "numpy") >= saves
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
@@ -398,4 +410,4 @@ else:
     subprocess.run(command, check=True, capture_output=True)
     assert runs.read(folder).status == "finished"
     assert {"curves.svg", "curves.png"} <= {path.name for path in folder.iterdir()}
-    assert assert_all_equal(tmp_path, recipe) == 2
+    assert assert_all_equal(tmp_path, recipe, "numpy") == 2

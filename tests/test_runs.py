@@ -623,16 +623,17 @@ def test_another_machine_is_remarked_and_recorded(interrupted: Path) -> None:
     change_info(interrupted, elsewhere)
     experiment = experiments.go_on(interrupted, threads=1)
     (remark,) = experiment.run.remarks
-    for words in ("threads 8 → 1", "instruction_set NEON → ", "numpy 1.0 → ", "last bits"):
+    assert "threads" not in remark  # NumPy's sums do not depend on them
+    for words in ("instruction_set NEON → ", "numpy 1.0 → ", "last bits"):
         assert words in remark
     experiment.train(stop=lambda: True)
     (entry,) = info_of(interrupted)["resumed"]
     assert entry["engine"]["threads"] == 1
-    assert len(entry["changed"]) == 3
+    assert len(entry["changed"]) == 2
     again = experiments.go_on(interrupted, threads=1)
     assert again.run.remarks == []  # nothing changed since the last time
     assert again.train().finished
-    assert [len(entry["changed"]) for entry in info_of(interrupted)["resumed"]] == [3, 0]
+    assert [len(entry["changed"]) for entry in info_of(interrupted)["resumed"]] == [2, 0]
 
 
 def test_another_engine_takes_its_own_device(interrupted: Path) -> None:

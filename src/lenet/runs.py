@@ -416,6 +416,8 @@ def _note_resumption(info: dict[str, Any], engine: Engine, checkpoint: Checkpoin
         for part in ENVIRONMENT
         for name, after in now[part].items()
         if earlier[part].get(name) != after
+        # PyTorch's sums alone depend on how many threads there are
+        and not (name == "threads" and engine.name != "torch")
     ]
     seen = checkpoint.progress.examples_seen
     info["resumed"].append({"at": _now(), "examples_seen": seen, **now, "changed": changed})

@@ -196,7 +196,7 @@ def choose(engine: str, network: Network, device: str = "auto") -> Choice:
         if device not in ("auto", "cpu"):
             raise EngineError(f"the {engine} engine runs on the cpu alone, not on {device}")
         if engine == "native" and (problem := _why_not_native(network)):
-            raise EngineError(problem)
+            raise EngineError(f"{problem}. --engine numpy does without it")
         return Choice(engine, "cpu", "asked for")
     if find_spec("torch") is None:
         if engine == "torch" or device not in ("auto", "cpu"):

@@ -58,7 +58,7 @@ def why_refused(network: Network) -> str:
             return (
                 f"the native engine has kernels up to {LARGEST_KERNEL}×{LARGEST_KERNEL}, and layer "
                 f"{index} (Conv2d) of network {network.name!r} has "
-                f"{layer.kernel_size}×{layer.kernel_size}; take --engine numpy"
+                f"{layer.kernel_size}×{layer.kernel_size}"
             )
     return ""
 
