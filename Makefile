@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-FILES := pyproject.toml constraints.txt
+FILES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*)
+# What builds lenet, in .venv itself: where pip isolates the build, it compiles everything anew.
+INSTALL = $(PIP) cmake nanobind ninja scikit-build-core && $(PIP) --no-build-isolation --editable
 
-.PHONY: help train test lint check format bench clean
+.PHONY: help train test lint check format sanitize bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +21,7 @@ test: $(VENV)/all.stamp ## set up everything and run the tests (ARGS="-m 'not sl
 lint: $(VENV)/all.stamp ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run --Werror native/*.?pp
 	$(BIN)/mypy
 
 check: lint ## lint, then the fast tests: before every commit
@@ -27,9 +30,14 @@ check: lint ## lint, then the fast tests: before every commit
 format: $(VENV)/all.stamp ## put every file into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i native/*.?pp
+
+sanitize: $(VENV)/all.stamp ## run the native engine's tests under the compiler's sanitizers
+	scripts/sanitize.sh 'address;undefined' $(ARGS)
+	scripts/sanitize.sh thread $(ARGS)
 
 bench: $(VENV)/all.stamp ## measure this machine: engines side by side
-	$(BIN)/python bench/engines.py $(ARGS)
+	$(BIN)/lenet bench $(ARGS)
 
 clean: ## remove what was built, but no runs
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -40,9 +48,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/core.stamp: $(VENV)/bin/python $(FILES)
-	$(PIP) --editable .
+	$(INSTALL) .
+	@$(BIN)/python -c 'import lenet._native' 2>/dev/null || echo "The native engine could not be\
+	 built: lenet trains without it. LENET_REQUIRE_NATIVE=1 $(BIN)/pip install --editable . says why."
 	@touch $@
 
+$(VENV)/all.stamp: export LENET_REQUIRE_NATIVE = 1
 $(VENV)/all.stamp: $(VENV)/bin/python $(FILES)
-	$(PIP) --editable '.[all]'
+	$(INSTALL) '.[all]'
 	@touch $@ $(VENV)/core.stamp

@@ -90,17 +90,18 @@ nb::object vector_of(nb::handle_t<Engine> self) {
 
 // Runs without the interpreter's lock; a signal's handler that raises ends it.
 template <class Function>
-auto without_gil(Engine& engine, Function function) {
+auto without_gil(Function function) {
     try {
         nb::gil_scoped_release release;
-        engine.interrupted = [] {
-            nb::gil_scoped_acquire acquire;
-            return PyErr_CheckSignals() != 0;
-        };
         return function();
     } catch (const Interrupted&) {
         throw nb::python_error();
     }
+}
+
+bool signal_raised() {
+    nb::gil_scoped_acquire acquire;
+    return PyErr_CheckSignals() != 0;
 }
 
 using LayerTuple = std::tuple<std::string, int, int, int, int, int, double>;
@@ -213,6 +214,7 @@ NB_MODULE(_native, m) {
                 const InstructionSet set = find_instruction_set(instruction_set);
                 new (self) Engine(description, optimizer_of(method, nesterov, numbers),
                                   label_smoothing, threads, *set.few, *set.many);
+                self->interrupted = signal_raised;
             },
             nb::arg("input_shape"), nb::arg("classes"), nb::arg("layers"), nb::arg("table"),
             nb::arg("method"), nb::arg("nesterov"), nb::arg("numbers"), nb::arg("label_smoothing"),
@@ -233,7 +235,7 @@ NB_MODULE(_native, m) {
                 pictures.labels = labels.data(), pictures.order = order.data();
                 pictures.augmentation = data(augmentation);
                 pictures.count = static_cast<std::int64_t>(order.size());
-                return without_gil(self, [&] {
+                return without_gil([&] {
                     return self.train(pictures, batch_size, learning_rates.data(),
                                       position_of(true, position), losses.data());
                 });
@@ -247,7 +249,7 @@ NB_MODULE(_native, m) {
                  Pictures pictures = pictures_of(images);
                  pictures.labels = labels.data();
                  double loss = 0;
-                 const std::int64_t correct = without_gil(self, [&] {
+                 const std::int64_t correct = without_gil([&] {
                      return self.gradients(pictures, position_of(true, position), gradient.data(),
                                            &loss);
                  });
@@ -255,20 +257,19 @@ NB_MODULE(_native, m) {
              })
         .def("apply",
              [](Engine& self, Array<const float> gradient, double learning_rate) {
-                 without_gil(self, [&] { self.apply(gradient.data(), learning_rate); });
+                 without_gil([&] { self.apply(gradient.data(), learning_rate); });
              })
         .def("evaluate",
              [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
                 Array<double> losses, Array<std::int64_t> confusion) {
                  Pictures pictures = pictures_of(images);
                  pictures.labels = labels.data();
-                 without_gil(self,
-                             [&] { self.evaluate(pictures, losses.data(), confusion.data()); });
+                 without_gil([&] { self.evaluate(pictures, losses.data(), confusion.data()); });
              })
         .def("logits",
              [](Engine& self, Array<const std::uint8_t> images, Array<float> out) {
                  const Pictures pictures = pictures_of(images);
-                 without_gil(self, [&] { self.logits(pictures, out.data()); });
+                 without_gil([&] { self.logits(pictures, out.data()); });
              })
         .def("activations",
              [](Engine& self, Array<const std::uint8_t> images,
@@ -276,7 +277,7 @@ NB_MODULE(_native, m) {
                  const Pictures pictures = pictures_of(images);
                  std::vector<float*> pointers;
                  for (const Array<float>& output : outputs) pointers.push_back(output.data());
-                 without_gil(self, [&] { self.activations(pictures, pointers); });
+                 without_gil([&] { self.activations(pictures, pointers); });
              })
         .def("forward",
              [](Engine& self, Array<const float> inputs, bool training, const Place32& position,
@@ -284,14 +285,12 @@ NB_MODULE(_native, m) {
                  Pictures pictures;
                  pictures.floats = inputs.data();
                  pictures.count = static_cast<std::int64_t>(inputs.shape(0));
-                 without_gil(self, [&] {
-                     self.forward(pictures, position_of(training, position), out.data());
-                 });
+                 without_gil(
+                     [&] { self.forward(pictures, position_of(training, position), out.data()); });
              })
         .def("backward", [](Engine& self, Array<const float> dlogits, Array<float> gradient) {
             const auto n = static_cast<std::int64_t>(dlogits.shape(0));
-            return without_gil(self,
-                               [&] { return self.backward(dlogits.data(), n, gradient.data()); });
+            return without_gil([&] { return self.backward(dlogits.data(), n, gradient.data()); });
         });
 }
 

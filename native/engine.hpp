@@ -55,7 +55,8 @@ public:
     void forward(const Pictures&, const Position&, float* out);
     bool backward(const float* dlogits, std::int64_t n, float* gradient);
 
-    // Asked about every 20 ms by the calling thread; true makes the call throw Interrupted.
+    // Asked about every 20 ms by the calling thread; true makes the call throw Interrupted. To be
+    // set before the first call.
     std::function<bool()> interrupted;
 
 private:

@@ -91,7 +91,9 @@ def test_why_the_native_engine_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_p
     found = doctor.native_engine()
     assert "GCC or Clang, and there is none on the PATH" in found.text
     assert "apt install g++" in found.remedy
-    assert found.remedy.endswith("pip install --force-reinstall --no-deps --no-binary lenet lenet")
+    assert found.remedy.endswith(
+        "--force-reinstall --no-cache-dir --no-deps --no-binary lenet lenet"
+    )
 
     (tmp_path / "native").mkdir()
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name == "g++" else None)

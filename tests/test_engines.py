@@ -377,8 +377,8 @@ def test_ties_in_max_pooling_are_broken_as_in_pytorch(kind: str, padding: int) -
     engine, split = all_ties(kind, padding)
     _, _, expected = reference(engine.network, engine.state().parameters, split)
     named = engine.gradients(split.images, split.labels, Position(0, 0, 0)).named()
-    for name in expected:
-        assert_close(named[name], expected[name], FLOAT32, name)
+    for name in expected:  # one weight's gradient is the sum of 60 terms of both signs
+        assert_close(named[name], expected[name], 2 * FLOAT32, name)
 
 
 @needs_torch

@@ -42,7 +42,7 @@ from lenet.engines.native import NativeEngine
 from lenet.engines.numpy import NumpyEngine
 
 SGD = Optimizer()
-FLOAT32 = 2e-6  # see test_engines.py
+FLOAT32 = 4e-6  # twice that of test_engines.py: some sets of instructions fuse no multiply-adds
 INSTRUCTION_SETS = _native.instruction_sets()
 every_set = pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS)
 fast_sets = [name for name in INSTRUCTION_SETS if name != "plain"]

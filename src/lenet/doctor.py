@@ -95,7 +95,8 @@ def native_engine() -> Finding:
 
 
 def _native_missing(why: str) -> Finding:
-    install = "pip install --force-reinstall --no-deps --no-binary lenet lenet"
+    # not the wheel without the engine that pip may have kept
+    install = "pip install --force-reinstall --no-cache-dir --no-deps --no-binary lenet lenet"
     if (SOURCE / "native").is_dir():
         install = f"pip install {SOURCE}"
     if find_spec("lenet._native") is not None:

@@ -1,0 +1,102 @@
+"""What pip builds: the native module, the wheel, one without a compiler, the sdist."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NO_BACKEND = "scikit-build-core is not installed: make .venv/all.stamp"
+
+
+def backend(hook: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Call a hook of the build backend as pip does, with what it makes going to ``folder``."""
+    pytest.importorskip("scikit_build_core", reason=NO_BACKEND)
+    script = f"import sys; from scikit_build_core.build import {hook}; {hook}(sys.argv[1])"
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LENET_", "SKBUILD_"))}
+    return subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        cwd=ROOT,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def sources(*folders: str) -> set[str]:
+    """The files of the source tree below ``folders`` that are no compiler's output."""
+    files = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in files
+        if path.suffix != ".so" and "__pycache__" not in path.parts
+    }
+
+
+def test_the_native_module_is_here() -> None:
+    pytest.importorskip("lenet._native", reason="the native engine is not built")
+
+
+def test_build_requirements_are_pinned_as_in_the_constraints() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert set(pyproject["build-system"]["requires"]) <= set(pins)
+
+
+def test_each_table_of_kernels_is_all_that_its_object_defines() -> None:
+    """An inline function of <vector>, say, would be shared by all: the linker keeps any of them,
+    and one compiled for AVX-512 would then run everywhere."""
+    objects = sorted(ROOT.glob("build/*/CMakeFiles/kernels_*.dir/native/kernels.cpp.o"))
+    if not objects or not shutil.which("nm"):
+        pytest.skip("no objects of the native engine in build/, or no nm to read them")
+    for path in objects:
+        command = ["nm", "--extern-only", "--defined-only", "--demangle", str(path)]
+        symbols = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        table = path.parents[1].name.removesuffix(".dir")
+        assert [line.split()[-1] for line in symbols.splitlines()] == [f"lenet::{table}"]
+
+
+def test_without_a_compiler_the_wheel_is_pure_and_whole(tmp_path: Path) -> None:
+    result = backend("build_wheel", tmp_path, CXX="/no/compiler")
+    assert result.returncode == 0, result.stderr
+    assert "retrying" in result.stdout
+    (wheel,) = tmp_path.iterdir()
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        assert names == {name.removeprefix("src/") for name in sources("src")}
+        archive.extractall(tmp_path / "site")
+
+    # -S: without the packages of this environment, which has another lenet
+    script = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); import lenet; "
+        "from importlib.util import find_spec; print(lenet.__file__, find_spec('lenet._native'))"
+    )
+    command = [sys.executable, "-I", "-S", "-c", script]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert printed.split() == [str(tmp_path / "site" / "lenet" / "__init__.py"), "None"]
+
+
+def test_without_a_compiler_a_required_native_engine_is_an_error(tmp_path: Path) -> None:
+    result = backend("build_wheel", tmp_path, CXX="/no/compiler", LENET_REQUIRE_NATIVE="1")
+    assert result.returncode != 0
+    assert re.search("/no/compiler", result.stdout + result.stderr)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_sdist_holds_what_the_build_and_the_tests_need(tmp_path: Path) -> None:
+    result = backend("build_sdist", tmp_path)
+    assert result.returncode == 0, result.stderr
+    (sdist,) = tmp_path.iterdir()
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    files = {"CMakeLists.txt", "pyproject.toml", "constraints.txt", "LICENSE"}
+    files |= {"README.md", "CHANGELOG.md"}
+    assert names == sources("src", "native", "tests", "scripts", "docs") | files | {"PKG-INFO"}
