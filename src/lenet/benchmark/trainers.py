@@ -153,6 +153,8 @@ def engine_work(job: Job, split: data.Split) -> Work:
 
 def torch_work(job: Job, split: data.Split) -> Work:
     """The task as plain PyTorch does it."""
+    # torch.compile's own pool of processes would stay, and take time from the other trainers
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
     import torch
 
     from lenet.benchmark import pytorch_loops as loops
