@@ -189,6 +189,7 @@ Pictures pictures_of(const Array<const std::uint8_t>& images) {
 }  // namespace
 
 NB_MODULE(_native, m) {
+    nb::set_leak_warnings(false);  // an engine that lives until the interpreter ends is no leak
     m.def("instruction_sets", supported_names,
           "Those that this processor has, the best last; \"plain\" loops first.");
     m.def("multiply_add_gflops", multiply_add_gflops, nb::arg("instruction_set"),

@@ -693,6 +693,33 @@ def test_the_native_engine_agrees_on_any_network(
     assert np.linalg.norm(moved) <= 1e-4 * np.linalg.norm(weights)
 
 
+@needs_native
+@needs_torch
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(networks(), st.integers(1, 40), st.sampled_from(list(OPTIMIZERS)), st.integers(0, 99))
+def test_the_native_engine_takes_pytorchs_twenty_steps_on_any_network(
+    network: Network, size: int, name: str, seed: int
+) -> None:
+    # PyTorch draws its own units to drop
+    layers = tuple(layer for layer in network.layers if not isinstance(layer, Dropout))
+    network, optimizer = replace(network, layers=layers), OPTIMIZERS[name]
+    split = random_pictures(network, 20 * size, seed)
+    engine = make("native", network, optimizer)
+    start = engine.state().parameters
+    outputs, loss, expected = reference(network, start, split)
+    for mine, its in zip(engine.activations(split.images), outputs, strict=True):
+        assert_close(mine, its, FLOAT32)
+    gradients = engine.gradients(split.images, split.labels, Position(0, 0, 0))
+    assert gradients.metrics.loss == pytest.approx(loss, rel=FLOAT32)
+    assert_close(gradients.flat, flat(engine, expected), FLOAT32)
+
+    plan = batches(20 * size, size, 0.05 if optimizer.method == "sgd" else 0.001)
+    engine.train(split, plan)
+    its = flat(engine, pytorch_steps(network, start, optimizer, split, plan))
+    mine = flat(engine, engine.state().weights)
+    assert np.linalg.norm(mine - its) <= 1e-4 * np.linalg.norm(its)
+
+
 @needs_torch
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(networks(), st.integers(1, 90), st.integers(0, 2**32 - 1))
