@@ -381,8 +381,8 @@ UNUSED void conv2d_dinput(const Convolution& v, const float* d, Stride d_plane, 
 // --- pooling ---------------------------------------------------------------------------------
 
 // The mean counts the border; a NaN wins as in PyTorch; of equal values the first wins.
-template <int size>
-INLINE void pool_row(const Pooling& p, int y, const float* x, float* out, std::int32_t* winners) {
+template <int size, bool max>
+INLINE void pool_row(Pooling p, int y, const float* x, float* out, std::int32_t* winners) {
     const int K = size ? size : p.kernel_size;
     const float share = 1.0f / (K * K);
     const int top = y * p.stride - p.padding;
@@ -390,45 +390,62 @@ INLINE void pool_row(const Pooling& p, int y, const float* x, float* out, std::i
         const int left = c * p.stride - p.padding;
         const Vector* window = vectors(x) + top * p.in_row + left;
         Vector& result = vectors(out)[y * p.out_row + c];
-        if (!p.max) {
+        if constexpr (!max) {
             Vector sum = Vector{};
             for (int ky = 0; ky < K; ++ky)
                 for (int kx = 0; kx < K; ++kx) sum += window[ky * p.in_row + kx];
             result = sum * share;
-            continue;
+        } else {
+            // the first member inside the picture wins where all are -inf
+            const int first_row = larger(0, -top), first_column = larger(0, -left);
+            Vector best = window[first_row * p.in_row + first_column];
+            Ints winner = (first_row * K + first_column) - Ints{};
+            for (int ky = 0; ky < K; ++ky)
+                for (int kx = 0; kx < K; ++kx) {
+                    const Vector value = window[ky * p.in_row + kx];
+                    const Ints better = (value > best) | (value != value);
+                    best = better ? value : best;
+                    winner = better ? (ky * K + kx) - Ints{} : winner;
+                }
+            result = best;
+            reinterpret_cast<Ints*>(winners)[y * p.out_width + c] = winner;
         }
-        // the first member inside the picture wins where all are -inf
-        const int first_row = larger(0, -top), first_column = larger(0, -left);
-        Vector best = window[first_row * p.in_row + first_column];
-        Ints winner = (first_row * K + first_column) - Ints{};
-        for (int ky = 0; ky < K; ++ky)
-            for (int kx = 0; kx < K; ++kx) {
-                const Vector value = window[ky * p.in_row + kx];
-                const Ints better = (value > best) | (value != value);
-                best = better ? value : best;
-                winner = better ? (ky * K + kx) - Ints{} : winner;
-            }
-        result = best;
-        reinterpret_cast<Ints*>(winners)[y * p.out_width + c] = winner;
     }
+}
+
+template <int size>
+void pool_row_of(const Pooling& p, int y, const float* x, float* out, std::int32_t* winners) {
+    if (p.max)
+        pool_row<size, true>(p, y, x, out, winners);
+    else
+        pool_row<size, false>(p, y, x, out, winners);
 }
 
 UNUSED void pool_forward_plain(const Pooling& p, int y, const float* x, float* out,
                                std::int32_t* winners) {
-    pool_row<0>(p, y, x, out, winners);
+    pool_row_of<0>(p, y, x, out, winners);
 }
 
 UNUSED void pool_forward(const Pooling& p, int y, const float* x, float* out,
                          std::int32_t* winners) {
     if (p.kernel_size == 2)
-        pool_row<2>(p, y, x, out, winners);
+        pool_row_of<2>(p, y, x, out, winners);
     else
-        pool_row<0>(p, y, x, out, winners);
+        pool_row_of<0>(p, y, x, out, winners);
 }
 
 // --- activations -----------------------------------------------------------------------------
 
 INLINE Vector absolute(Vector x) { return (Vector)((Bits)x & (0x7fffffffu - Bits{})); }
+
+// x, but at least `low`; a NaN stays.
+INLINE Vector at_least(Vector x, float low) {
+#if defined(__AVX512F__) && LENET_LANES == 16
+    return (Vector)_mm512_maskz_max_ps(0xffff, (__m512)splat(low), (__m512)x);
+#else
+    return x < low ? splat(low) : x;
+#endif
+}
 
 // p · 2^n for whole n in -150 … 128, rounded once, to 0, a subnormal number or infinity too.
 INLINE Vector scale_by_power(Vector p, Vector n) {
@@ -449,7 +466,7 @@ INLINE Vector scale_by_power(Vector p, Vector n) {
 // of degree 6 that begin 1 + r this one has the least relative error, 3e-9.
 INLINE Vector exp_below_89(Vector x) {
     const Vector magic = splat(12582912.0f);  // 1.5 · 2^23: adding it rounds to a whole number
-    x = x < -104.0f ? splat(-104.0f) : x;     // exp(-104) rounds to 0; a NaN stays
+    x = at_least(x, -104.0f);                 // exp(-104) rounds to 0
     const Vector n = (x * 1.44269504f + magic) - magic;
     const Vector r = x - n * 0.693359375f + n * 2.12194440e-4f;
     Vector p = splat(1.381454018e-3f);
@@ -577,18 +594,20 @@ void pool_backward_plain(const Pooling& p, int y, const float* dout, const std::
 
 // Windows side by side: every member has one.
 template <Activation kind>
-void pool_backward_apart(const Pooling& p, int y, const Vector* dout, const Ints* winners,
+void pool_backward_apart(Pooling p, int y, const Vector* dout, const Ints* winners,
                          const Vector* values, Vector* d) {
     const int K = p.kernel_size, end = p.out_width * K;
     const float share = 1.0f / (K * K);
-    for (int x = 0; x < end; x += K, ++dout, ++winners)
+    for (int x = 0; x < end; x += K, ++dout, ++winners) {
+        const Vector g = *dout;
         for (int kx = 0; kx < K; ++kx) {
             const Vector slope = slope_of<kind>(values[x + kx]);
             if (p.max)
-                d[x + kx] = *winners == y % K * K + kx ? *dout * slope : Vector{};
+                d[x + kx] = *winners == y % K * K + kx ? g * slope : Vector{};
             else
-                d[x + kx] = *dout * share * slope;
+                d[x + kx] = g * share * slope;
         }
+    }
     for (int x = end; x < p.in_width; ++x) d[x] = Vector{};
 }
 
@@ -736,10 +755,15 @@ void softmax_cross_entropy(const float* logits, const std::int64_t* labels, int 
 
 void sum_positions(const float* d, Stride row, int rows, int columns, bool accumulate,
                    float* sum) {
-    Vector all = accumulate ? vectors(sum)[0] : Vector{};
-    for (int r = 0; r < rows; ++r)
-        for (int c = 0; c < columns; ++c) all += vectors(d)[r * row + c];
-    vectors(sum)[0] = all;
+    Vector part[4] = {};  // four sums at a time: each addition waits for the one before it
+    for (int r = 0; r < rows; ++r) {
+        const Vector* from = vectors(d) + r * row;
+        int c = 0;
+        for (; c + 4 <= columns; c += 4) UNROLL for (int i = 0; i < 4; ++i) part[i] += from[c + i];
+        for (; c < columns; ++c) part[0] += from[c];
+    }
+    const Vector all = (part[0] + part[1]) + (part[2] + part[3]);
+    vectors(sum)[0] = accumulate ? vectors(sum)[0] + all : all;
 }
 
 void sum_slots(const float* first, Stride slot_floats, int slots, int count, float* sum) {

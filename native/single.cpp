@@ -57,11 +57,17 @@ Single::Single(const Description& description, const Kernels& kernels)
     values_ = Buffer(values_size_ * lanes);
     packed_ = Buffer(packed_size_ * lanes);
     winners_ = Buffer(largest_ * lanes);
+    // Borders alone: lanes beyond the channels meet weights of zero, and must be numbers.
     for (const Place& place : minus_infinity) {
         const int border = static_cast<int>(place.row - place.width) / 2;
-        float* first = values_.data() + (place.at - border * place.row - border) * lanes;
-        std::fill_n(first, planes(place.channels) * place.plane * lanes,
-                    -std::numeric_limits<float>::infinity());
+        for (int plane = 0; plane < planes(place.channels); ++plane)
+            for (int y = -border; y < place.height + border; ++y)
+                for (int x = -border; x < place.width + border; ++x) {
+                    const bool inside = y >= 0 && y < place.height && x >= 0 && x < place.width;
+                    float* at = values_.data() +
+                                (place.at + plane * place.plane + y * place.row + x) * lanes;
+                    if (!inside) std::fill_n(at, lanes, -std::numeric_limits<float>::infinity());
+                }
     }
 }
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lenet import data, diagnosis, training, zoo
+from lenet import data, diagnosis, engines, training, zoo
 from lenet.architecture import Dropout, Flatten, Layer, Linear, Network, ReLU, Sigmoid, Tanh
 from lenet.diagnosis import (
     ActivationSymptoms,
@@ -57,7 +57,8 @@ def train(
     parameters: Parameters = initialize(network, scheme, how.seed)
     if edit is not None:
         parameters = {name: edit(name, values) for name, values in parameters.items()}
-    engine = NumpyEngine(network, how.optimizer, how.objective, threads=1)
+    choice = engines.choose("auto", network, "cpu")
+    engine = engines.make(choice, network, how.optimizer, how.objective, threads=1)
     remarks: list[str] = []
     start = Checkpoint(State(parameters))
     outcome = fit(

@@ -1025,6 +1025,46 @@ def test_make_makes_what_was_chosen(kind: str) -> None:
         engines.make(choice, zoo.lenet(), Optimizer(), Objective(), threads=0)
 
 
+@pytest.mark.parametrize(
+    ("membership", "files", "expected"),
+    [
+        ("0::/", {"cpu.max": "150000 100000"}, 1.5),
+        ("0::/", {"cpu.max": "max 100000"}, np.inf),
+        ("0::/", {}, np.inf),
+        ("0::/a/b", {"cpu.max": "max 100000", "a/cpu.max": "50000 100000"}, 0.5),
+        ("0::/a/b", {"a/cpu.max": "400000 100000", "a/b/cpu.max": "300000 100000"}, 3.0),
+        (
+            "5:memory:/x\n4:cpu,cpuacct:/x",
+            {
+                "cpu,cpuacct/x/cpu.cfs_quota_us": "250000",
+                "cpu,cpuacct/x/cpu.cfs_period_us": "100000",
+            },
+            2.5,
+        ),
+        (
+            "4:cpu:/",
+            {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"},
+            np.inf,
+        ),
+        (
+            "0::/elsewhere",
+            {"cpu.max": "200000 100000"},
+            2.0,
+        ),  # a container sees its own as the root
+    ],
+)
+def test_control_groups_limit_the_cpus(
+    membership: str, files: dict[str, str], expected: float, tmp_path: Path
+) -> None:
+    proc, groups = tmp_path / "proc", tmp_path / "groups"
+    proc.write_text(membership + "\n")
+    for name, text in files.items():
+        (groups / name).parent.mkdir(parents=True, exist_ok=True)
+        (groups / name).write_text(text + "\n")
+    assert engines.cpu_quota(proc, groups) == expected
+    assert engines.cpu_quota(tmp_path / "none", groups) == np.inf
+
+
 # --- the torch engine alone --------------------------------------------------------------------
 
 

@@ -162,6 +162,12 @@ def test_every_instruction_set_computes_the_zoo(instruction_set: str, name: str)
     assert_same_numbers(zoo.build(name), 37, instruction_set=instruction_set)
 
 
+@every_set
+def test_a_padded_max_pool_may_come_first(instruction_set: str) -> None:
+    layers = (MaxPool2d(3, 2, padding=1), Sigmoid(), Conv2d(5, 6, 3))
+    assert_same_numbers(network_of((5, 12, 11), *layers), 9, instruction_set=instruction_set)
+
+
 @st.composite
 def convolutions(draw: st.DrawFn) -> Network:
     """Two convolutions, so that gradients of weights and of inputs are both needed, and pooling."""

@@ -8,7 +8,7 @@ from lenet import experiments, recipes, runs
 
 
 def last_reading(recipe: str) -> runs.Reading:
-    experiment = experiments.begin(recipes.load(recipe), engine="numpy")
+    experiment = experiments.begin(recipes.load(recipe))
     experiment.train()
     return runs.read(experiment.run.folder).history[-1]
 

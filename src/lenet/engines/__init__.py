@@ -7,6 +7,7 @@ weights, see the same pictures in the same order and drop the same units.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -295,20 +296,47 @@ def keep_freed_memory() -> None:
 
 
 def available_cpus() -> int:
-    """The CPUs that this process may use: its affinity, and the quota of its container."""
+    """The CPUs that this process may use: its affinity, and the quota of its control groups."""
     try:
         cpus = len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux
         cpus = os.cpu_count() or 1
-    for files in (
-        ("/sys/fs/cgroup/cpu.max",),
-        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
-    ):
+    return math.ceil(min(cpus, cpu_quota()))
+
+
+def cpu_quota(
+    proc: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")
+) -> float:
+    """How many CPUs' time the process's Linux control groups allow it; infinite without a limit.
+
+    Both versions of control groups; a group's quota holds for all groups below it.
+    """
+    least = math.inf
+    try:
+        lines = proc.read_text().splitlines()
+    except OSError:
+        return least
+    for line in lines:
+        _, controllers, own = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = groups / controllers if controllers else groups
+        folder = root / own.lstrip("/")
+        for group in (folder, *folder.parents):
+            least = min(least, _quota_of(group))
+            if group == root:
+                break
+    return least
+
+
+def _quota_of(group: Path) -> float:
+    """One control group's quota, in CPUs; infinite where it has none."""
+    for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
-            text = " ".join(Path(file).read_text() for file in files)
+            text = " ".join((group / file).read_text() for file in files)
             quota, period = (int(number) for number in text.split())
         except (OSError, ValueError):  # not there, or "max": no limit
             continue
-        if quota > 0:
-            return max(1, min(cpus, -(-quota // period)))
-    return cpus
+        if quota > 0 and period > 0:
+            return quota / period
+    return math.inf
