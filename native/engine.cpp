@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdlib>
 
 namespace lenet {
 
@@ -11,10 +10,6 @@ namespace {
 
 constexpr int most_slots = 16;
 constexpr int few_pictures = 4;  // that are faster one by one than side by side
-static int div_() {
-    const char* e = getenv("LDIV");
-    return e ? atoi(e) : 8;
-}
 
 // How a batch is shared out: a function of its size alone, so that sums are the same for any
 // number of threads. A chunk goes through the network at once; a slot sums a row of chunks.
@@ -24,7 +19,7 @@ struct Split {
     Split(std::int64_t pictures, int lanes) {
         const std::int64_t groups = (pictures + lanes - 1) / lanes;
         const int chunk_groups =
-            static_cast<int>(std::clamp<std::int64_t>(groups / div_(), 1, Program::most_groups));
+            static_cast<int>(std::clamp<std::int64_t>(groups / 8, 1, Program::most_groups));
         chunk_pictures = chunk_groups * lanes;
         chunks = static_cast<int>((groups + chunk_groups - 1) / chunk_groups);
         slots = std::min(chunks, most_slots);
@@ -100,7 +95,7 @@ const float* Engine::evaluation_weights() const {
 void Engine::poll() {
     using namespace std::chrono;
     const auto now = steady_clock::now();
-    if (!interrupted || now - last_poll_ < milliseconds(20)) return;
+    if (!interrupted || stop_ || now - last_poll_ < milliseconds(20)) return;
     last_poll_ = now;
     if (interrupted()) stop_ = true;
 }
@@ -244,16 +239,35 @@ void Engine::for_chunks(const Pictures& pictures, const ChunkTask& task) {
     });
 }
 
+void Engine::single_logits(const Pictures& pictures, std::int64_t i, float* out) {
+    if (!packed_) single_.pack(evaluation_weights());
+    packed_ = true;
+    single_.forward(pictures.bytes + i * single_.picture_size(), out);
+}
+
 void Engine::evaluate(const Pictures& pictures, double* losses, std::int64_t* confusion) {
     const auto lock = begin();
     losses_.resize(pictures.count);
     predicted_.resize(pictures.count);
-    for_chunks(pictures, [&](const Program& program, Workspace& ws, std::int64_t first, int count) {
-        program.forward(ws, evaluation_weights());
-        program.loss(ws, 0, 0);
-        std::copy_n(ws.losses.data(), count, losses_.data() + first);
-        std::copy_n(ws.predicted.data(), count, predicted_.data() + first);
-    });
+    if (pictures.count <= few_pictures) {
+        std::vector<float> row(classes_);
+        for (std::int64_t i = 0; i < pictures.count; ++i) {
+            single_logits(pictures, i, row.data());
+            const auto highest = std::max_element(row.begin(), row.end());
+            float sum = 0;
+            for (const float logit : row) sum += std::exp(logit - *highest);
+            losses_[i] = std::log(sum) - (row[pictures.labels[i]] - *highest);
+            predicted_[i] = highest - row.begin();
+        }
+    } else {
+        const auto look = [&](const Program& program, Workspace& ws, std::int64_t first, int n) {
+            program.forward(ws, evaluation_weights());
+            program.loss(ws, 0, 0);
+            std::copy_n(ws.losses.data(), n, losses_.data() + first);
+            std::copy_n(ws.predicted.data(), n, predicted_.data() + first);
+        };
+        for_chunks(pictures, look);
+    }
     for (std::int64_t i = 0; i < pictures.count; ++i) {
         losses[i / evaluation_chunk] += losses_[i];
         ++confusion[pictures.labels[i] * classes_ + predicted_[i]];
@@ -263,10 +277,8 @@ void Engine::evaluate(const Pictures& pictures, double* losses, std::int64_t* co
 void Engine::logits(const Pictures& pictures, float* out) {
     const auto lock = begin();
     if (pictures.count <= few_pictures) {
-        if (!packed_) single_.pack(evaluation_weights());
-        packed_ = true;
         for (std::int64_t i = 0; i < pictures.count; ++i)
-            single_.forward(pictures.bytes + i * single_.picture_size(), out + i * classes_);
+            single_logits(pictures, i, out + i * classes_);
         return;
     }
     for_chunks(pictures, [&](const Program& program, Workspace& ws, std::int64_t first, int count) {
