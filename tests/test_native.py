@@ -42,7 +42,7 @@ from lenet.engines.native import NativeEngine
 from lenet.engines.numpy import NumpyEngine
 
 SGD = Optimizer()
-FLOAT32 = 4e-6  # twice that of test_engines.py: some sets of instructions fuse no multiply-adds
+FLOAT32 = 1e-5  # room for sums that nearly cancel, and for sets that fuse no multiply-adds
 INSTRUCTION_SETS = _native.instruction_sets()
 every_set = pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS)
 fast_sets = [name for name in INSTRUCTION_SETS if name != "plain"]

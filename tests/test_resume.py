@@ -196,7 +196,8 @@ def recipe_of(pictures: Path, changes: dict[str, Any]) -> Recipe:
 HAS_NATIVE = importlib.util.find_spec("lenet._native") is not None
 needs_native = pytest.mark.skipif(not HAS_NATIVE, reason="the native engine was not built")
 every_engine = pytest.mark.parametrize(
-    "kind", ["numpy", pytest.param("native", marks=needs_native)]
+    "kind",
+    [pytest.param("numpy", marks=pytest.mark.slow), pytest.param("native", marks=needs_native)],
 )
 
 
