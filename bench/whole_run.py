@@ -51,6 +51,7 @@ def main() -> None:
         # PyTorch warns of four workers on fewer CPUs; the tutorials have them all the same
         command = [sys.executable, "-W", "ignore", __file__, "--tutorial"]
         seconds, said = timed([*command, "--epochs", str(arguments.epochs)])
+        said = said.strip()
         tutorial_s.append(seconds)
         print(
             f"round {number}: lenet train d2l {lenet_s[-1]:.2f} s "
@@ -82,10 +83,10 @@ def main() -> None:
 
 
 def timed(command: list[str]) -> tuple[float, str]:
-    """The seconds that a process took, and the last line that it printed."""
+    """The seconds that a process took, and what it printed."""
     started = time.perf_counter()
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return time.perf_counter() - started, result.stdout.strip().rpartition("\n")[2]
+    return time.perf_counter() - started, result.stdout
 
 
 def time_lenet(engine: str, epochs: int) -> tuple[float, dict[str, object], runs.Reading]:

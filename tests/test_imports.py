@@ -47,6 +47,8 @@ ALLOWED: dict[str, set[str]] = {
         *("runs", "zoo"),
     },
     "doctor": {"_native", "data", "engines", "runs", "zoo"},
+    "compare": {"figures", "inspection", "recipes", "runs", "terminal_plot", "zoo"},
+    "reproduction": {"experiments", "files", "recipes", "runs"},
     "cli": {"*"},
     "__main__": {"cli"},
     "__init__": {"*"},

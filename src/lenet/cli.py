@@ -450,6 +450,186 @@ def plot(
         print(path)
 
 
+@app.command(
+    epilog="""\
+lenet compare lenet mlp                         two networks: how many parameters fewer
+lenet compare runs/2026-11-21-d2l-1 runs/2026-11-21-d2l-max-1
+lenet compare runs/* --out curves.svg"""
+)
+def compare(
+    names: Annotated[list[str], typer.Argument(help="Runs' folders, and networks' names.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Draw the curves there: a .svg, .png or .pdf file.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Set runs and networks side by side: costs, results, settings, curves."""
+    from lenet import compare as comparison
+    from lenet import figures
+
+    entries = [comparison.entry(name) for name in names]
+    if out is not None:
+        figure = comparison.curves(entries)
+        if figure is None:
+            raise typer.BadParameter("--out draws the curves of runs; none of these has readings")
+        figures.save(figure, out)
+    if json:
+        _print_json(comparison.to_json(entries))
+        return
+    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
+    _show(lambda width: comparison.render(entries, ascii_only=ascii_only))
+    if out is not None:
+        print(f"curves: {out}")
+
+
+@app.command(
+    epilog="""\
+lenet reproduce                                 every recipe, five seeds each: minutes
+lenet reproduce d2l --seeds 3
+lenet reproduce quickstart --seeds 2 --set epochs=2 --out runs/short"""
+)
+def reproduce(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[RECIPE]...", help="Without any: all.")
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(parser=_whole, metavar="N", help="Runs of each, with seeds 0 to N - 1.")
+    ] = 5,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of every recipe."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder of the runs and the table.")] = Path(
+        "runs/reproduction"
+    ),
+    data_dir: DataDir = None,
+    engine: Annotated[str, typer.Option(help="auto, native, numpy or torch.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(parser=_whole, metavar="N", help="CPU threads; all there are.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Run recipes over several seeds: published figures beside measured ones, in one table.
+
+    Begun again with the same folder it goes on where it stopped.
+    """
+    from lenet import recipes as named
+    from lenet import reproduction
+
+    changes = dict(map(named.parse_assignment, settings or []))
+    wanted = [named.load(name, changes) for name in names or named.names()]
+    with stop_on_signals() as signalled:
+        records = reproduction.reproduce(
+            wanted,
+            seeds,
+            out,
+            data_dir=data_dir,
+            engine=engine,
+            device=device,
+            threads=threads,
+            tell=lambda line: print(line, file=sys.stderr, flush=True),
+            stop=lambda: bool(signalled()),
+        )
+        stopped_by = signalled()
+    if records:
+        table = reproduction.table(records)
+        paths = reproduction.write(table, out)
+        if json:
+            _print_json(reproduction.to_json(table))
+        else:
+            _show(lambda width: reproduction.render(table))
+            print(f"written: {', '.join(map(str, paths))}")
+    if stopped_by:
+        print("stopped; the same command goes on from there", file=sys.stderr)
+        return 128 + stopped_by
+    return 0
+
+
+# --- tutorials ---------------------------------------------------------------------------------
+
+
+@app.command(
+    "run",
+    epilog="""\
+lenet run tutorial.md                           its cells, in order, as they stand
+lenet run tutorial.md --list                    what is code there, and what is not
+lenet run tutorial.ipynb --epochs 1 --html page.html
+lenet run script.py -- --lr 0.5                 with arguments of its own""",
+)
+def run_file(
+    file: Annotated[Path, typer.Argument(help="A .py, .ipynb, .md or .txt file.")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="What its sys.argv has after the file; after --.")
+    ] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="Show what would be run and what not, and why.")
+    ] = False,
+    epochs: Annotated[
+        int | None,
+        typer.Option(parser=_whole, metavar="N", help="Instead of its num_epochs and epochs."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(parser=_whole, metavar="N", help="Set before the first cell.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="The folder for figures; else NAME-figures beside it.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write an executed page, one file.")] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Go on with the next cell after an error.")
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Run a tutorial written for d2l as it stands: cell by cell, figures kept."""
+    from lenet import tutorial as tutorials
+
+    if epochs is not None and epochs < 1:
+        raise typer.BadParameter(f"{epochs} is less than 1", param_hint="--epochs")
+    tutorial = tutorials.read(file)
+    if list_:
+        from lenet.tutorial import report
+
+        if json:
+            _print_json(report.to_json(tutorial))
+        else:
+            _show(lambda width: report.render(tutorial))
+        return 0
+    passed = sum(not block.taken for block in tutorial.blocks)
+    more = f", {passed} blocks passed over (--list shows them)" if passed else ""
+    print(f"lenet: {file}: {len(tutorial.cells)} cells{more}", file=sys.stderr)
+    result = tutorials.run(
+        tutorial,
+        arguments or (),
+        figures=figures,
+        epochs=epochs,
+        seed=seed,
+        keep_going=keep_going,
+        record=json or html is not None,
+        quiet=json,
+    )
+    for folder in sorted({path.parent for path in result.pictures}):
+        names = ", ".join(path.name for path in result.pictures if path.parent == folder)
+        print(f"lenet: kept in {_shortest(folder)}: {names}", file=sys.stderr)
+    if html is not None:
+        from lenet.files import write_atomically
+        from lenet.tutorial import page
+
+        write_atomically(html, page.render(tutorial, result).encode())
+        print(f"lenet: {html}", file=sys.stderr)
+    if json:
+        from lenet.tutorial import report
+
+        _print_json(report.to_json(tutorial, result))
+    return result.code
+
+
+def _shortest(path: Path) -> Path:
+    """The path as seen from here, where it lies below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 # --- this machine ------------------------------------------------------------------------------
 
 
@@ -670,7 +850,8 @@ def _print_json(values: Any) -> None:
 
 def _command(arguments: list[str]) -> str:
     """The command's own name for a hint, such as "train "."""
-    names = {"train", "evaluate", "inspect", "recipes", "runs", "plot", "bench", "doctor", "data"}
+    functions = (command.name or command.callback for command in app.registered_commands)
+    names = {"data", *(getattr(name, "__name__", name) for name in functions)}
     return f"{arguments[0]} " if arguments and arguments[0] in names else ""
 
 

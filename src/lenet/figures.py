@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.files import write_atomically
+from lenet.text_width import cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,9 +109,9 @@ def curves(
     axis ends; without it, at the last reading.
     """
     end = float(epochs or max((reading.epoch for reading in readings), default=1.0))
-    with _style([title or ""]):
+    with style([title or ""]):
         height_in = 4.0 if title else 3.75
-        figure = _figure(6.4, height_in)
+        figure = blank(6.4, height_in)
         axes = figure.add_axes((0.075, 0.46 / height_in, 0.845, 2.94 / height_in))
         _draw_curves(axes, readings)
         _draw_published(axes, published or (), end)
@@ -235,6 +236,52 @@ def _touch(below: list[float], above: list[float], gap: float) -> bool:
     return _spaced(above, gap)[0] - _spaced(below, gap)[-1] < gap
 
 
+# Okabe and Ito's colours, for runs beside each other; the dashes begin anew with the colours.
+_RUN_COLORS: Final = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
+    "#262626",
+)
+_RUN_DASHES: Final = ("-", "--", ":", "-.")
+
+
+def overlaid(histories: Mapping[str, Sequence[Reading]]) -> Figure:
+    """Several runs' train loss and test accuracy over each other, one colour a run.
+
+    Where a run has no test accuracy it has no curve on the right. Beyond 28 runs looks repeat.
+    """
+    columns = 2 if max(map(cells, histories), default=0) <= 40 else 1
+    rows = math.ceil(len(histories) / columns)
+    legend_in = 0.2 * rows + 0.15
+    height_in = 3.6 + legend_in
+    with style(list(histories)):
+        figure = blank(8.6, height_in)
+        bottom, high = (0.5 + legend_in) / height_in, 2.75 / height_in
+        panels = (("train_loss", 0.07), ("test_acc", 0.565))
+        for name, left in panels:
+            axes = figure.add_axes((left, bottom, 0.42, high))
+            axes.set_title(name.replace("_", " "))
+            for index, (label, readings) in enumerate(histories.items()):
+                xs, ys = points(readings, name)
+                axes.plot(
+                    xs,
+                    ys,
+                    color=_RUN_COLORS[index % len(_RUN_COLORS)],
+                    linestyle=_RUN_DASHES[index // len(_RUN_COLORS) % len(_RUN_DASHES)],
+                    marker="o" if len(xs) == 1 else None,
+                    label=label,
+                )
+            end = max((r.epoch for readings in histories.values() for r in readings), default=1.0)
+            _finish_axes(axes, end, beside=0.0)
+        figure.legend(
+            *axes.get_legend_handles_labels(),
+            loc="lower left",
+            bbox_to_anchor=(0.06, 0.02),
+            ncols=columns,
+            borderaxespad=0.0,
+        )
+    return figure
+
+
 # --- pictures ----------------------------------------------------------------------------------
 
 
@@ -275,7 +322,7 @@ def _draw_sheet(
     gap = math.ceil(4 / zoom)
     line = math.ceil(15 / zoom)  # the height of a line of text
     names = [split.classes[split.labels[row[0]]] for row in rows] if by_class else []
-    left = gap + math.ceil(max((6 * _cells(name) + 4 for name in names), default=0) / zoom) + gap
+    left = gap + math.ceil(max((6 * cells(name) + 4 for name in names), default=0) / zoom) + gap
     top = 2 * gap + (math.ceil(26 / zoom) if title else 0)
     across = width + gap
     down = height + gap + (0 if by_class else line)
@@ -300,8 +347,8 @@ def _draw_sheet(
                 name = _shortened(split.classes[split.labels[index]], across * zoom)
                 labels.append((x + width / 2, y + height + line / 2, "center", name))
 
-    with _style([title or "", *(label for *_, label in labels)]):
-        figure = _figure(shape[1] * zoom / 100, shape[0] * zoom / 100)
+    with style([title or "", *(label for *_, label in labels)]):
+        figure = blank(shape[1] * zoom / 100, shape[0] * zoom / 100)
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.set_axis_off()
         # "none" is nearest on a raster, and in an SVG leaves the pixels as they are.
@@ -321,18 +368,11 @@ def _draw_sheet(
     return figure
 
 
-def _cells(text: str) -> int:
-    """The width of a text in Latin letters; Chinese ones are as wide as two."""
-    import unicodedata
-
-    return sum(1 + (unicodedata.east_asian_width(sign) in "WF") for sign in text)
-
-
 def _shortened(name: str, room_px: int) -> str:
     letters = max(3, int(room_px / 5.7))
-    if _cells(name) <= letters:
+    if cells(name) <= letters:
         return name
-    while _cells(name) > letters - 1:
+    while cells(name) > letters - 1:
         name = name[:-1]
     return name + "…"
 
@@ -365,7 +405,7 @@ def encoded(figure: Figure, form: str, *, dpi: int = 200) -> bytes:
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     }
     stream = io.BytesIO()
-    with _style([]), warnings.catch_warnings():
+    with style([]), warnings.catch_warnings():
         # An SVG's text is drawn where it is read; the fonts of this machine are not asked for.
         if form == "svg":
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
@@ -376,14 +416,15 @@ def encoded(figure: Figure, form: str, *, dpi: int = 200) -> bytes:
 # --- style -------------------------------------------------------------------------------------
 
 
-def _figure(width_in: float, height_in: float) -> Figure:
+def blank(width_in: float, height_in: float) -> Figure:
+    """A white figure of this size in inches, to be drawn on under ``style``."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width_in, height_in), dpi=100, facecolor="white")
 
 
 @contextlib.contextmanager
-def _style(texts: Sequence[str]) -> Iterator[None]:
+def style(texts: Sequence[str]) -> Iterator[None]:
     """matplotlib with our settings over its own defaults, and fonts that can show the texts."""
     import matplotlib
 
@@ -396,10 +437,32 @@ def _style(texts: Sequence[str]) -> Iterator[None]:
     with matplotlib.rc_context():
         matplotlib.rcParams.update(defaults)
         matplotlib.rcParams.update(_STYLE)
-        if any(_cells(text) > len(text) for text in texts):
-            from matplotlib.font_manager import fontManager
-
-            there = set(fontManager.get_font_names())
-            cjk = [font for font in _CJK_FONTS if font in there]
-            matplotlib.rcParams["font.family"] = ["DejaVu Sans", *cjk]
+        if any(map(_is_wide, texts)):
+            matplotlib.rcParams["font.family"] = ["DejaVu Sans", *cjk_fonts()]
         yield
+
+
+def cjk_fonts() -> list[str]:
+    """Those of the known fonts with Chinese, Japanese and Korean that matplotlib finds here."""
+    from matplotlib.font_manager import fontManager
+
+    there = set(fontManager.get_font_names())
+    return [font for font in _CJK_FONTS if font in there]
+
+
+def drawn_names(names: Sequence[str]) -> tuple[list[str], str]:
+    """The names as a picture can show them, and a remark for the reader where that is otherwise.
+
+    A name that needs a Chinese font where there is none becomes its number: "class 3", not boxes.
+    """
+    if not any(map(_is_wide, names)) or cjk_fonts():
+        return list(names), ""
+    shown = [f"class {i}" if _is_wide(name) else name for i, name in enumerate(names)]
+    return shown, (
+        "no font for Chinese was found, so the picture has numbers for such names; "
+        "on Debian and Ubuntu the package fonts-noto-cjk has one"
+    )
+
+
+def _is_wide(text: str) -> bool:
+    return cells(text) > len(text)

@@ -88,18 +88,24 @@ class Comparison:
     def __str__(self) -> str:
         return (
             f"{self.network} has {self.parameters:,} parameters, an mlp for the same pictures "
-            f"{self.mlp_parameters:,}: {self._difference()}"
+            f"{self.mlp_parameters:,}: {proportion(self.parameters, self.mlp_parameters)}"
         )
 
-    def _difference(self) -> str:
-        if self.parameters == self.mlp_parameters:
-            return "as many"
-        if self.parameters > self.mlp_parameters:
-            return f"{self.parameters / self.mlp_parameters:.3g} times as many"
-        percent = round(100 * (1 - self.parameters / self.mlp_parameters))
-        if percent in (0, 100):  # neither "0% fewer" nor "100% fewer" would be true
-            return "less than 1% fewer" if percent == 0 else "more than 99% fewer"
-        return f"{percent}% fewer"
+
+def proportion(count: int, other: int) -> str:
+    """How many a count is beside another one, in words.
+
+    >>> proportion(61_706, 235_146), proportion(235_146, 61_706), proportion(7, 7)
+    ('74% fewer', '3.81 times as many', 'as many')
+    """
+    if count == other:
+        return "as many"
+    if count > other:
+        return f"{count / other:.3g} times as many"
+    percent = round(100 * (1 - count / other))
+    if percent in (0, 100):  # neither "0% fewer" nor "100% fewer" would be true
+        return "less than 1% fewer" if percent == 0 else "more than 99% fewer"
+    return f"{percent}% fewer"
 
 
 @dataclass(frozen=True)
