@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "parameters": {"architecture"},
     "zoo": {"architecture", "names"},
     "weights": {"architecture", "files", "parameters"},
-    "engines": {"_native", "architecture", "optimization", "parameters"},
+    "engines": {"_native", "architecture", "names", "optimization", "parameters"},
     "recipes": {"names", "optimization"},
     "diagnosis": {"architecture", "data", "engines", "optimization", "parameters"},
     "training": {"data", "diagnosis", "engines", "optimization", "parameters"},

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.architecture import RBF, Conv2d, Network, ScaledTanh, Subsample
+from lenet.names import did_you_mean
 from lenet.optimization import Objective, Optimizer
 from lenet.parameters import Layout, State
 
@@ -188,10 +189,13 @@ def choose(engine: str, network: Network, device: str = "auto") -> Choice:
 
     Raises EngineError when the engine asked for cannot run here, or cannot run a layer.
     """
-    if engine not in ("auto", *ENGINES):
-        raise EngineError(f"unknown engine {engine!r}; known are auto, {', '.join(ENGINES)}")
-    if device not in ("auto", "cpu", "cuda", "mps"):
-        raise EngineError(f"unknown device {device!r}; known are auto, cpu, cuda, mps")
+    for what, name, known in (
+        ("engine", engine, ("auto", *ENGINES)),
+        ("device", device, ("auto", "cpu", "cuda", "mps")),
+    ):
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise EngineError(f"unknown {what} {name!r}; {hint}known are {', '.join(known)}")
     refuse_1998_layers(network)
     if engine in ("native", "numpy"):
         if device not in ("auto", "cpu"):
