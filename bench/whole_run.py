@@ -102,11 +102,12 @@ def time_lenet(engine: str, epochs: int) -> tuple[float, dict[str, object], runs
 def tutorial(epochs: int) -> None:
     """The tutorials' training, from the files to the line that they print at the end."""
     from lenet.benchmark import pytorch_loops as loops
+    from lenet.torch import to_torch
 
     fashion = data.load("fashion-mnist", download=False)
     train_iter = loops.loader(fashion.train, 256, shuffle=True)
     test_iter = loops.loader(fashion.test, 256, shuffle=False)
-    net = loops.sequential(zoo.lenet())
+    net = to_torch(zoo.lenet())
     loss, train_acc, test_acc = loops.train_ch6(net, train_iter, test_iter, epochs, lr=0.9)
     print(f"loss {loss:.3f}, train acc {train_acc:.3f}, test acc {test_acc:.3f}")
 

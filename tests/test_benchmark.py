@@ -16,11 +16,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lenet import benchmark, cli, data, engines, parameters, zoo
+from lenet import benchmark, cli, data, engines, zoo
 from lenet.benchmark import report, trainers
 from lenet.benchmark.trainers import Job, Speed, TrainerError, Work
-from lenet.engines import EngineError, native
-from lenet.optimization import Objective, Optimizer
+from lenet.engines import native
 
 PLAIN = ("torch-eager", "torch-channels-last", "torch-compile")
 
@@ -391,29 +390,10 @@ def test_plain_pytorch_takes_the_steps_of_our_engines(few: data.Split) -> None:
         assert losses[1:] == pytest.approx(losses[:1] * 2, rel=1e-5)
 
 
-def test_pytorchs_modules_are_the_networks(few: data.Split) -> None:
-    torch = pytest.importorskip("torch")
-    from lenet.benchmark import pytorch_loops as loops
-
-    for network in (zoo.lenet(), zoo.lenet_max(), zoo.lenet_relu(), zoo.mlp()):
-        values = parameters.initialize(network, "torch", 3)
-        net = loops.sequential(network)
-        net.load_state_dict({name: torch.from_numpy(value) for name, value in values.items()})
-        engine = engines.make(
-            engines.Choice("numpy", "cpu", ""), network, Optimizer(), Objective(), 1
-        )
-        engine.load(parameters.State(values))
-        X, _ = loops.in_memory(network, few, "eager")
-        with torch.no_grad():
-            ours = engine.activations(few.images[:5])[-1]
-            assert net(X[:5]).numpy() == pytest.approx(ours, rel=1e-4, abs=1e-5)
-    with pytest.raises(EngineError, match=r"layer 1 \(ScaledTanh\)"):
-        loops.sequential(zoo.lenet5())
-
-
 def test_the_tutorials_loop(few: data.Split) -> None:
     torch = pytest.importorskip("torch")
     from lenet.benchmark import pytorch_loops as loops
+    from lenet.torch import to_torch
 
     iterator = loops.loader(few, 300, shuffle=False, workers=0)
     X, y = zip(*iterator, strict=True)
@@ -425,7 +405,7 @@ def test_the_tutorials_loop(few: data.Split) -> None:
     assert next(iter(loops.loader(colours, 2, False, workers=0)))[0].shape == (2, 3, 8, 8)
 
     torch.manual_seed(0)
-    net = loops.sequential(zoo.lenet())
+    net = to_torch(zoo.lenet())
     figures = loops.train_ch6(net, iterator, iterator, num_epochs=2, lr=0.1)
     assert all(map(math.isfinite, figures))
     with torch.no_grad():

@@ -48,3 +48,62 @@ def test_pictures_of_another_shape_are_refused(small: data.Dataset) -> None:
     network = zoo.build("lenet", (3, 32, 32))
     with pytest.raises(ArchitectureError, match="takes pictures of 3×32×32 in 10 classes"):
         evaluation.evaluate(network, initialize(network, "torch", 0), small.test)
+
+
+# --- the surest mistakes -----------------------------------------------------------------------
+
+
+def test_the_surest_mistakes_come_first(small: data.Dataset) -> None:
+    network = zoo.build("lenet", classes=small.test.classes)
+    parameters = initialize(network, "xavier", 0)
+    found = evaluation.mistakes(network, parameters, small.test, 50)
+    probabilities = [mistake.probability for mistake in found]
+    assert probabilities == sorted(probabilities, reverse=True)
+    for mistake in found:
+        assert mistake.label == small.test.labels[mistake.index] != mistake.predicted
+        assert mistake.probability >= mistake.label_probability
+    wrong = evaluation.mistakes(network, parameters, small.test, 10_000)
+    report = evaluation.evaluate(network, parameters, small.test)
+    assert len(wrong) == report.examples - np.trace(report.confusion)
+    assert wrong[:50] == found
+
+
+def test_equally_sure_mistakes_are_in_their_order(small: data.Dataset) -> None:
+    network = zoo.build("mlp", classes=small.test.classes)
+    nothing = {name: 0 * array for name, array in initialize(network, "torch", 0).items()}
+    found = evaluation.mistakes(network, nothing, small.test, 5)
+    assert [m.index for m in found] == np.flatnonzero(small.test.labels != 0)[:5].tolist()
+    assert all(m.probability == pytest.approx(0.1) for m in found)
+
+
+def test_no_mistakes_are_refused_before_anything_is_computed(small: data.Dataset) -> None:
+    network = zoo.build("mlp")
+    with pytest.raises(ValueError, match="0 mistakes: ask for at least 1"):
+        evaluation.mistakes(network, {}, small.test, 0)
+
+
+def test_mistakes_as_table_and_json() -> None:
+    found = [evaluation.Mistake(1300, 0, 1, 0.99412, 0.0031)]
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(evaluation.render_mistakes(found, ("[b]cat", "dog")))
+    lines = stream.getvalue().splitlines()
+    assert lines[0].split() == [
+        "picture",
+        "it",
+        "is",
+        "called",
+        "probability",
+        "of",
+        "what",
+        "it",
+        "is",
+    ]
+    assert lines[1].split() == ["1300", "[b]cat", "dog", "0.9941", "0.0031"]
+    (values,) = evaluation.mistakes_to_json(found, ("cat", "dog"))
+    assert values["label"] == "cat"
+    assert values["probability"] == 0.99412
+
+
+def test_softmax_of_any_outputs_adds_up_to_one() -> None:
+    outputs = np.array([[1e4, 0, -1e4], [-1e4, -1e4, -1e4]], np.float32)
+    assert evaluation.softmax(outputs).tolist() == [[1, 0, 0], pytest.approx([1 / 3] * 3)]

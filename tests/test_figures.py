@@ -205,3 +205,13 @@ import matplotlib
 assert matplotlib.get_backend(auto_select=False) is None
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_names_that_no_font_has_are_numbers(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "_CJK_FONTS", ("DejaVu Serif",) if there else ("No Such Font",))
+    names, remark = figures.drawn_names(("cat", "狗", "鸟"))
+    assert names == (["cat", "狗", "鸟"] if there else ["cat", "class 1", "class 2"])
+    assert ("fonts-noto-cjk" in remark) == (not there)
+    assert figures.drawn("猫 cat") == ("猫 cat" if there else "? cat")
+    assert figures.drawn_names(("cat", "dog")) == (["cat", "dog"], "")

@@ -16,7 +16,9 @@ import typer
 if TYPE_CHECKING:
     from lenet.architecture import Network
     from lenet.experiments import Experiment
+    from lenet.looking import Look, Picture
     from lenet.recipes import Recipe
+    from lenet.walkthrough import Walkthrough
 
 app = typer.Typer(
     name="lenet",
@@ -28,6 +30,10 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Find, download and look at data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+explain_app = typer.Typer(
+    help="Compute pooling or a convolution by hand: every window, every sum.", no_args_is_help=True
+)
+app.add_typer(explain_app, name="explain")
 
 DataDir = Annotated[
     Path | None,
@@ -305,7 +311,8 @@ def stop_on_signals() -> Iterator[Callable[[], int]]:
 @app.command(
     epilog="""\
 lenet evaluate runs/2026-11-21-d2l-1
-lenet evaluate model.safetensors --data mnist --json"""
+lenet evaluate model.safetensors --data mnist --json
+lenet evaluate runs/2026-11-21-d2l-1 --mistakes 24 --confusion"""
 )
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a model.safetensors.")],
@@ -314,46 +321,165 @@ def evaluate(
     threads: Annotated[
         int | None, typer.Option(parser=_whole, metavar="N", help="CPU threads; all there are.")
     ] = None,
+    mistakes: Annotated[
+        int | None,
+        typer.Option(parser=_whole, metavar="N", help="List the N surest mistakes; draw them."),
+    ] = None,
+    confusion: Annotated[
+        bool, typer.Option("--confusion", help="Draw what was mistaken for what.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="The picture, or a folder for it; else the run's.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure a trained network on its test pictures: loss, accuracy, and which are mistaken."""
     from lenet import data as datasets
-    from lenet import evaluation, runs
+    from lenet import evaluation, looking, runs
 
     network, parameters = runs.load_model(run)
+    folder = run if run.is_dir() else run.parent
     if data is None:
-        folder = run if run.is_dir() else run.parent
         data = runs.read(folder).recipe.data
     split = datasets.load(data, data_dir, progress=sys.stderr.isatty()).test
     report = evaluation.evaluate(network, parameters, split, threads)
+    found = None
+    if mistakes is not None:
+        found = evaluation.mistakes(network, parameters, split, mistakes, threads)
     if json:
-        _print_json(evaluation.to_json(report))
+        listed = [] if found is None else evaluation.mistakes_to_json(found, split.classes)
+        extra = {} if found is None else {"mistakes": listed}
+        _print_json({**evaluation.to_json(report), **extra})
     else:
         _show(lambda width: evaluation.render(report, width))
+        if found is not None:
+            print()
+            _show(lambda width: evaluation.render_mistakes(found, split.classes))
+    pictures = looking.mistake_pictures(network.name, report, split, found, confusion)
+    if not json or out is not None:
+        _write_pictures(pictures, split.classes, folder, network.name, out, tell=not json)
+
+
+class _Inspect(typer.core.TyperCommand):
+    """``inspect``, whose --explain stands alone or before a language."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """What remains of the arguments; Typer's options take always one value, or never."""
+        spelled = []
+        for place, word in enumerate(args):
+            alone = word == "--explain" and args[place + 1 : place + 2] not in (["en"], ["zh"])
+            spelled.append("--explain=auto" if alone else word)
+        return super().parse_args(ctx, spelled)
 
 
 @app.command(
+    cls=_Inspect,
     epilog="""\
 lenet inspect lenet                    each layer: shapes, parameters, costs
 lenet inspect lenet-max --input 3x32x32 --classes 100
-lenet inspect runs/2026-11-21-d2l-1 --json"""
+lenet inspect lenet --diagram --explain zh
+lenet inspect runs/2026-11-21-d2l-1 --kernels --parameters
+lenet inspect runs/2026-11-21-d2l-1 --features 17
+lenet inspect runs/2026-11-21-d2l-1 --features dress:2 --out dress.png
+lenet inspect runs/2026-11-21-d2l-1 --json""",
 )
 def inspect(
     network: Annotated[str, typer.Argument(help="A network's name, or a run's folder or model.")],
+    kernels: Annotated[
+        bool, typer.Option("--kernels", help="Every number of every kernel, and a picture.")
+    ] = False,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PICTURE",
+            help="Every channel of every layer for a picture: its number in the test set, "
+            "CLASS:NUMBER, or a file.",
+        ),
+    ] = None,
+    parameters: Annotated[
+        bool, typer.Option("--parameters", help="Shapes, first values, statistics, histograms.")
+    ] = False,
+    diagram: Annotated[bool, typer.Option("--diagram", help="The network drawn, as SVG.")] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option(metavar="[en|zh]", help="Each layer in words, in English or Chinese."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The picture, or a folder for pictures; else the run's.")
+    ] = None,
     input: Annotated[str | None, typer.Option(help="Picture shape, such as 3x32x32.")] = None,
     classes: Annotated[
         int | None, typer.Option(parser=_whole, metavar="N", help="Number of classes.")
     ] = None,
+    data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Show a network layer by layer: shapes, parameters, multiply-accumulates, memory."""
-    from lenet import inspection
+    """Show a network layer by layer: shapes, parameters, costs; or what its weights have become."""
+    if not (kernels or features is not None or parameters or diagram or explain):
+        from lenet import inspection
 
-    table = inspection.table(_network(network, input, classes))
+        table = inspection.table(_network(network, input, classes))
+        if json:
+            _print_json(inspection.to_json(table))
+        else:
+            _show(lambda width: inspection.render(table, width))
+        return
+    from lenet import looking
+
+    named = input is not None or classes is not None
+    subject = looking.open_subject(_network(network, input, classes) if named else network)
+    looks = looking.looks(
+        subject,
+        kernels=kernels,
+        features=features,
+        parameters=parameters,
+        diagram=diagram,
+        explain=explain is not None,
+        language=None if explain == "auto" else explain,
+        data_dir=data_dir,
+        progress=sys.stderr.isatty(),
+    )
     if json:
-        _print_json(inspection.to_json(table))
+        _print_json({look.name: look.json for look in looks})
     else:
-        _show(lambda width: inspection.render(table, width))
+        _print_looks(looks, subject.remark if kernels or parameters or features else "")
+    if not json or out is not None:
+        pictures = [picture for look in looks for picture in look.pictures]
+        names = subject.network.classes
+        _write_pictures(
+            pictures, names, subject.folder, subject.network.name, out, tell=not json
+        )
+
+
+def _print_looks(looks: list[Look], remark: str) -> None:
+    """Each text as wide as the terminal, 80 columns where there is none."""
+    import shutil
+
+    width = shutil.get_terminal_size().columns
+    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
+    texts = [remark, *(look.text(width, ascii_only) for look in looks)]
+    print("\n\n".join(text for text in texts if text))
+
+
+def _write_pictures(
+    pictures: list[Picture],
+    classes: tuple[str, ...],
+    folder: Path | None,
+    prefix: str,
+    out: Path | None,
+    *,
+    tell: bool,
+) -> None:
+    """Write the pictures and print where; say so where their fonts lack the classes' names."""
+    from lenet import looking
+
+    paths = looking.write_pictures(pictures, folder, prefix, out)
+    if not tell:
+        return
+    if remark := looking.font_remark(classes, pictures):
+        print(f"lenet: {remark}", file=sys.stderr)
+    for path in paths:
+        print(path)
 
 
 @app.command(epilog="lenet recipes   ·   lenet recipes d2l")
@@ -596,8 +722,8 @@ def run_file(
             _show(lambda width: report.render(tutorial))
         return 0
     passed = sum(not block.taken for block in tutorial.blocks)
-    more = f", {passed} blocks passed over (--list shows them)" if passed else ""
-    print(f"lenet: {file}: {len(tutorial.cells)} cells{more}", file=sys.stderr)
+    more = f", passed over: {passed} (--list shows what and why)" if passed else ""
+    print(f"lenet: {file}: cells: {len(tutorial.cells)}{more}", file=sys.stderr)
     result = tutorials.run(
         tutorial,
         arguments or (),
@@ -628,6 +754,152 @@ def _shortest(path: Path) -> Path:
     """The path as seen from here, where it lies below."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+# --- explaining --------------------------------------------------------------------------------
+
+Numbers = Annotated[
+    str | None,
+    typer.Option(
+        "--input", metavar="NUMBERS", help="Rows end at ';', channels at '|'. Else 0, 1, 2 …"
+    ),
+]
+Size = Annotated[str | None, typer.Option(help="Rows x columns of the input: 3x3 unless given.")]
+Channels = Annotated[
+    int | None, typer.Option(parser=_whole, metavar="N", help="Each one more than the one before.")
+]
+PaddingWidth = Annotated[
+    int, typer.Option(parser=_whole, metavar="N", help="Rings of cells around the input.")
+]
+Stride = Annotated[
+    int, typer.Option(parser=_whole, metavar="N", help="How far the window moves each time.")
+]
+Spoken = Annotated[
+    str | None, typer.Option("--lang", metavar="en|zh", help="The locale's unless given.")
+]
+Drawing = Annotated[
+    Path | None,
+    typer.Option("--out", help="Draw it: .gif moves, .png, .svg and .pdf show the last step."),
+]
+
+
+@explain_app.command(
+    "pool",
+    epilog="""\
+lenet explain pool                                 tutorial 004's 3x3 numbers
+lenet explain pool --size 4x4 --window 3 --padding 1 --stride 2 --channels 2
+lenet explain pool --mode avg --out pool.gif       and the animation
+lenet explain pool --input "-1 -2; -3 -4" --padding 1 --lang zh""",
+)
+def explain_pool(
+    input: Numbers = None,
+    size: Size = None,
+    channels: Channels = None,
+    window: Annotated[str, typer.Option(help="Its rows x columns, or one number.")] = "2",
+    mode: Annotated[str, typer.Option(help="max or avg.")] = "max",
+    padding: PaddingWidth = 0,
+    stride: Stride = 1,
+    count_padding: Annotated[
+        bool,
+        typer.Option(
+            "--count-padding/--skip-padding",
+            help="Whether averages count the padding (count_include_pad).",
+        ),
+    ] = True,
+    lang: Spoken = None,
+    out: Drawing = None,
+) -> None:
+    """Pool step by step: the window, its maximum or mean, and what PyTorch does at the edge."""
+    from lenet import walkthrough
+
+    walk = walkthrough.pooling(
+        _numbers(input, size, channels),
+        _rows_and_columns("--window", window),
+        mode,
+        padding=padding,
+        stride=stride,
+        count_include_pad=count_padding,
+    )
+    _explain(walk, lang, out)
+
+
+@explain_app.command(
+    "conv",
+    epilog="""\
+lenet explain conv                                 the book's first example
+lenet explain conv --kernel "1 -1" --input "1 1 0 0 1; 1 1 0 0 1"
+lenet explain conv --channels 2 --bias 1 --padding 1 --stride 2
+lenet explain conv --size 4x4 --out conv.gif       and the animation""",
+)
+def explain_conv(
+    input: Numbers = None,
+    size: Size = None,
+    channels: Channels = None,
+    kernel: Annotated[
+        str | None, typer.Option(metavar="NUMBERS", help="Like --input; '0 1; 2 3' unless given.")
+    ] = None,
+    bias: Annotated[
+        float | None, typer.Option(parser=_number, metavar="X", help="Added to every sum.")
+    ] = None,
+    padding: PaddingWidth = 0,
+    stride: Stride = 1,
+    lang: Spoken = None,
+    out: Drawing = None,
+) -> None:
+    """Convolve step by step: each product of a window and the kernel, and their sum."""
+    from lenet import walkthrough
+
+    numbers = _numbers(input, size, channels)
+    if kernel is None:
+        weights = walkthrough.counted(2, 2, len(numbers))
+    else:
+        weights = walkthrough.parse(kernel)
+    walk = walkthrough.convolution(numbers, weights, bias, padding=padding, stride=stride)
+    _explain(walk, lang, out)
+
+
+def _numbers(text: str | None, size: str | None, channels: int | None) -> Any:
+    """What is explained: the numbers written, or counted up over the size and channels asked."""
+    from lenet import walkthrough
+
+    if text is None:
+        rows, columns = _rows_and_columns("--size", size or "3x3")
+        return walkthrough.counted(rows, columns, 1 if channels is None else channels)
+    if size is not None or channels is not None:
+        raise typer.BadParameter("--input has its own size and channels; leave the others out")
+    return walkthrough.parse(text)
+
+
+def _rows_and_columns(name: str, text: str) -> tuple[int, int]:
+    try:
+        sizes = [int(part) for part in text.lower().replace("×", "x").split("x")]
+    except ValueError:
+        sizes = []
+    if len(sizes) not in (1, 2):
+        raise typer.BadParameter(f"{name} {text!r}: write rows x columns, such as 3x3")
+    return sizes[0], sizes[-1]
+
+
+def _explain(walk: Walkthrough, asked: str | None, out: Path | None) -> None:
+    import os
+
+    from lenet.explanations import language_of
+    from lenet.walkthrough import text
+
+    if asked not in (None, "en", "zh"):
+        raise typer.BadParameter(f"--lang {asked!r}: the explanation is in en and zh")
+    language = language_of(os.environ if asked is None else {"LANG": asked})
+    told = text.lines(walk, language)
+    if out is None:
+        print(*told, sep="\n")
+        return
+    from lenet.walkthrough import picture
+
+    remark = picture.save(walk, out, language)
+    print(*told, sep="\n")
+    if remark:
+        print(f"lenet: {remark}", file=sys.stderr)
+    print(f"\n{out}")
 
 
 # --- this machine ------------------------------------------------------------------------------
@@ -851,7 +1123,7 @@ def _print_json(values: Any) -> None:
 def _command(arguments: list[str]) -> str:
     """The command's own name for a hint, such as "train "."""
     functions = (command.name or command.callback for command in app.registered_commands)
-    names = {"data", *(getattr(name, "__name__", name) for name in functions)}
+    names = {"data", "explain", *(getattr(name, "__name__", name) for name in functions)}
     return f"{arguments[0]} " if arguments and arguments[0] in names else ""
 
 

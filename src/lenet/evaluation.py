@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,17 @@ from lenet.parameters import Parameters, State
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A picture that the network called something else than it is."""
+
+    index: int  # in the split, from 0
+    label: int
+    predicted: int
+    probability: float  # of the predicted class, 0 to 1
+    label_probability: float  # of the true one
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,54 @@ def evaluate(
     Raises ArchitectureError when the pictures or classes are not the network's, EngineError when
     no engine here computes the network.
     """
+    engine = _engine(network, parameters, split, threads)
+    metrics = engine.evaluate(split)
+    assert metrics.confusion is not None  # an engine's evaluate always counts it
+    return Report(split.identity, split.classes, metrics.loss, metrics.confusion)
+
+
+def mistakes(
+    network: Network,
+    parameters: Parameters,
+    split: Split,
+    count: int,
+    threads: int | None = None,
+) -> tuple[Mistake, ...]:
+    """The ``count`` mistakes that the network was most sure of, the surest first.
+
+    Raises as ``evaluate``, and ValueError for fewer than one.
+    """
+    if count < 1:
+        raise ValueError(f"{count} mistakes: ask for at least 1")
+    engine = _engine(network, parameters, split, threads)
+    probabilities = softmax(engine.logits(split.images))
+    predicted = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != split.labels)
+    sure = probabilities[wrong, predicted[wrong]]
+    chosen = wrong[np.argsort(-sure, kind="stable")][:count]
+    return tuple(
+        Mistake(
+            index=int(index),
+            label=int(split.labels[index]),
+            predicted=int(predicted[index]),
+            probability=float(probabilities[index, predicted[index]]),
+            label_probability=float(probabilities[index, split.labels[index]]),
+        )
+        for index in chosen
+    )
+
+
+def softmax(outputs: NDArray[Any]) -> NDArray[np.float64]:
+    """Outputs (n, classes) as probabilities, float64, each row adding up to one."""
+    shifted = outputs.astype(np.float64)
+    shifted = np.exp(shifted - shifted.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+def _engine(
+    network: Network, parameters: Parameters, split: Split, threads: int | None
+) -> engines.Engine:
+    """An engine with these parameters, once the pictures and classes are known to be its own."""
     shape = split.images.shape[1:]
     if shape != network.input_shape or len(split.classes) != len(network.classes):
         raise ArchitectureError(
@@ -73,9 +133,7 @@ def evaluate(
     choice = engines.choose("auto", network)
     engine = engines.make(choice, network, Optimizer(), Objective(), threads)
     engine.load(State(parameters))
-    metrics = engine.evaluate(split)
-    assert metrics.confusion is not None  # an engine's evaluate always counts it
-    return Report(split.identity, split.classes, metrics.loss, metrics.confusion)
+    return engine
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -126,6 +184,48 @@ def render(report: Report, width: int) -> RenderableType:
     if _matrix_width(report) <= width:
         parts += [Text(), Text("rows: what it is; columns: what it was called"), matrix]
     return Group(*parts)
+
+
+def mistakes_to_json(mistakes: Sequence[Mistake], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """The mistakes as plain values: ``index``, ``label``, ``predicted``, ``probability``,
+    ``label_probability``."""
+    return [
+        {
+            "index": mistake.index,
+            "label": classes[mistake.label],
+            "predicted": classes[mistake.predicted],
+            "probability": mistake.probability,
+            "label_probability": mistake.label_probability,
+        }
+        for mistake in mistakes
+    ]
+
+
+def render_mistakes(mistakes: Sequence[Mistake], classes: Sequence[str]) -> RenderableType:
+    """The mistakes as a table: which picture, what it is, what it was called, and how surely."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if not mistakes:
+        return Text("no mistakes")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, right in (
+        ("picture", True),
+        ("it is", False),
+        ("called", False),
+        ("probability", True),
+        ("of what it is", True),
+    ):
+        table.add_column(heading, justify="right" if right else "left")
+    for mistake in mistakes:
+        table.add_row(
+            str(mistake.index),
+            Text(classes[mistake.label]),
+            Text(classes[mistake.predicted]),
+            f"{mistake.probability:.4f}",
+            f"{mistake.label_probability:.4f}",
+        )
+    return table
 
 
 def _matrix(report: Report) -> RenderableType:

@@ -8,6 +8,7 @@ on the arguments alone, not on the reader's matplotlibrc; saved twice, it is the
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import math
 import os
@@ -79,6 +80,7 @@ _STYLE: Final[dict[Any, object]] = {
 _CJK_FONTS: Final = (
     *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC"),
     *("Hiragino Sans GB", "Microsoft YaHei", "SimHei", "WenQuanYi Micro Hei"),
+    "Noto Sans CJK JP",  # as which matplotlib before 3.11 lists the file that holds them all
 )
 
 
@@ -387,14 +389,18 @@ def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 200) -> Pat
     disk refuses.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    check_suffix(path)
+    write_atomically(path, encoded(figure, path.suffix.lower()[1:], dpi=dpi))
+    return path
+
+
+def check_suffix(path: Path) -> None:
+    """Raise FigureError unless a figure can be saved under this name."""
+    if path.suffix.lower() not in SUFFIXES:
         raise FigureError(
             f"{path}: cannot save a figure as {path.suffix or 'a file without suffix'}; "
             f"end the name in one of {', '.join(SUFFIXES)}"
         )
-    write_atomically(path, encoded(figure, suffix[1:], dpi=dpi))
-    return path
 
 
 def encoded(figure: Figure, form: str, *, dpi: int = 200) -> bytes:
@@ -442,12 +448,21 @@ def style(texts: Sequence[str]) -> Iterator[None]:
         yield
 
 
-def cjk_fonts() -> list[str]:
+@functools.cache
+def cjk_fonts() -> tuple[str, ...]:
     """Those of the known fonts with Chinese, Japanese and Korean that matplotlib finds here."""
-    from matplotlib.font_manager import fontManager
+    from matplotlib.font_manager import findSystemFonts, fontManager
 
-    there = set(fontManager.get_font_names())
-    return [font for font in _CJK_FONTS if font in there]
+    def found() -> tuple[str, ...]:
+        there = set(fontManager.get_font_names())
+        return tuple(font for font in _CJK_FONTS if font in there)
+
+    if not found():  # matplotlib keeps its list of fonts, which lacks those installed since
+        listed = {font.fname for font in fontManager.ttflist}
+        for path in set(findSystemFonts()) - listed:
+            with contextlib.suppress(RuntimeError, OSError):  # no font that it can read
+                fontManager.addfont(path)
+    return found()
 
 
 def drawn_names(names: Sequence[str]) -> tuple[list[str], str]:
@@ -462,6 +477,13 @@ def drawn_names(names: Sequence[str]) -> tuple[list[str], str]:
         "no font for Chinese was found, so the picture has numbers for such names; "
         "on Debian and Ubuntu the package fonts-noto-cjk has one"
     )
+
+
+def drawn(text: str) -> str:
+    """The text as a picture can show it: Chinese signs become "?" where no font has them."""
+    if not _is_wide(text) or cjk_fonts():
+        return text
+    return "".join("?" if cells(sign) > 1 else sign for sign in text)
 
 
 def _is_wide(text: str) -> bool:

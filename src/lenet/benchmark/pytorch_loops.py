@@ -20,56 +20,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from lenet.architecture import (
-    AvgPool2d,
-    Conv2d,
-    Dropout,
-    Flatten,
-    Layer,
-    Linear,
-    MaxPool2d,
-    Network,
-    ReLU,
-    Sigmoid,
-    Tanh,
-)
-from lenet.engines import EngineError, Pictures
+from lenet.architecture import Network
+from lenet.engines import Pictures
 
 WORKERS = 4  # as d2l's get_dataloader_workers
 VARIANTS = ("eager", "channels-last", "compile")
 
 Batches = Iterable[tuple[Tensor, Tensor]]  # X (n, c, h, w) float32, y (n,) int64
-
-
-def sequential(network: Network) -> nn.Sequential:
-    """The network as PyTorch's own modules; its parameters have the same names."""
-    return nn.Sequential(*itertools.starmap(module, enumerate(network.layers)))
-
-
-def module(index: int, layer: Layer) -> nn.Module:
-    """The module that computes a layer; EngineError where PyTorch has none."""
-    match layer:
-        case Conv2d(connections=None):
-            channels = layer.in_channels, layer.out_channels
-            return nn.Conv2d(*channels, layer.kernel_size, layer.stride, layer.padding)
-        case AvgPool2d():
-            return nn.AvgPool2d(layer.kernel_size, layer.stride, layer.padding)
-        case MaxPool2d():
-            return nn.MaxPool2d(layer.kernel_size, layer.stride, layer.padding)
-        case Linear():
-            return nn.Linear(layer.in_features, layer.out_features)
-        case Dropout():
-            return nn.Dropout(layer.p)
-        case Sigmoid():
-            return nn.Sigmoid()
-        case Tanh():
-            return nn.Tanh()
-        case ReLU():
-            return nn.ReLU()
-        case Flatten():
-            return nn.Flatten()
-        case _:
-            raise EngineError(f"PyTorch has no module for layer {index} ({type(layer).__name__})")
 
 
 # --- the shortest loops ------------------------------------------------------------------------

@@ -158,14 +158,13 @@ def torch_work(job: Job, split: data.Split) -> Work:
     import torch
 
     from lenet.benchmark import pytorch_loops as loops
+    from lenet.torch import to_torch
 
     network, size = job.network, job.batch_size
     torch.set_num_threads(job.threads)
     variant = job.trainer.removeprefix("torch-")
     held = loops.in_memory(network, split, variant)
-    net = loops.sequential(network)
-    values = initialize(network, "xavier", seed=0)
-    net.load_state_dict({name: torch.from_numpy(value) for name, value in values.items()})
+    net = to_torch(network, initialize(network, "xavier", seed=0))
     do: Callable[[int], Any]
     if job.task == "train":
         rate = learning_rate(network, size)
@@ -184,9 +183,10 @@ def d2l_work(job: Job, split: data.Split) -> Work:
     from torch import nn
 
     from lenet.benchmark import pytorch_loops as loops
+    from lenet.torch import to_torch
 
     torch.set_num_threads(job.threads)
-    net = loops.sequential(job.network)
+    net = to_torch(job.network)
     if job.task == "evaluate":
         part = data.Split(split.images[:10_000], split.labels[:10_000], split.classes, "")
         iterator = loops.loader(part, job.batch_size, shuffle=False)

@@ -1,0 +1,750 @@
+"""Modules whose forward and backward run in the native engine, beside plain PyTorch's."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib.util
+import io
+import math
+import pickle
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lenet import zoo
+from lenet.data import Dataset
+
+torch = pytest.importorskip("torch")
+if importlib.util.find_spec("lenet._native") is None:
+    pytest.skip("the native engine was not built", allow_module_level=True)
+
+import torch.nn.functional as F  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from lenet import acceleration  # noqa: E402
+from lenet.torch import UnsupportedModuleError, accelerate, accelerated, to_torch  # noqa: E402
+
+PICTURE = (1, 28, 28)
+# Sums of float32 in another order: see TOLERANCE in lenet.translation.
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """PyTorch's threads wait for each other in every operation: on a busy machine, for long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+class Reshape(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(-1, 1, 28, 28)
+
+
+def init_weights(layer: nn.Module) -> None:
+    if type(layer) in (nn.Linear, nn.Conv2d):
+        nn.init.xavier_uniform_(layer.weight)
+
+
+def tutorial() -> nn.Module:
+    """Tutorial 001's network with its first weights."""
+    return nn.Sequential(Reshape(), *to_torch(zoo.lenet())).apply(init_weights)
+
+
+class Dropping(nn.Module):
+    """A small functional network that drops units and ends in log_softmax, as MNIST examples do."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 5, stride=2)
+        self.drop = nn.Dropout(p)
+        self.fc = nn.Linear(4 * 12 * 12, 10)
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.drop(F.relu(self.conv(x)))
+        return F.log_softmax(self.fc(torch.flatten(x, 1)), dim=1)
+
+
+def pair(make: Callable[[], nn.Module] = tutorial) -> tuple[nn.Module, nn.Module]:
+    """An accelerated network and a plain one with equal parameters of its own."""
+    plain = make()
+    return accelerate(copy.deepcopy(plain)), plain
+
+
+def batch(n: int = 8, seed: int = 1) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    return torch.rand(n, *PICTURE, generator=random), torch.randint(10, (n,), generator=random)
+
+
+class Watched:
+    """How many batches the engine computed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        original = acceleration.NativeEngine.forward
+
+        def forward(engine: Any, *args: Any) -> Any:
+            self.count += 1
+            return original(engine, *args)
+
+        monkeypatch.setattr(acceleration.NativeEngine, "forward", forward)
+
+    def during(self, call: Callable[[], Any]) -> int:
+        before = self.count
+        call()
+        return self.count - before
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    return Watched(monkeypatch)
+
+
+def gradients(net: nn.Module, X: Tensor, y: Tensor) -> list[Tensor | None]:
+    net.zero_grad()
+    F.cross_entropy(net(X), y).backward()
+    return [parameter.grad for parameter in net.parameters()]
+
+
+def assert_same(ours: nn.Module, theirs: nn.Module, X: Tensor, y: Tensor) -> None:
+    """Outputs and gradients of both are as close as float32 allows."""
+    with torch.no_grad():
+        assert torch.allclose(ours(X), theirs(X), **CLOSE)
+    for a, b in zip(gradients(ours, X, y), gradients(theirs, X, y), strict=True):
+        assert (a is None) == (b is None)
+        if a is not None and b is not None:
+            assert torch.allclose(a, b, rtol=1e-4, atol=1e-5 * float(b.abs().max() + 1))
+
+
+# --- what it looks like ------------------------------------------------------------------------
+
+
+def test_it_is_the_same_module_but_for_its_forward(engine: Watched) -> None:
+    plain = tutorial()
+    fast = accelerate(plain, PICTURE)
+    assert isinstance(fast, nn.Sequential)
+    assert type(fast) is type(plain)
+    assert repr(fast) == repr(plain)
+    assert [id(p) for p in fast.parameters()] == [id(p) for p in plain.parameters()]
+    assert list(fast.state_dict()) == list(plain.state_dict())
+    assert fast[1] is plain[1]
+    assert len(list(fast)) == 13
+    X, _ = batch()
+    assert engine.during(lambda: plain(X)) == 0
+    assert engine.during(lambda: fast(X)) == 1
+    assert accelerate(fast) is fast
+    for layer in fast:  # tutorial 001 prints every layer's shape like this
+        X = layer(X)
+    assert X.shape == (8, 10)
+    assert fast.to("cpu") is fast
+    assert fast.train() is fast
+    assert fast.eval() is fast
+    assert not fast.training
+
+
+def test_one_line_says_that_it_is_on_and_another_why_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    acceleration.say.cache_clear()  # as in a new process
+    nets = [accelerate(to_torch(zoo.lenet())), accelerate(to_torch(zoo.mlp()), PICTURE)]
+    assert capsys.readouterr().err == ""
+    for _ in range(2):
+        for net in nets:
+            net(batch()[0])
+    assert capsys.readouterr().err == (
+        "lenet: accelerated: forward and backward of this network run in the native engine "
+        "(LENET_ACCELERATE=0 switches it off)\n"
+    )
+    large = nn.Sequential(nn.Conv2d(1, 2, 9), nn.Flatten(), nn.Linear(800, 10))
+    assert accelerate(large, PICTURE) is large
+    late = accelerate(large)
+    assert late(batch()[0]).shape == (8, 10)
+    said = capsys.readouterr().err
+    assert said.startswith("lenet: not accelerated: the native engine has kernels up to 7×7")
+    assert said.count("\n") == 1
+
+
+def test_it_can_be_switched_off(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert accelerated()
+    monkeypatch.setenv("LENET_ACCELERATE", "0")
+    assert not accelerated()
+    net = nn.Sequential(nn.BatchNorm2d(1))
+    assert accelerate(net, PICTURE) is net
+    assert capsys.readouterr().err == ""
+
+
+def test_without_the_engine_the_module_is_plain(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = "the native engine was not built here; lenet doctor says why"
+    monkeypatch.setattr(acceleration, "why_missing", lambda: reason)
+    acceleration.say.cache_clear()
+    net = tutorial()
+    assert accelerate(net) is net
+    assert accelerate(net, PICTURE) is net
+    assert capsys.readouterr().err == f"lenet: not accelerated: {reason}\n"
+
+
+def test_what_cannot_be_translated_is_an_error() -> None:
+    net = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(784, 10))
+    with pytest.raises(UnsupportedModuleError, match="BatchNorm2d"):
+        accelerate(net, PICTURE)
+    fast = accelerate(net)  # the first batch tells
+    for _ in range(2):
+        with pytest.raises(UnsupportedModuleError, match="BatchNorm2d"):
+            fast(batch()[0])
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):  # PyTorch's own
+        accelerate(tutorial()[1:])(torch.zeros(2, 1, 20, 20))
+
+    class Remembers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = tutorial()
+
+        def forward(self, x: Tensor) -> Any:
+            self.last = x
+            return self.body(x)
+
+    with pytest.raises(UnsupportedModuleError, match="sets the attribute 'last'"):
+        accelerate(Remembers(), PICTURE)
+
+
+# --- training ----------------------------------------------------------------------------------
+
+OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.9),
+    "momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    "adam": lambda p: torch.optim.Adam(p, lr=0.001),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.001),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_twenty_steps_are_those_of_plain_pytorch(name: str, small: Dataset) -> None:
+    fast, plain = pair()
+    optimizers = [OPTIMIZERS[name](net.parameters()) for net in (fast, plain)]
+    images = torch.from_numpy(small.train.images) / 255
+    labels = torch.from_numpy(small.train.labels)
+    for step in range(20):
+        part = slice(step * 64, step * 64 + 64)
+        for net, optimizer in zip((fast, plain), optimizers, strict=True):
+            optimizer.zero_grad()
+            F.cross_entropy(net(images[part]), labels[part]).backward()
+            optimizer.step()
+    for ours, theirs in zip(fast.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, rtol=0, atol=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(1, 70),
+    inner=st.sampled_from([nn.ReLU, nn.Sigmoid, nn.Tanh]),
+    pool=st.sampled_from([nn.AvgPool2d, nn.MaxPool2d]),
+    bias=st.booleans(),
+    last=st.sampled_from([nn.Identity, lambda: nn.LogSoftmax(1), lambda: nn.Softmax(-1)]),
+    seed=st.integers(0, 2**16),
+)
+def test_any_batch_of_any_network(
+    n: int, inner: Any, pool: Any, bias: bool, last: Any, seed: int
+) -> None:
+    torch.manual_seed(seed)
+
+    def make() -> nn.Module:
+        return nn.Sequential(
+            *(nn.Conv2d(1, 3, 5, bias=bias), inner(), pool(2), nn.Conv2d(3, 4, 3), inner()),
+            *(nn.Flatten(), nn.Linear(400, 20, bias=bias), inner(), nn.Linear(20, 10), last()),
+        )
+
+    fast, plain = pair(make)
+    assert_same(fast, plain, *batch(n, seed))
+
+
+def test_gradients_add_up_over_batches() -> None:
+    fast, plain = pair()
+    for net in (fast, plain):
+        for seed in (1, 2, 3):
+            X, y = batch(5, seed)
+            (F.cross_entropy(net(X), y) / 3).backward()
+    for ours, theirs in zip(fast.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(ours.grad, theirs.grad, **CLOSE)
+
+
+def test_two_forwards_before_a_backward(engine: Watched) -> None:
+    fast, plain = pair()
+    found = []
+    for net in (fast, plain):
+        outputs = [(net(X), y) for X, y in (batch(5, 1), batch(7, 2))]
+        with torch.no_grad():
+            net(batch(9, 3)[0])
+        F.cross_entropy(*outputs[0]).backward(retain_graph=True)
+        F.cross_entropy(*outputs[0]).backward()
+        F.cross_entropy(*outputs[1]).backward()
+        found.append([parameter.grad for parameter in net.parameters()])
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, **CLOSE)
+    assert engine.count == 3 + 2  # the two of the first come one after the other
+
+
+@pytest.mark.parametrize("network", [0, 1])
+def test_a_change_between_forward_and_backward_is_noticed(network: int) -> None:
+    net, (X, y) = pair()[network], batch()
+    loss = F.cross_entropy(net(X), y)
+    with torch.no_grad():
+        net[10].weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+    loss = F.cross_entropy(net(X), y)
+    X.zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+    loss = F.cross_entropy(net(X), y)
+    loss.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        loss.backward()
+
+
+def test_no_gradients_where_none_are_wanted(engine: Watched) -> None:
+    fast, plain = pair()
+    X, y = batch()
+    for context in (torch.no_grad, torch.inference_mode):
+        with context():
+            assert engine.during(lambda: fast(X)) == 1
+            assert torch.allclose(fast(X), plain(X), **CLOSE)
+            assert not fast(X).requires_grad
+    for net in (fast, plain):
+        net[1].requires_grad_(False)
+        net[10].bias.requires_grad_(False)
+    assert_same(fast, plain, X, y)
+    assert fast[1].weight.grad is None
+    for net in (fast, plain):
+        net.requires_grad_(False)
+    assert not fast(X).requires_grad
+    fresh = accelerate(tutorial())
+    with torch.inference_mode():  # read, loaded and first used there
+        fresh(X)
+    assert_same(fresh, copy.deepcopy(fresh), X, y)
+
+
+def test_a_large_batch_without_gradients_goes_in_parts(engine: Watched) -> None:
+    fast, plain = pair()
+    X, _ = batch(2 * acceleration.CHUNK + 1)
+    with torch.no_grad():
+        assert engine.during(lambda: fast(X)) == 3
+        assert torch.allclose(fast(X), plain(X), **CLOSE)
+
+
+def test_writes_that_leave_no_trace_are_seen() -> None:
+    fast, plain = pair()
+    X, y = batch()
+    fast(X)
+    for net in (fast, plain):
+        net[1].weight.data.mul_(3)
+        net[4].weight.detach().numpy()[:] = 0.1
+    assert_same(fast, plain, X, y)
+
+
+# --- what goes the module's own way ------------------------------------------------------------
+
+
+def test_the_gradient_of_the_pictures(engine: Watched) -> None:
+    fast, plain = pair()
+    X, y = batch()
+    found = []
+    for net in (fast, plain):
+        pictures = X.clone().requires_grad_()
+        assert engine.during(lambda n=net, p=pictures: F.cross_entropy(n(p), y).backward()) == 0
+        found.append(pictures.grad)
+    assert torch.equal(*found)
+    with torch.no_grad():
+        assert engine.during(lambda: fast(pictures)) == 1
+
+
+def test_second_gradients() -> None:
+    fast, plain = pair()
+    X, y = batch()
+    found = []
+    for net in (fast, plain):
+        parameters = list(net.parameters())
+        first = torch.autograd.grad(F.cross_entropy(net(X), y), parameters, create_graph=True)
+        norm = sum((part**2).sum() for part in first)
+        found.append([norm, *torch.autograd.grad(norm, parameters, allow_unused=True)])
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            assert torch.allclose(ours, theirs, **CLOSE)
+
+
+def test_second_gradients_drop_the_units_that_forward_dropped() -> None:
+    fast = accelerate(Dropping()).train()
+    X, y = batch()
+    loss = F.cross_entropy(fast(X), y)
+    parameters = list(fast.parameters())
+    first = torch.autograd.grad(loss, parameters, retain_graph=True)
+    again = torch.autograd.grad(loss, parameters, create_graph=True)
+    for ours, theirs in zip(first, again, strict=True):
+        assert torch.allclose(ours, theirs, **CLOSE)
+
+
+def test_other_inputs(engine: Watched) -> None:
+    fast, plain = pair()
+    X, _ = batch()
+    fast(X)
+    with torch.no_grad():
+        flat = X.reshape(8, 784)
+        assert engine.during(lambda: fast(flat)) == 0  # another shape than it began with
+        assert torch.equal(fast(flat), plain(flat))
+        assert engine.during(lambda: fast(X[:0])) == 0
+        assert fast(X[:0]).shape == (0, 10)
+        last = X.to(memory_format=torch.channels_last)
+        turned = X.transpose(2, 3)
+        assert torch.allclose(fast(last), plain(last), **CLOSE)
+        assert torch.allclose(fast[1:](turned), plain[1:](turned), **CLOSE)
+        strided = torch.cat([X, X], 3)[..., ::2]
+        assert torch.allclose(fast(strided.contiguous()), plain(strided.contiguous()), **CLOSE)
+        step = accelerate(plain[1:])
+        assert engine.during(lambda: step(strided)) == 1
+        assert torch.allclose(step(strided), plain[1:](strided), **CLOSE)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert engine.during(lambda: fast(X)) == 0
+            assert fast(X).dtype == torch.bfloat16
+        assert fast.forward(x := X).equal(fast(x))
+        with pytest.raises(RuntimeError, match=r"dtype|type"):
+            fast(X.double())
+        fast.double()
+        assert engine.during(lambda: fast(X.double())) == 0
+        assert fast(X.double()).dtype == torch.float64
+        with pytest.raises(RuntimeError, match=r"dtype|type"):
+            fast(X)
+        fast.float()
+        assert engine.during(lambda: fast(X)) == 1
+        fast.to("meta")
+        assert engine.during(lambda: fast(X.to("meta"))) == 0
+    vectors = accelerate(copy.deepcopy(plain))
+    assert engine.during(lambda: vectors(flat)) > 0
+    assert torch.allclose(vectors(flat), plain(flat), **CLOSE)
+    assert engine.during(lambda: accelerate(plain)(input=X)) == 0
+
+
+def test_hooks(engine: Watched) -> None:
+    fast, plain = pair()
+    X, y = batch()
+    seen: list[str] = []
+    handles = [fast.register_forward_hook(lambda *_: seen.append("forward"))]
+    handles.append(fast.register_full_backward_hook(lambda *_: seen.append("backward")))
+    handles.append(fast[1].weight.register_hook(lambda grad: 2 * grad))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the pictures need no gradient
+        assert engine.during(lambda: gradients(fast, X, y)) == 1
+    assert seen == ["forward", "backward"]
+    assert torch.allclose(fast[1].weight.grad, 2 * gradients(plain, X, y)[0], **CLOSE)
+    for handle in handles:
+        handle.remove()
+    handle = fast[4].register_forward_hook(lambda *_: seen.append("inner"))
+    assert engine.during(lambda: fast(X)) == 0
+    assert seen[2:] == ["inner"]
+    fresh = accelerate(plain)
+    plain[4].register_forward_hook(lambda *_: seen.append("first"))
+    fresh(X)
+    assert seen[3:] == ["first"]  # and was shown nothing else
+    handle.remove()
+    assert engine.during(lambda: fast(X)) == 1
+    handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
+    assert engine.during(lambda: fast(X)) == 0
+    handle.remove()
+
+
+def test_pytorchs_own_transformations(engine: Watched) -> None:
+    fast, plain = pair()
+    X, y = batch()
+    fast(X)
+    own = dict(plain.named_parameters())
+    assert engine.during(lambda: torch.func.functional_call(fast, own, X)) == 1
+
+    def loss(parameters: dict[str, Tensor]) -> Tensor:
+        return F.cross_entropy(torch.func.functional_call(fast, parameters, X), y)
+
+    found = torch.func.grad(loss)(own)
+    for key, theirs in zip(own, gradients(plain, X, y), strict=True):
+        assert torch.allclose(found[key], theirs, **CLOSE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is deprecated
+        traced = torch.jit.trace(fast, X)
+        other, _ = batch(8, 5)
+        assert torch.allclose(traced(other), plain(other), **CLOSE)
+    assert torch.allclose(torch.fx.symbolic_trace(fast)(X), plain(X), **CLOSE)
+    with torch.autograd.forward_ad.dual_level():
+        assert engine.during(lambda: fast(X)) == 0
+
+
+@pytest.mark.slow
+def test_export_and_compile_take_pytorchs_operations() -> None:
+    fast, plain = pair()
+    X, y = batch()
+    exported = torch.export.export(fast, (X,)).module()
+    assert torch.allclose(exported(X), plain(X), **CLOSE)
+    assert_same(torch.compile(fast, backend="eager"), plain, X, y)
+
+
+# --- changes of the module ---------------------------------------------------------------------
+
+
+def test_changed_modules_are_never_stale(
+    engine: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fast, plain = pair()
+    X, y = batch()
+    fast(X)
+
+    def check(computed: bool = True) -> None:
+        plain.load_state_dict(fast.state_dict())
+        assert (engine.during(lambda: fast(X)) > 0) == computed
+        assert_same(fast, plain, X, y)
+
+    fast[1].weight = nn.Parameter(torch.rand(6, 1, 5, 5) - 0.5)
+    check()
+    fast.load_state_dict(tutorial().state_dict())
+    check()
+    for net in (fast, plain):
+        net[5] = nn.ReLU()
+    check()
+    for net in (fast, plain):
+        net[3].stride = 3  # 9×9, and so 2×2 behind the second pooling
+        net[8] = nn.Linear(64, 120)
+    check()
+    for net in (fast, plain):
+        net.append(nn.Tanh())
+    check()
+    for net in (fast, plain):
+        net[1].bias = None
+    check()
+    for net in (fast, plain):
+        net[1].bias = nn.Parameter(torch.rand(6))
+    check()
+    for net in (fast, plain):
+        net[10].weight = net[10].weight  # the same: nothing to read
+        net[1].register_parameter("bias", net[1].bias)
+    check()
+    for net in (fast, plain):
+        net.append(nn.LayerNorm(10))
+    capsys.readouterr()
+    check(computed=False)
+    assert "no longer accelerated: node '_14' (14, LayerNorm)" in capsys.readouterr().err
+    for net in (fast, plain):
+        del net[14]
+    check()
+    for net in (fast, plain):
+        torch.nn.utils.parametrizations.weight_norm(net[1])
+    check(computed=False)
+
+
+def test_one_parameter_in_two_layers_gets_both_gradients() -> None:
+    def make() -> nn.Module:
+        return nn.Sequential(
+            *(nn.Flatten(), nn.Linear(784, 20), nn.Tanh(), nn.Linear(20, 20), nn.Tanh()),
+            *(nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 10)),
+        )
+
+    fast, plain = pair(make)
+    X, y = batch()
+    fast(X)
+    for net in (fast, plain):
+        net[5].weight = net[3].weight
+    assert_same(fast, plain, X, y)
+
+
+def test_copies_are_independent(engine: Watched) -> None:
+    fast, _ = pair()
+    X, _ = batch()
+    before = fast(X)
+    other = copy.deepcopy(fast)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    assert torch.equal(fast(X), before)
+    assert engine.during(lambda: other(X)) == 1
+    assert not other(X).any()
+    whole = copy.deepcopy(nn.ModuleDict({"net": fast}))
+    assert torch.equal(whole["net"](X), before)
+
+
+def test_a_pickle_is_the_plain_module(engine: Watched) -> None:
+    fast = accelerate(to_torch(zoo.lenet()), PICTURE)
+    X, _ = batch()
+    before = fast(X)
+    file = io.BytesIO()
+    torch.save(fast, file)
+    assert b"lenet" not in file.getvalue()
+    file.seek(0)
+    for loaded in (pickle.loads(pickle.dumps(fast)), torch.load(file, weights_only=False)):
+        assert type(loaded) is nn.Sequential
+        assert isinstance(loaded.forward, functools.partial)
+        assert engine.during(lambda net=loaded: net(X)) == 0
+        assert torch.allclose(loaded(X), before, **CLOSE)
+        assert torch.equal(copy.deepcopy(loaded)(X), loaded(X))
+        again = accelerate(loaded, PICTURE)
+        assert engine.during(lambda net=again: net(X)) == 1
+        assert torch.equal(again(X), before)
+    torch.save(fast.state_dict(), io.BytesIO())
+
+
+def test_threads_do_not_mix_their_batches() -> None:
+    fast, plain = pair()
+    batches = [batch(5, seed) for seed in range(4)]
+    wrong: list[str] = []
+
+    def work(X: Tensor, y: Tensor) -> None:
+        with torch.no_grad():
+            right = plain(X)
+        for _ in range(20):
+            outputs = fast(X)
+            found = torch.autograd.grad(F.cross_entropy(outputs, y), [fast[12].bias])[0]
+            shares = (outputs.detach().softmax(1) - F.one_hot(y, 10)).mean(0)
+            if not torch.allclose(outputs, right, **CLOSE) or not torch.allclose(
+                found, shares, **CLOSE
+            ):
+                wrong.append("mixed")
+
+    threads = [threading.Thread(target=work, args=pictures) for pictures in batches]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_threads() -> None:
+    """As many as PyTorch's, or as asked for; PyTorch gets its own back when it needs them."""
+    from lenet.engines import available_cpus
+
+    X, y = batch(64)
+    plain = tutorial()
+    expected = gradients(copy.deepcopy(plain), X, y)
+    torch.set_num_threads(2)
+    try:
+        for threads, count in ((None, min(2, available_cpus())), (1, 1)):
+            fast = accelerate(copy.deepcopy(plain), PICTURE, threads=threads)
+            assert fast.forward.plan.native.engine.threads == count
+            large = torch.rand(1 << 18)
+            for _ in range(3):
+                found = gradients(fast, X, y)
+                assert torch.equal(large + large, 2 * large)  # on several threads of PyTorch's
+            for ours, theirs in zip(found, expected, strict=True):
+                assert torch.allclose(ours, theirs, **CLOSE)
+    finally:
+        torch.set_num_threads(1)
+    with pytest.raises(ValueError, match="threads is 0"):
+        accelerate(plain, threads=0)
+
+
+# --- dropout -----------------------------------------------------------------------------------
+
+
+def test_dropout_is_drawn_by_pytorchs_seed_and_only_in_training(engine: Watched) -> None:
+    fast, plain = pair(Dropping)
+    X, y = batch()
+    fast.train()
+    torch.manual_seed(3)
+    first, second = fast(X), fast(X)
+    torch.manual_seed(3)
+    assert torch.equal(fast(X), first)
+    assert not torch.allclose(first, second, atol=1e-3)
+    fast.eval()
+    plain.eval()
+    state = torch.get_rng_state()
+    assert torch.allclose(fast(X), plain(X), **CLOSE)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_same(fast, plain, X, y)
+    fast.train()
+    fast.drop.eval()  # which the engine knows only all or none of
+    assert engine.during(lambda: fast(X)) == 0
+    fast.drop.train()
+    fast.drop.p = 0.0
+    plain.train()
+    plain.drop.p = 0.0
+    assert engine.during(lambda: fast(X)) > 0
+    assert_same(fast, plain, X, y)
+
+
+def test_the_gradient_is_that_of_the_units_that_were_kept() -> None:
+    fast = accelerate(Dropping(0.3)).train()
+    X, y = batch(4)
+
+    def loss() -> Any:
+        torch.manual_seed(9)
+        return F.nll_loss(fast(X), y)
+
+    (found,) = torch.autograd.grad(loss(), [fast.fc.bias])
+    step = 1e-2
+    for i in range(10):
+        with torch.no_grad():
+            fast.fc.bias[i] += step
+            up = loss()
+            fast.fc.bias[i] -= 2 * step
+            down = loss()
+            fast.fc.bias[i] += step
+        assert float(found[i]) == pytest.approx(float((up - down) / (2 * step)), abs=2e-4)
+
+
+def test_as_many_units_are_dropped_as_in_pytorch() -> None:
+    p, X = 0.3, torch.ones(64, *PICTURE)
+    net = nn.Sequential(nn.Dropout(p), nn.Flatten(), nn.Linear(784, 2))
+    with torch.no_grad():
+        net[2].weight.fill_(1)
+        net[2].bias.zero_()
+    counts = accelerate(net).train()(X)[:, 0].detach() * (1 - p)
+    deviation = math.sqrt(784 * p * (1 - p))
+    assert abs(float(counts.mean()) - 784 * (1 - p)) < 5 * deviation / 8
+    assert 0.5 * deviation < float(counts.std()) < 1.7 * deviation
+
+
+# --- the same distribution of results ----------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_results_over_seeds_are_those_of_plain_pytorch(small: Dataset) -> None:
+    """Ten seeds each of a short training with dropout: the means differ by less than chance.
+
+    Two-sided t-test by hand: |t| below 3.9 is what 99.9% of pairs of equal distributions show
+    with 18 degrees of freedom.
+    """
+    X, y = torch.from_numpy(small.train.images[:6000]) / 255, torch.from_numpy(small.train.labels)
+    X_test = torch.from_numpy(small.test.images) / 255
+    y_test = torch.from_numpy(small.test.labels)
+
+    def result(seed: int, fast: bool) -> float:
+        torch.manual_seed(seed + 1000 * fast)
+        net: nn.Module = Dropping(0.3).apply(init_weights)
+        net = accelerate(net, PICTURE) if fast else net
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.003)
+        for _ in range(3):
+            net.train()
+            for part in torch.randperm(len(X)).split(128):
+                optimizer.zero_grad()
+                F.nll_loss(net(X[part]), y[part]).backward()
+                optimizer.step()
+        net.eval()
+        with torch.no_grad():
+            return float((net(X_test).argmax(1) == y_test).double().mean())
+
+    results = np.array([[result(seed, fast) for seed in range(10)] for fast in (True, False)])
+    assert results.min() > 0.7
+    spread = math.sqrt(results.var(axis=1, ddof=1).mean() * 2 / 10)
+    t = (results[0].mean() - results[1].mean()) / spread
+    assert abs(t) < 3.9, (results.mean(axis=1), results.std(axis=1, ddof=1))

@@ -1,0 +1,125 @@
+"""Maps of kernels, features and histograms: readable whatever the network, and true."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from lenet import figures, maps, zoo
+from lenet.architecture import Conv2d, Flatten, Linear, Network, ReLU
+from lenet.convolution_kernels import kernels
+from lenet.feature_maps import Features, Picture, features
+from lenet.parameter_statistics import statistics
+from lenet.parameters import initialize
+
+
+def check_texts(figure: Figure) -> None:
+    """No text overlaps another, and none leaves the figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    canvas = FigureCanvasAgg(figure)
+    with figures.style([]):
+        canvas.draw()
+    renderer = canvas.get_renderer()
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    # a pixel less on each side: neighbours may touch
+    boxes = [(text.get_text(), text.get_window_extent(renderer).padded(-1)) for text in texts]
+    level = [box for text, box in zip(texts, boxes, strict=True) if not text.get_rotation()]
+    for (one, box), (other, other_box) in combinations(level, 2):
+        assert not box.overlaps(other_box), (one, other)
+    width, height = canvas.get_width_height()
+    for text, box in boxes:
+        assert box.x0 >= 0, text
+        assert box.y0 >= 0, text
+        assert box.x1 <= width, text
+        assert box.y1 <= height, text
+
+
+def wide() -> Network:
+    """More channels than a picture shows, a vector of many units, more classes than bars."""
+    layers = (
+        *(Conv2d(3, 200, 1), ReLU(), Conv2d(200, 7, 9), ReLU(), Flatten()),
+        *(Linear(7 * 4 * 22, 1000), ReLU(), Linear(1000, 30)),
+    )
+    return Network("wide", (3, 12, 30), layers, tuple(f"number {i}" for i in range(30)))
+
+
+def seen(network: Network) -> Features:
+    pixels = np.random.default_rng(0).integers(0, 256, network.input_shape, np.uint8)
+    return features(network, initialize(network, "torch", 0), Picture(pixels, "0", "noise", None))
+
+
+@pytest.mark.parametrize("name", ["lenet", "lenet5"])
+def test_kernels_of_the_zoo(name: str) -> None:
+    network = zoo.build(name)
+    check_texts(kernels(network, initialize(network, "torch", 0)).figure())
+
+
+@pytest.mark.parametrize("name", ["lenet", "mlp"])
+def test_histograms_of_the_zoo(name: str) -> None:
+    network = zoo.build(name)
+    check_texts(statistics(network, initialize(network, "torch", 0)).figure())
+
+
+@pytest.mark.parametrize("name", ["lenet-max", "mlp"])
+def test_features_of_the_zoo(name: str) -> None:
+    found = seen(zoo.build(name))
+    check_texts(found.figure())
+    if found.shortcut is not None:
+        check_texts(found.shortcut_figure())
+
+
+def test_a_wide_network() -> None:
+    network = wide()
+    parameters = initialize(network, "torch", 0)
+    picture = kernels(network, parameters).figure()
+    check_texts(picture)
+    titles = " ".join(text.get_text() for text in picture.texts)
+    assert "output: the first 128 of 200" in titles
+    assert "output; of each the first 64 of 200 inputs" in titles
+    assert picture.get_size_inches()[1] < 12
+    check_texts(statistics(network, parameters).figure())
+    check_texts(seen(network).figure())
+
+
+def test_a_kernels_colours_are_its_weights() -> None:
+    weights = np.zeros((2, 1, 3, 3), np.float32)
+    weights[0, 0, 0, 0], weights[1, 0, 2, 2] = 2.0, -2.0
+    weights[1, 0, 0, 1] = np.nan
+    figure = maps.kernel_grids([maps.Grid("C1", weights)], "title")
+    shown = next(axes.images[0] for axes in figure.axes if axes.images[0].get_array().shape[0] == 3)
+    values = np.ma.filled(shown.get_array(), -9)
+    assert values.shape == (3, 7)
+    assert values[:, :3].tolist() == weights[0, 0].tolist()
+    assert (values[:, 3] == -9).all()  # the gap
+    assert values[2, 6] == -2
+    assert values[0, 5] == -9  # not a number: nothing is drawn
+    assert shown.get_clim() == (-2, 2)
+
+
+def test_the_whole_scale_is_symmetric_about_white() -> None:
+    from matplotlib import colormaps
+
+    scale = colormaps[maps.SCALE]
+    assert min(scale(0.5)[:3]) > 0.94
+    assert scale(0.0)[2] > 2 * scale(0.0)[0]  # blue below
+    assert scale(1.0)[0] > 2 * scale(1.0)[2]  # red above
+
+
+def test_numbers_that_are_none_leave_gaps() -> None:
+    network = zoo.build("lenet")
+    parameters = initialize(network, "torch", 0)
+    parameters["0.weight"][2] = np.nan
+    picture = Picture(np.full((1, 28, 28), 9, np.uint8), "0", "grey", None)
+    check_texts(kernels(network, parameters).figure())
+    check_texts(features(network, parameters, picture).figure())
+
+
+def test_the_same_maps_are_the_same_file() -> None:
+    network = zoo.build("lenet")
+    one, other = (kernels(network, initialize(network, "torch", 0)).figure() for _ in range(2))
+    assert figures.encoded(one, "png") == figures.encoded(other, "png")
