@@ -1,0 +1,186 @@
+"""Running other people's tutorials as they stand: their cells, in a process of its own.
+
+`read` finds the cells; `run` runs them with LeNet behind `import d2l`, keeps their figures, and
+can make a page of it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from lenet.tutorial.cells import Block, Tutorial, TutorialError, read
+from lenet.tutorial.record import Output
+
+__all__ = [
+    "Block",
+    "Output",
+    "Result",
+    "Tutorial",
+    "TutorialError",
+    "child_environment",
+    "figures_folder",
+    "read",
+    "run",
+]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a tutorial ended, what its cells put out (when asked for), and its new pictures."""
+
+    code: int  # 0 done, 1 failed, 130 or 143 interrupted, or what the tutorial exits with
+    outputs: tuple[Output, ...]
+    pictures: tuple[Path, ...]
+
+
+def run(
+    tutorial: Tutorial,
+    arguments: Sequence[str] = (),
+    *,
+    figures: Path | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    keep_going: bool = False,
+    record: bool = False,
+    quiet: bool = False,
+) -> Result:
+    """How the tutorial's cells went, one after the other, in a process of its own.
+
+    What they print goes out as it is, unless `quiet`; with `record` it is returned as well.
+    Figures go into `figures`, else into the folder of `figures_folder`. `epochs` replaces the
+    numbers given to `num_epochs` and `epochs`; `seed` is set before the first cell.
+
+    Raises TutorialError where the file has no code, OSError where nothing can be written.
+    """
+    from lenet.tutorial.runner import Plan
+
+    if not tutorial.cells:
+        raise TutorialError(
+            f"{tutorial.path} has no Python code that could be run; "
+            f"'lenet run {tutorial.path} --list' says what was passed over"
+        )
+    folder = (figures or figures_folder(tutorial.path)).absolute()
+    before = _pictures(folder)
+    with tempfile.TemporaryDirectory(prefix="lenet-run-") as scratch:
+        log = Path(scratch) / "outputs.jsonl"
+        plan = Plan(
+            str(tutorial.path),
+            tuple(arguments),
+            str(folder),
+            epochs=epochs,
+            seed=seed,
+            keep_going=keep_going,
+            record=str(log) if record else None,
+            quiet=quiet,
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lenet.tutorial.runner", plan.to_json()],
+            env=child_environment(folder),
+        )
+        with _signals_passed_on(process):
+            code = process.wait()
+        outputs = _recorded(log) if record else ()
+    after = _pictures(folder)
+    pictures = tuple(path for path, state in after.items() if before.get(path) != state)
+    return Result(code if code >= 0 else 128 - code, outputs, pictures)
+
+
+# What makes plain PyTorch faster on a CPU without changing a result; other C libraries and OpenMP
+# runtimes do not know these names. By glibc's defaults malloc gets large tensors from the system
+# and gives them back in every step of a training, and the system clears and maps the pages anew:
+# kept by the process, LeNet's steps were 1.1 to 1.3 times as fast. By libgomp's a thread spins for
+# milliseconds when it waits for the others; where another program wants a core, too, a short spin
+# made them 3 to 4 times as fast (docs/tutorials.md).
+FOR_SPEED = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 31),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+    "GOMP_SPINCOUNT": "1000",
+}
+
+
+def child_environment(figures: Path) -> dict[str, str]:
+    """The variables of the tutorial's process: where figures go, and what makes PyTorch faster.
+
+    The caller's own come before the latter.
+    """
+    from lenet.tutorial.runner import BACKEND
+
+    return {
+        "MPLBACKEND": BACKEND,
+        **FOR_SPEED,
+        **os.environ,
+        "LENET_FIGURES": str(figures),
+    }
+
+
+def figures_folder(path: Path) -> Path:
+    """Where the figures of a file are kept: NAME-figures beside it, or here if it is read-only."""
+    beside = path.parent / f"{path.stem}-figures"
+    writable = os.access(beside if beside.is_dir() else path.parent, os.W_OK)
+    return beside if writable else Path(beside.name)
+
+
+def _recorded(log: Path) -> tuple[Output, ...]:
+    from lenet.tutorial import record
+
+    return tuple(record.read(log)) if log.exists() else ()
+
+
+def _pictures(folder: Path) -> dict[Path, tuple[int, int]]:
+    """The folder's files with what changes when one is replaced."""
+    if not folder.is_dir():
+        return {}
+    states = {path: path.stat() for path in sorted(folder.iterdir()) if path.is_file()}
+    return {path: (state.st_mtime_ns, state.st_ino) for path, state in states.items()}
+
+
+@contextmanager
+def _signals_passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Meanwhile SIGINT and SIGTERM end the process, and then us, with its figures kept."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGINT or not _terminal_sends_it():
+            process.send_signal(number)
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    try:
+        before: list[Callable[..., object] | int | None] = [
+            signal.signal(kind, pass_on) for kind in kinds
+        ]
+    except ValueError:  # not the main thread: signals come elsewhere
+        yield
+        return
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+
+
+def _terminal_sends_it() -> bool:
+    """Whether Ctrl-C at the terminal reaches the tutorial's process by itself."""
+    if os.name == "nt":
+        return True
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

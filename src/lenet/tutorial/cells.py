@@ -1,0 +1,428 @@
+"""The cells of a tutorial: which lines of a file are code, and why the others are not.
+
+    .py            the whole file, or its cells where it has `# %%` lines
+    .ipynb         the code cells
+    others         fenced code; where there is none, indented blocks; where there is neither,
+                   runs of lines that are code, as a page copied from a browser has them
+
+What a text says is Python is taken as it is. Any other block has to be code by the rules of
+`statements.py`: printed output, pseudo-code and shell commands are passed over, with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from lenet.tutorial import statements as code
+
+PYTHON = frozenset(
+    {"python", "python3", "py", "py3", "ipython", "ipython3", "pycon", "python-repl"}
+)
+_FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)$")
+_CELL_MARK = re.compile(r"#\s*(%%|In\s?\[[\s\d]*\]:)")
+_PROMPT = re.compile(r"(>>>|\.\.\.)( |$)")
+_MAGIC = re.compile(r"\s*(%|!|get_ipython\(\)\.)|.*\w\?{1,2}\s*$")
+_ONLY_TIMED = re.compile(r"%%(time|timeit|capture|prun)\b")
+
+
+class TutorialError(ValueError):
+    """A file that is no tutorial that can be read or run."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines of the file, `first` to `last` counted from 1, that are a cell or are passed over."""
+
+    first: int
+    last: int
+    source: str  # without the block's indentation
+    indent: int  # columns that were taken away
+    reason: str  # why it is passed over; "" for a cell
+    text: str  # the source as the file has it, with prompts and magics
+    remarks: tuple[str, ...] = ()  # lines of a cell that are not run, such as magics
+    number: int = 0  # of the notebook's cell, else 0
+
+    @property
+    def taken(self) -> bool:
+        return not self.reason
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
+        if self.number:
+            return f"cell {self.number}"
+        return f"{self.first}" if self.first == self.last else f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class Tutorial:
+    """A file with its blocks, in order."""
+
+    path: Path
+    layout: str  # script, cells, notebook, fenced, indented or copied
+    lines: tuple[str, ...]
+    blocks: tuple[Block, ...]
+
+    @property
+    def cells(self) -> tuple[Block, ...]:
+        return tuple(block for block in self.blocks if block.taken)
+
+
+def read(path: Path) -> Tutorial:
+    """The tutorial in a file. Raises OSError, and TutorialError where the file is no text."""
+    text = _decode(path)
+    if path.suffix == ".ipynb":
+        return Tutorial(path, "notebook", (), _notebook(path, text))
+    lines = text.split("\n")
+    if path.suffix in (".py", ".pyw"):
+        layout, blocks = _script(lines)
+    else:
+        layout, blocks = _text(lines)
+    return Tutorial(path, layout, tuple(lines), tuple(blocks))
+
+
+def _decode(path: Path) -> str:
+    """The file's text with plain line ends: UTF-8, with or without a mark, UTF-16, GB 18030."""
+    content = path.read_bytes()
+    marked = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    for encoding in ("utf-16",) if marked else ("utf-8-sig", "gb18030"):
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text.replace("\r\n", "\n").replace("\r", "\n")
+    raise TutorialError(f"{path} is no text: lenet run reads .py, .ipynb, .md and .txt files")
+
+
+def _script(lines: Sequence[str]) -> tuple[str, list[Block]]:
+    marks = [number for number, line in enumerate(lines) if _CELL_MARK.match(line)]
+    if not marks:
+        return "script", [_cell(lines, 0, len(lines))]
+    edges = [0, *(mark for mark in marks if mark), len(lines)]
+    parts = pairwise(edges)
+    return "cells", [_cell(lines, *part) for part in parts if _has_code(lines[slice(*part)])]
+
+
+def _has_code(lines: Sequence[str]) -> bool:
+    return any(line.strip() and not line.lstrip().startswith("#") for line in lines)
+
+
+def _notebook(path: Path, text: str) -> tuple[Block, ...]:
+    try:
+        notebook: dict[str, Any] = json.loads(text)
+        cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
+        language = notebook.get("metadata", {}).get("kernelspec", {}).get("language", "python")
+        sources = [
+            (cell["cell_type"], "".join(cell["source"] if "source" in cell else cell["input"]))
+            for cell in cells
+        ]
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        raise TutorialError(f"{path} is no notebook: its JSON has no cells") from None
+    if language.lower() not in PYTHON:
+        raise TutorialError(f"{path} is a notebook in {language}; lenet run knows Python")
+    blocks = []
+    for number, (kind, source) in enumerate(sources, start=1):
+        lines = source.split("\n")
+        if kind == "code" and _has_code(lines):
+            block = _cell(lines, 0, len(lines))
+        else:
+            reason = "no code" if kind == "code" else f"a {kind} cell"
+            block = Block(1, len(lines), source, 0, reason, source)
+        blocks.append(replace(block, number=number))
+    return tuple(blocks)
+
+
+# --- texts -------------------------------------------------------------------------------------
+
+
+def _text(lines: list[str]) -> tuple[str, list[Block]]:
+    fenced, free = _fenced(lines)
+    if any(block.taken for block in fenced):
+        passed = _indented_spans(free)
+        others = [
+            _passed(lines, first, end, "an indented block: printed output, where code is fenced")
+            for first, end in passed
+        ]
+        return "fenced", _in_order(fenced + others)
+    copied = _copied(free)
+    indented = _indented(free, copied)
+    if any(block.taken for block in indented):
+        return "indented", _in_order(fenced + indented)
+    return "copied", _in_order(fenced + _with_gaps(lines, free, copied))
+
+
+def _in_order(blocks: list[Block]) -> list[Block]:
+    return sorted(blocks, key=lambda block: block.first)
+
+
+def _fenced(lines: list[str]) -> tuple[list[Block], list[str]]:
+    """The fenced blocks, and the lines with those blanked."""
+    found: list[tuple[int, int, str, int]] = []  # first and end of the inside, language, indent
+    free = list(lines)
+    number = 0
+    while number < len(lines):
+        opening = _FENCE.match(lines[number])
+        number += 1
+        if opening is None:
+            continue
+        first = number
+        while number < len(lines) and not _closes(lines[number], opening["fence"]):
+            number += 1
+        found.append((first, number, _language(opening["info"]), len(opening["indent"])))
+        number += 1
+        free[first - 1 : number] = [""] * len(lines[first - 1 : number])
+    named = any(language in PYTHON for _, _, language, _ in found)
+    known, blocks = code.Known(), []
+    said: set[int] = set()
+    for first, end, language, _ in found:
+        if not _has_code(lines[first:end]):
+            blocks.append(_passed(lines, first, end, "no code"))
+        elif language in PYTHON:
+            block = _cell(lines, first, end)
+            said.add(block.first)
+            known.learn(_statements(block))
+            blocks.append(block)
+        elif language:
+            blocks.append(_passed(lines, first, end, f"{language}, not Python"))
+        elif named and _follows_a_cell(lines, first - 1, blocks):
+            blocks.append(_passed(lines, first, end, "printed output of the cell above"))
+        else:
+            blocks += _judged(lines, first, end, known)
+    return _without_idle(blocks, said), free
+
+
+def _closes(line: str, fence: str) -> bool:
+    line = line.strip()
+    return len(line) >= len(fence) and not line.strip(fence[0])
+
+
+def _language(info: str) -> str:
+    """The language of ```` ```python title="x" ````, ```` ```{.python .input} ````, or ""."""
+    words: list[str] = re.findall(r"[\w+#-]+", info.lower())
+    return next((word for word in words[:2] if word in PYTHON), words[0] if words else "")
+
+
+def _follows_a_cell(lines: Sequence[str], first: int, blocks: Sequence[Block]) -> bool:
+    """Whether only the fences and blank lines stand between the last cell and line `first`."""
+    if not blocks or not blocks[-1].taken:
+        return False
+    return not any(line.strip() for line in lines[blocks[-1].last + 1 : first])
+
+
+def _indented_spans(lines: Sequence[str]) -> list[tuple[int, int]]:
+    """Markdown's indented blocks: four columns or a tab, after a blank line; first and end."""
+    spans: list[tuple[int, int]] = []
+    number, after_blank = 0, True
+    while number < len(lines):
+        line = lines[number]
+        if not line.strip() or not (after_blank and _is_indented(line)):
+            after_blank = not line.strip()
+            number += 1
+            continue
+        first = end = number
+        while number < len(lines) and (_is_indented(lines[number]) or not lines[number].strip()):
+            number += 1
+            if lines[number - 1].strip():
+                end = number
+        spans.append((first, end))
+        after_blank = end < number
+    return spans
+
+
+def _is_indented(line: str) -> bool:
+    return bool(line.strip()) and re.match(r"    | {0,3}\t", line) is not None
+
+
+def _indented(lines: Sequence[str], copied: Sequence[Block]) -> list[Block]:
+    """The indented blocks, but for those inside the functions and loops of code at the margin."""
+    inside = {number for block in copied for number in range(block.first - 1, block.last)}
+    known, blocks = code.Known(), []
+    for first, end in _indented_spans(lines):
+        if first not in inside:
+            blocks += _judged(lines, first, end, known)
+    return _without_idle(blocks)
+
+
+def _copied(lines: Sequence[str]) -> list[Block]:
+    """The runs of code at the margin of a text without marks, and the lines that might be."""
+    known, blocks = code.Known(), []
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        number += 1
+        if not line.strip() or line[:1].isspace() or line.startswith("#"):
+            continue
+        found = code.run_at(lines, number - 1, known)
+        if isinstance(found, code.Run):
+            first = found.first
+            while first and lines[first - 1].startswith("#"):
+                first -= 1
+            blocks.append(_cell(lines, first, found.end))
+            number = found.end
+        elif found and not line.strip().isidentifier():  # a word alone is nobody's doubt
+            blocks.append(_passed(lines, number - 1, number, found))
+    return _without_idle(blocks)
+
+
+def _with_gaps(lines: Sequence[str], free: Sequence[str], copied: Sequence[Block]) -> list[Block]:
+    """The cells of a copied page with one block for each stretch of lines between them."""
+    cells = [block for block in copied if block.taken]
+    edges = [0, *(edge for block in cells for edge in (block.first - 1, block.last)), len(lines)]
+    gaps = []
+    for first, end in zip(edges[::2], edges[1::2], strict=True):
+        filled = [number for number in range(first, end) if free[number].strip()]
+        if filled:
+            inside = [b for b in copied if not b.taken and first < b.first <= end]
+            hint = f"; line {inside[0].first}: {inside[0].reason}" if inside else ""
+            reason = f"prose or printed output{hint}"
+            gaps.append(_passed(lines, filled[0], filled[-1] + 1, reason))
+    return cells + gaps
+
+
+def _judged(lines: Sequence[str], first: int, end: int, known: code.Known) -> list[Block]:
+    """A block that does not say what it is: a cell, or a cell with its output below, or none."""
+    cell = _cell(lines, first, end)
+    rows = cell.source.split("\n")
+    start = next((n for n, row in enumerate(rows) if row.strip() and not row.startswith("#")), None)
+    if start is None:
+        return [replace(cell, reason="no code", remarks=())]
+    found = code.run_at(rows, start, known, marked=True)
+    try:
+        error = ""
+        parsed = code.parse(cell.source)
+    except (SyntaxError, ValueError) as problem:
+        line = first + (getattr(problem, "lineno", None) or 1)
+        error = f"no Python (line {line}: {getattr(problem, 'msg', problem)})"
+    if not isinstance(found, code.Run):
+        return [replace(cell, reason=error or found or "no Python", remarks=())]
+    rest = next((n for n in range(found.end, len(rows)) if rows[n].strip()), None)
+    if rest is None:
+        return [cell]
+    if not rows[rest - 1].strip():  # what a notebook printed lies below its code
+        output = _passed(lines, first + rest, end, "printed output of the cell above")
+        return [_cell(lines, first, first + found.end), output]
+    if error:
+        return [replace(cell, reason=error, remarks=())]
+    known.learn(parsed)
+    return [cell]
+
+
+def _without_idle(blocks: list[Block], said: Container[int] = ()) -> list[Block]:
+    """The blocks; passed over are those which give values to names that no other code reads.
+
+    `loss = 0.47` is printed output as often as code. Passing over what nothing uses does no harm.
+    `said` has the first lines of those that the text says are Python.
+    """
+    parsed = [_statements(block) if block.taken else [] for block in blocks]
+
+    def names(of: Callable[[Any], set[str]], but: int) -> set[str]:
+        others = (body for number, body in enumerate(parsed) if number != but)
+        return set().union(*(of(statement) for body in others for statement in body))
+
+    kept = []
+    for number, (block, body) in enumerate(zip(blocks, parsed, strict=True)):
+        if body and block.first not in said and code.only_assigns(body):
+            given = set().union(*(code.bound(statement) for statement in body))
+            if not given & names(code.uses_anywhere, number):
+                block = replace(block, reason=f"no other code uses {', '.join(sorted(given))}")
+            elif not set().union(*map(code.uses_anywhere, body)) and (
+                called := sorted(given & names(code.calls_anywhere, number))
+            ):
+                block = replace(block, reason=f"{called[0]} is a function: printed output")
+        kept.append(block)
+    return kept
+
+
+# --- one block ---------------------------------------------------------------------------------
+
+
+def _cell(lines: Sequence[str], first: int, end: int) -> Block:
+    """Lines `first` to `end` (from 0) as a cell: prompts and magics taken out, its lines kept."""
+    while end > first + 1 and not lines[end - 1].strip():
+        end -= 1
+    text, indent = _dedent(lines[first:end])
+    source, remarks = _without_magics(_without_prompts(text), first)
+    return Block(first + 1, end, source, indent, "", text, remarks)
+
+
+def _passed(lines: Sequence[str], first: int, end: int, reason: str) -> Block:
+    text, indent = _dedent(lines[first:end])
+    return Block(first + 1, max(end, first + 1), text, indent, reason, text)
+
+
+def _dedent(lines: Sequence[str]) -> tuple[str, int]:
+    """The lines without what all of them are indented by, and how much that is."""
+    text = "\n".join(lines)
+    plain = textwrap.dedent(text)
+    if text and any(row[:1].isspace() for row in plain.split("\n")[:1]):  # tabs beside spaces
+        plain = textwrap.dedent(
+            "\n".join(_expanded(row) for row in lines),
+        )
+    longest = max(lines, key=len, default="")
+    shorter = max(plain.split("\n"), key=len, default="")
+    return plain, max(len(longest) - len(shorter), 0)
+
+
+def _expanded(line: str) -> str:
+    body = line.lstrip(" \t")
+    return line[: len(line) - len(body)].expandtabs(4) + body
+
+
+def _without_prompts(source: str) -> str:
+    """The statements of a session with `>>>`; what it printed becomes blank lines."""
+    rows = source.split("\n")
+    first = next((row for row in rows if row.strip()), "")
+    if not first.startswith(">>>"):
+        return source
+    return "\n".join(row[4:] if _PROMPT.match(row) else "" for row in rows)
+
+
+def _without_magics(source: str, offset: int) -> tuple[str, tuple[str, ...]]:
+    """The source with `%`, `!` and `?` lines replaced by `pass`, and a remark for each."""
+    rows = source.split("\n")
+    first = next((number for number, row in enumerate(rows) if row.strip()), 0)
+    if rows[first].startswith("%%"):
+        if _ONLY_TIMED.match(rows[first]):
+            remark = f"line {offset + first + 1}: passed over {rows[first].strip()}"
+            rows[first] = ""
+            rest, remarks = _without_magics("\n".join(rows), offset)
+            return rest, (remark, *remarks)
+        return "", (f"line {offset + first + 1}: {rows[first].split()[0]} makes it no Python",)
+    if _compiles(source) and "get_ipython()" not in source:
+        return source, ()
+    changed = [
+        number
+        for number, row in enumerate(rows)
+        if _MAGIC.match(row) and not row.lstrip().startswith("#")
+    ]
+    for number in changed:
+        indentation = rows[number][: len(rows[number]) - len(rows[number].lstrip())]
+        rows[number] = f"{indentation}pass"
+    plain = "\n".join(rows)
+    if not changed or not _compiles(plain):
+        return source, ()
+    was = source.split("\n")
+    return plain, tuple(f"line {offset + n + 1}: passed over {was[n].strip()}" for n in changed)
+
+
+def _compiles(source: str) -> bool:
+    try:
+        code.parse(source)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _statements(block: Block) -> list[Any]:
+    try:
+        return [*code.parse(block.source)]
+    except (SyntaxError, ValueError):
+        return []

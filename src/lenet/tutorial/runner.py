@@ -1,0 +1,270 @@
+"""The process of its own in which `lenet run` runs a tutorial: python -m lenet.tutorial.runner.
+
+Its one argument is a `Plan` as JSON. To the tutorial it is as if Python had been started with the
+file: `__main__`, sys.argv, sys.path and the working folder are as there; only `d2l` and, where it
+is absent, `torchvision` are LeNet's, and figures become files.
+"""
+
+from __future__ import annotations
+
+import json
+import linecache
+import os
+import signal
+import sys
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from io import TextIOWrapper
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+from lenet.tutorial import cells, stand_ins
+from lenet.tutorial.pictures import Keeper
+from lenet.tutorial.record import Record, Tee
+from lenet.tutorial.rewriting import prepare
+
+BACKEND = "module://lenet.tutorial.backend"
+CLOCK_NS = 50_000_000  # by which the clock of a file system may lag behind
+PYTORCH = 'this tutorial needs PyTorch: pip install "lenet[torch]"'
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run and how."""
+
+    file: str
+    arguments: tuple[str, ...]
+    figures: str  # the folder
+    epochs: int | None = None
+    seed: int | None = None
+    keep_going: bool = False
+    record: str | None = None  # the file for the outputs
+    quiet: bool = False  # outputs go into the record alone
+
+    def to_json(self) -> str:
+        """The plan as the runner's argument."""
+        return json.dumps(asdict(self))
+
+
+def main() -> None:
+    """Run the plan in sys.argv; exit 0 done, 1 a cell failed, 130 interrupted, or as it says."""
+    sys.exit(run(Plan(**json.loads(sys.argv[1]))))
+
+
+def run(plan: Plan) -> int:
+    """The exit code of the tutorial."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a line is seen when it is printed, on any console
+            stream.reconfigure(errors="replace", line_buffering=True)
+    started_ns = time.time_ns() - CLOCK_NS
+    tutorial = cells.read(Path(plan.file))
+    record = Record(Path(plan.record) if plan.record else None)
+    say = _teller(sys.stderr)
+    stand_ins.install(say)
+    keeper = Keeper(Path(plan.figures), say, lambda path: record.add("picture", str(path)))
+    main_module = _become(tutorial, plan)
+    if plan.record:
+        sys.stdout = Tee(
+            sys.stdout, lambda text: record.add("stdout", text), pass_on=not plan.quiet
+        )
+        sys.stderr = Tee(sys.stderr, lambda text: record.add("stderr", text), pass_on=True)
+    shown = _Display(record)
+    vars(main_module)["display"] = shown
+    source = "\n".join(cell.source for cell in tutorial.cells)
+    if any(word in source for word in ("matplotlib", "plt", "d2l")):
+        _watch(keeper)
+    failed = 0
+    shortened = False
+    try:
+        if plan.seed is not None:
+            _seed(plan.seed, source)
+        for number, cell in enumerate(tutorial.cells):
+            record.cell = number
+            try:
+                shortened |= _run_cell(tutorial, cell, plan, main_module, shown)
+            except (Exception, SystemExit) as error:
+                code = _tell_error(error, record, say)
+                if isinstance(error, SystemExit) or not plan.keep_going:
+                    return code
+                failed = code
+            finally:
+                if tutorial.layout != "script":
+                    _keep(keeper, record, started_ns)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal and lenet may both send one
+        cell = tutorial.cells[record.cell]
+        say(f"interrupted in cell {record.cell + 1} ({tutorial.path.name}, {_lines(cell)})")
+        return 130
+    finally:
+        _keep(keeper, record, started_ns)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+    if plan.epochs is not None and not shortened:
+        say("--epochs changed nothing: no cell gives num_epochs or epochs a number")
+    return failed
+
+
+def _become(tutorial: cells.Tutorial, plan: Plan) -> ModuleType:
+    """The new `__main__`: what `python FILE` would have made, as far as the file is Python."""
+    module = ModuleType("__main__")
+    vars(module)["__builtins__"] = __builtins__
+    if tutorial.path.suffix in (".py", ".pyw"):
+        module.__file__ = os.path.abspath(tutorial.path)
+    sys.modules["__main__"] = module
+    sys.argv = [plan.file, *plan.arguments]
+    folder = str(tutorial.path.resolve().parent)
+    if sys.flags.safe_path:
+        return module
+    sys.path[0] = folder  # where -m had put the working folder
+    return module
+
+
+def _run_cell(
+    tutorial: cells.Tutorial,
+    cell: cells.Block,
+    plan: Plan,
+    module: ModuleType,
+    shown: _Display,
+) -> bool:
+    """Whether the cell's number of epochs was changed; runs the cell and shows its last value."""
+    name = str(tutorial.path)
+    lines = [f"{line}\n" for line in tutorial.lines]
+    if cell.number:
+        name = f"{name}, cell {cell.number}"
+        lines = [f"{line}\n" for line in cell.text.split("\n")]
+    linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
+    program = prepare(
+        cell.source,
+        name,
+        cell.first,
+        cell.indent,
+        plan.epochs,
+        show=tutorial.layout != "script",
+    )
+    exec(compile(program.body, name, "exec", dont_inherit=True), vars(module))
+    if program.shown is not None:
+        value = eval(compile(program.shown, name, "eval", dont_inherit=True), vars(module))
+        shown(value)
+    return program.shortened
+
+
+class _Display:
+    """`display(…)`: values as a notebook shows them: as text, on the page with their HTML."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+
+    def __call__(self, *values: Any) -> None:
+        for value in values:
+            if value is None:
+                continue
+            text = _text(value)
+            if isinstance(sys.stdout, Tee):
+                self.record.add("value", text)
+                if html := _html(value):
+                    self.record.add("html", html)
+                if sys.stdout.pass_on:
+                    print(text, file=sys.stdout.stream)
+            else:
+                print(text)
+
+
+def _text(value: Any) -> str:
+    """Its repr; a long list or dictionary over several lines, as notebooks have it."""
+    text = repr(value)
+    if len(text) > 79 and type(value) in (list, tuple, dict, set):
+        import pprint
+
+        return pprint.pformat(value, sort_dicts=False)
+    return text
+
+
+def _html(value: Any) -> str:
+    """What the value says for a page itself, or ""."""
+    for name in ("_repr_html_", "_repr_svg_"):
+        method = getattr(type(value), name, None)
+        if callable(method):
+            with suppress(Exception):
+                if isinstance(html := method(value), str):
+                    return html
+    return ""
+
+
+def _teller(stream: Any) -> Any:
+    def say(line: str) -> None:
+        print(f"lenet: {line}", file=stream)
+
+    return say
+
+
+def _watch(keeper: Keeper) -> None:
+    keeper.watch_saves()
+    if os.environ.get("MPLBACKEND") == BACKEND:
+        from lenet.tutorial import backend
+
+        backend.FigureManager.keeper = keeper
+
+
+def _keep(keeper: Keeper, record: Record, started_ns: int) -> None:
+    """Keep the open figures, and note what else has come into the folder, such as an Animator's."""
+    if "matplotlib.pyplot" in sys.modules:
+        try:
+            keeper.keep_open()
+        except Exception as error:  # a figure that cannot be drawn is no reason to lose the others
+            keeper.tell(f"a figure could not be drawn: {type(error).__name__}: {error}")
+    if record.path is not None:
+        for path in sorted(keeper.folder.glob("*.[ps][nv]g")):
+            if path.stat().st_mtime_ns >= started_ns:
+                record.add("picture", str(path))
+
+
+def _seed(seed: int, source: str) -> None:
+    import random
+
+    import numpy as np
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the generator that tutorials draw from
+    if "torch" in source or "d2l" in source:
+        import torch
+
+        torch.manual_seed(seed)
+
+
+def _tell_error(error: BaseException, record: Record, say: Any) -> int:
+    """The exit code after showing the traceback, from the tutorial's own lines on."""
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        print(error.code, file=sys.stderr)
+        return 1
+    text = "".join(
+        traceback.format_exception(type(error), error, _from_the_tutorial(error.__traceback__))
+    )
+    record.add("error", text)
+    stream = sys.stderr.stream if isinstance(sys.stderr, Tee) else sys.stderr
+    print(text, end="", file=stream)
+    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        say(PYTORCH)
+    return 1
+
+
+def _from_the_tutorial(trace: TracebackType | None) -> TracebackType | None:
+    ours = (__file__, prepare.__code__.co_filename)
+    while trace is not None and trace.tb_frame.f_code.co_filename in ours:
+        trace = trace.tb_next
+    if trace is not None and trace.tb_frame.f_code.co_filename.endswith("ast.py"):
+        return None  # a SyntaxError: the parser's own lines say nothing
+    return trace
+
+
+def _lines(cell: cells.Block) -> str:
+    return cell.place if cell.number else f"lines {cell.place}"
+
+
+if __name__ == "__main__":
+    main()
