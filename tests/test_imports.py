@@ -79,7 +79,7 @@ ALLOWED: dict[str, set[str]] = {
     "compare": {"figures", "inspection", "recipes", "runs", "terminal_plot", "zoo"},
     "reproduction": {"experiments", "files", "recipes", "runs"},
     "walkthrough": {"explanations", "figures", "files", "maps", "scratch", "text_width"},
-    "tutorial": {"__version__", "d2l", "data", "files"},
+    "tutorial": {"__version__", "d2l", "data", "engines", "files"},
     "cli": {"*"},
     "__main__": {"cli"},
     "__init__": {"*"},

@@ -117,6 +117,7 @@ class _Drawing:
         self._place = _place()
         self._handle: Any = None  # of the picture in a notebook
         self._throttle = live.Throttle(live.NOTEBOOK_INTERVAL_S, live.NOTEBOOK_SHARE)
+        self._ends = live.Throttle(live.NOTEBOOK_INTERVAL_S, live.NOTEBOOK_SHARE)
         self._labels: list[str] = []  # one a curve, for the terminal
         self._started = time.perf_counter()
         self._next_line = -math.inf
@@ -147,8 +148,9 @@ class _Drawing:
         self._unseen = self._unsaved = True
         if self._figure is not None:
             self._update_lines()
-        if self._complete():
-            self.finish()
+        if self._complete() and self._ends.due():  # a loop may go on beyond the end of the axis
+            with self._ends.timed():
+                self.finish()
         elif self._place == "notebook":
             self._show_soon()
         elif self._place == "terminal":
@@ -267,18 +269,23 @@ class _Drawing:
     def _save(self) -> None:
         from lenet.figures import encoded
 
-        folder = Path(os.environ.get("LENET_FIGURES") or ".")
-        told = self._path is not None
-        self._path = self._path or folder / f"animator-{next(_numbers)}.png"
+        first = self._path is None
+        if self._path is None:
+            folder = Path(os.environ.get("LENET_FIGURES") or "")
+            self._path = (folder / f"animator-{next(_numbers)}.png").absolute()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             with _unknown_signs_allowed():
                 write_atomically(self._path, encoded(self.figure(), "png", dpi=200))
         except OSError as error:  # the training's result is worth more than its picture
             tell(f"the curves could not be saved: {self._path}: {error.strerror or error}")
         else:
-            if not told:
-                tell(f"the curves are in {self._path}")
+            if first:
+                here = Path.cwd()
+                path = self._path
+                tell(
+                    f"the curves are in {path.relative_to(here) if here in path.parents else path}"
+                )
 
 
 def text_plot(

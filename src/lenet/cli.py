@@ -446,9 +446,7 @@ def inspect(
     if not json or out is not None:
         pictures = [picture for look in looks for picture in look.pictures]
         names = subject.network.classes
-        _write_pictures(
-            pictures, names, subject.folder, subject.network.name, out, tell=not json
-        )
+        _write_pictures(pictures, names, subject.folder, subject.network.name, out, tell=not json)
 
 
 def _print_looks(looks: list[Look], remark: str) -> None:

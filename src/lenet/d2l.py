@@ -8,7 +8,6 @@ Reference: A. Zhang, Z. C. Lipton, M. Li, A. J. Smola, "Dive into Deep Learning"
 
 from __future__ import annotations
 
-import math
 import operator
 import os
 import time
@@ -444,8 +443,7 @@ def train_ch6(
     history = _training.run(loop, num_epochs, len(train_iter), animator.add, where)
     last = history.readings[-1]
     print(
-        f"loss {last.train_loss:.3f}, train acc {last.train_acc:.3f}, "
-        f"test acc {last.test_acc or math.nan:.3f}"
+        f"loss {last.train_loss:.3f}, train acc {last.train_acc:.3f}, test acc {last.test_acc:.3f}"
     )
     print(f"{history.examples_per_s:.1f} examples/sec on {device}")
     if target is not None:

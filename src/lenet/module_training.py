@@ -106,35 +106,35 @@ def run(
     readings: list[Reading] = []
     train_s, seen, began = 0.0, 0, time.perf_counter()
     for epoch in range(num_epochs):
-        before = Sums(0, 0.0, 0, 0, 0.0)
-        for sums in loop.epoch(epoch):
-            loss, acc = sums.loss / sums.examples, sums.correct / sums.examples
-            at_end = sums.batches == num_batches
-            show(epoch + sums.batches / num_batches, (loss, acc, None))
-            test_acc = loop.test() if at_end else None
-            if test_acc is not None:
-                show(epoch + 1, (None, None, test_acc))
-            readings.append(
-                Reading(
-                    epoch=epoch + sums.batches / num_batches,
-                    step=epoch * num_batches + sums.batches,
-                    examples_seen=seen + sums.examples,
-                    train_loss=loss,
-                    train_acc=acc,
-                    val_loss=None,
-                    val_acc=None,
-                    test_loss=None,
-                    test_acc=test_acc,
-                    wall_s=time.perf_counter() - began,
-                    examples_per_s=(sums.examples - before.examples)
-                    / max(sums.train_s - before.train_s, 1e-9),
-                )
+        sums = Sums(0, 0.0, 0, 0, 0.0)
+        for now in loop.epoch(epoch):
+            loss, acc = now.loss / now.examples, now.correct / now.examples
+            show(epoch + now.batches / num_batches, (loss, acc, None))
+            reading = Reading(
+                epoch=epoch + now.batches / num_batches,
+                step=epoch * num_batches + now.batches,
+                examples_seen=seen + now.examples,
+                train_loss=loss,
+                train_acc=acc,
+                val_loss=None,
+                val_acc=None,
+                test_loss=None,
+                test_acc=None,
+                wall_s=time.perf_counter() - began,
+                examples_per_s=(now.examples - sums.examples)
+                / max(now.train_s - sums.train_s, 1e-9),
             )
-            before = sums
-        seen, train_s = seen + before.examples, train_s + before.train_s
-    return History(
-        tuple(readings), seen / max(train_s, 1e-9), str(device), isinstance(loop, NativeLoop)
-    )
+            readings.append(reading)
+            sums = now
+        if not sums.batches:
+            raise ValueError("train_iter gave no batches")
+        test_acc = loop.test()
+        show(epoch + 1, (None, None, test_acc))
+        wall_s = time.perf_counter() - began
+        readings[-1] = replace(readings[-1], test_acc=test_acc, wall_s=wall_s)
+        seen, train_s = seen + sums.examples, train_s + sums.train_s
+    speed = seen / max(train_s, 1e-9)
+    return History(tuple(readings), speed, str(device), isinstance(loop, NativeLoop))
 
 
 def reading_points(num_batches: int) -> set[int]:
@@ -161,7 +161,8 @@ class PlainLoop:
         points = reading_points(len(self._train_iter))
         # What the device has computed is fetched at the readings alone: a GPU need not wait.
         pending: list[tuple[Tensor, Tensor]] = []
-        loss_sum, correct, examples, train_s = 0.0, 0, 0, 0.0
+        sums = Sums(0, 0.0, 0, 0, 0.0)
+        examples, train_s, batches = 0, 0.0, 0
         self._net.train()
         for batches, (X, y) in enumerate(self._train_iter, 1):
             started = time.perf_counter()
@@ -172,19 +173,30 @@ class PlainLoop:
             loss.backward()
             self._optimizer.step()
             with torch.no_grad():
-                pending.append((loss.detach() * len(y), (y_hat.argmax(1) == y).sum()))
+                pending.append((loss.detach() * len(y), count_correct(y_hat, y)))
             examples += len(y)
-            if batches in points:
-                losses, hits = zip(*pending, strict=True)
-                loss_sum += sum(torch.stack(losses).tolist())
-                correct += int(torch.stack(hits).sum())
-                pending = []
+            at_reading = batches in points
+            if at_reading:
+                loss_sum, correct = _fetched(pending)
             train_s += time.perf_counter() - started
-            if batches in points:
-                yield Sums(batches, loss_sum, correct, examples, train_s)
+            if at_reading:
+                pending = []
+                sums = Sums(
+                    *(batches, sums.loss + loss_sum, sums.correct + correct, examples, train_s)
+                )
+                yield sums
+        if pending:  # there were fewer or more batches than the loader's length says
+            loss_sum, correct = _fetched(pending)
+            yield Sums(batches, sums.loss + loss_sum, sums.correct + correct, examples, train_s)
 
     def test(self) -> float:
         return accuracy_on(self._net, self._test_iter, self._device)
+
+
+def _fetched(pending: list[tuple[Tensor, Tensor]]) -> tuple[float, int]:
+    """Loss and correct predictions over these batches; the device is waited for."""
+    losses, hits = zip(*pending, strict=True)
+    return sum(torch.stack(losses).tolist()), int(torch.stack(hits).sum())
 
 
 def accuracy_on(net: Any, data_iter: Any, device: torch.device | str | None) -> float:

@@ -94,18 +94,10 @@ def run(
     return Result(code if code >= 0 else 128 - code, outputs, pictures)
 
 
-# What makes plain PyTorch faster on a CPU without changing a result; other C libraries and OpenMP
-# runtimes do not know these names. By glibc's defaults malloc gets large tensors from the system
-# and gives them back in every step of a training, and the system clears and maps the pages anew:
-# kept by the process, LeNet's steps were 1.1 to 1.3 times as fast. By libgomp's a thread spins for
-# milliseconds when it waits for the others; where another program wants a core, too, a short spin
-# made them 3 to 4 times as fast (docs/tutorials.md).
-FOR_SPEED = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 31),
-    "MALLOC_TOP_PAD_": str(1 << 26),
-    "GOMP_SPINCOUNT": "1000",
-}
+# By libgomp's default a thread that waits for the others spins for milliseconds. Where another
+# program wants a core, a short spin made PyTorch's steps 3 to 4 times as fast; else it costs
+# nothing that could be measured. Other OpenMP runtimes do not know the name.
+SHORT_SPIN = {"GOMP_SPINCOUNT": "1000"}
 
 
 def child_environment(figures: Path) -> dict[str, str]:
@@ -117,7 +109,7 @@ def child_environment(figures: Path) -> dict[str, str]:
 
     return {
         "MPLBACKEND": BACKEND,
-        **FOR_SPEED,
+        **SHORT_SPIN,
         **os.environ,
         "LENET_FIGURES": str(figures),
     }

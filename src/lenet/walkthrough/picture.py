@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet import figures
 from lenet.explanations import Language
@@ -374,7 +373,7 @@ def animation(walk: Walkthrough, language: Language) -> bytes:
     pictures = []
     for figure in frames(walk, language):
         with Image.open(io.BytesIO(figures.encoded(figure, "png", dpi=100))) as picture:
-            pictures.append(np.asarray(picture.convert("RGB")))
+            pictures.append(picture.convert("RGB"))
     indexed = _with_one_palette(pictures)
     stream = io.BytesIO()
     indexed[0].save(
@@ -389,22 +388,15 @@ def animation(walk: Walkthrough, language: Language) -> bytes:
     return stream.getvalue()
 
 
-def _with_one_palette(pictures: list[NDArray[np.uint8]]) -> list[Image]:
-    """Pictures (rows, columns, 3) with the same 256 colours: a frame stores only where it differs.
-
-    The most frequent ones are kept, each other becomes the nearest: white stays white, where
-    Pillow's own palettes hold averages.
-    """
+def _with_one_palette(pictures: list[Image]) -> list[Image]:
+    """The pictures with the same 256 colours, so that a frame stores only where it differs."""
     from PIL import Image
 
-    film = np.stack(pictures).astype(np.int64) @ (1 << 16, 1 << 8, 1)  # one number a colour
-    packed, counts = np.unique(film, return_counts=True)
-    colors = np.stack((packed >> 16, packed >> 8 & 255, packed & 255), axis=-1)
-    kept = colors[np.argsort(-counts, kind="stable")[:256]]
-    nearest = [np.abs(kept - color).sum(axis=-1).argmin() for color in colors]
-    table = np.zeros(1 << 24, np.uint8)
-    table[packed] = nearest
-    indexed = [Image.fromarray(table[frame], mode="P") for frame in film]
-    for picture in indexed:
-        picture.putpalette(kept.astype(np.uint8).tobytes())
-    return indexed
+    width, height = pictures[0].size
+    film = Image.new("RGB", (width, height * len(pictures)))
+    for number, picture in enumerate(pictures):
+        film.paste(picture, (0, number * height))
+    # of Pillow's methods the one that leaves white white; median cut takes averages
+    method = Image.Quantize.MAXCOVERAGE
+    film = film.quantize(256, method=method, dither=Image.Dither.NONE)
+    return [film.crop((0, top, width, top + height)) for top in range(0, film.height, height)]
