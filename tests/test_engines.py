@@ -986,7 +986,7 @@ def test_choose_refuses_unknown_names() -> None:
         EngineError, match="unknown engine 'jax'; known are auto, native, numpy, torch"
     ):
         engines.choose("jax", zoo.lenet())
-    with pytest.raises(EngineError, match="unknown device 'tpu'; known are auto, cpu, cuda, mps"):
+    with pytest.raises(EngineError, match="unknown device 'tpu'; did you mean cpu"):
         engines.choose("auto", zoo.lenet(), "tpu")
     with pytest.raises(EngineError, match="the numpy engine runs on the cpu alone, not on cuda"):
         engines.choose("numpy", zoo.lenet(), "cuda")

@@ -209,7 +209,7 @@ assert matplotlib.get_backend(auto_select=False) is None
 
 @pytest.mark.parametrize("there", [True, False])
 def test_names_that_no_font_has_are_numbers(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "_CJK_FONTS", ("DejaVu Serif",) if there else ("No Such Font",))
+    monkeypatch.setattr(figures, "cjk_fonts", lambda: ("DejaVu Serif",) if there else ())
     names, remark = figures.drawn_names(("cat", "狗", "鸟"))
     assert names == (["cat", "狗", "鸟"] if there else ["cat", "class 1", "class 2"])
     assert ("fonts-noto-cjk" in remark) == (not there)

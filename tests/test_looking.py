@@ -210,7 +210,7 @@ def test_a_missing_font_is_said(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And no picture has boxes: a sign that no font has would be a warning, here an error."""
-    monkeypatch.setattr(figures, "_CJK_FONTS", ("No Such Font",))
+    monkeypatch.setattr(figures, "cjk_fonts", tuple)
     small = data.bundled()
     names = ("上衣", "裤子", "套衫", "连衣裙", "外套", "凉鞋", "衬衫", "运动鞋", "包", "短靴")
     test = data.Split(small.test.images[:200], small.test.labels[:200], names, "named")

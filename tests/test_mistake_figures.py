@@ -69,7 +69,7 @@ def test_chinese_names_are_numbers_where_no_font_has_them(
     there: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a font (one that claims to be) they stay; without, no boxes are drawn."""
-    monkeypatch.setattr(figures, "_CJK_FONTS", ("DejaVu Serif",) if there else ("No Such Font",))
+    monkeypatch.setattr(figures, "cjk_fonts", lambda: ("DejaVu Serif",) if there else ())
     figure = mistake_figures.confusion(np.eye(2, dtype=np.int64), ("猫", "dog"), "title")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["猫" if there else "class 0", "dog"]

@@ -346,7 +346,7 @@ class Functional(nn.Module):
                     lambda x: torch.max_pool2d(x, kernel, stride, padding),
                 )
             case Sigmoid():
-                return pick(F.sigmoid, torch.sigmoid, Tensor.sigmoid, lambda x: x.sigmoid())
+                return pick(F.sigmoid, torch.sigmoid, lambda x: x.sigmoid())
             case Tanh():
                 return pick(F.tanh, torch.tanh, lambda x: x.tanh())
             case ReLU():
