@@ -703,6 +703,26 @@ def test_transforms(vision: Any) -> None:
     assert repr(both).startswith("Compose(\n    ToTensor()\n    Normalize(")
 
 
+@pytest.mark.slow
+def test_load_ext_in_a_kernel(in_tmp: Path) -> None:
+    """In IPython itself: the loader is called with its shell, and the book's figure is shown."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    sources = [
+        "%load_ext lenet",
+        "from d2l import torch as d2l\nprint(d2l.__name__)",
+        "animator = d2l.Animator(xlabel='epoch', legend=['loss'])\n"
+        "for epoch in range(3):\n    animator.add(epoch, (1 / (epoch + 1),))",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in sources])
+    resources = {"metadata": {"path": str(in_tmp)}}
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
+    _, imported, drawn = notebook.cells
+    assert imported.outputs[0].text == "lenet.d2l\n"
+    assert any(form.startswith("image/") for output in drawn.outputs for form in output.data)
+
+
 def test_a_notebook_gets_them_by_load_ext() -> None:
     code = (
         "import lenet\nlenet.load_ipython_extension(None)\nlenet.load_ipython_extension(None)\n"

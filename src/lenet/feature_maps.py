@@ -302,7 +302,7 @@ def _convolved(
 
 def _shortcut_words(shortcut: Shortcut, language: str) -> str:
     """Why the two rows differ."""
-    between = ", ".join(shortcut.between)
+    between = ("、" if language == "zh" else ", ").join(shortcut.between)
     shapes = [show_shape(values.shape) for values in (shortcut.second, shortcut.really)]
     if not shortcut.between:
         return {
