@@ -7,13 +7,16 @@ FILES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*)
 # What builds lenet, in .venv itself: where pip isolates the build, it compiles everything anew.
 INSTALL = $(PIP) cmake nanobind ninja scikit-build-core && $(PIP) --no-build-isolation --editable
 
-.PHONY: help train test lint check format sanitize bench clean
+.PHONY: help train lab test lint check format sanitize bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 train: $(VENV)/core.stamp ## set up the core and train LeNet (ARGS="mnist-adamw --epochs 5" for others)
 	$(BIN)/lenet train $(ARGS)
+
+lab: $(VENV)/lab.stamp ## set up the lab and open its page (ARGS="--no-browser --port 8080")
+	$(BIN)/lenet lab $(ARGS)
 
 test: $(VENV)/all.stamp ## set up everything and run the tests (ARGS="-m 'not slow'" for the fast ones)
 	$(BIN)/python -m pytest $(ARGS)
@@ -53,7 +56,11 @@ $(VENV)/core.stamp: $(VENV)/bin/python $(FILES)
 	 built: lenet trains without it. LENET_REQUIRE_NATIVE=1 $(BIN)/pip install --editable . says why."
 	@touch $@
 
+$(VENV)/lab.stamp: $(VENV)/bin/python $(FILES)
+	$(INSTALL) '.[lab]'
+	@touch $@ $(VENV)/core.stamp
+
 $(VENV)/all.stamp: export LENET_REQUIRE_NATIVE = 1
 $(VENV)/all.stamp: $(VENV)/bin/python $(FILES)
 	$(INSTALL) '.[all]'
-	@touch $@ $(VENV)/core.stamp
+	@touch $@ $(VENV)/core.stamp $(VENV)/lab.stamp

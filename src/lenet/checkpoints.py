@@ -59,6 +59,11 @@ def checkpoint_files(folder: Path) -> list[Path]:
     return [path for _, path in sorted(steps)]
 
 
+def step_of(path: Path) -> int:
+    """After how many steps a checkpoint was written, by its name."""
+    return int(path.name.split(".")[0].removeprefix("step-"))
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint of a file. Raises WeightsError unless its bytes are those once written."""
     content = read_whole(path)

@@ -151,6 +151,9 @@ def train(
         bool, typer.Option("--compile", help="Let torch.compile translate the torch engine's step.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="The run's folder; else runs/…")] = None,
+    snapshots: Annotated[
+        bool, typer.Option("--snapshots", help="Keep the weights at every reading, too.")
+    ] = False,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder.")] = None,
 ) -> int:
     """Train a network; see it learn; find it saved in its run's folder."""
@@ -171,6 +174,7 @@ def train(
         "threads": threads,
         "compile": compile,
         "progress": sys.stderr.isatty(),
+        "snapshots": snapshots,
     }
     if resume is not None:
         changed = {*changes, *(settings or ()), *filter(None, (recipe, optimizer, out))}
@@ -668,6 +672,57 @@ def reproduce(
         print("stopped; the same command goes on from there", file=sys.stderr)
         return 128 + stopped_by
     return 0
+
+
+@app.command(
+    epilog="""\
+lenet export runs/2026-11-21-d2l-1 --to html
+lenet export runs/2026-11-21-d2l-1 --to html --out lenet.html"""
+)
+def export(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or its model.safetensors.")],
+    to: Annotated[str, typer.Option(help="html: a page to explore the network, in one file.")],
+    out: Annotated[Path | None, typer.Option(help="The file; else in the run's folder.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a file of a trained network that others can use."""
+    from lenet.explanations import known_language
+    from lenet.export import html
+    from lenet.files import write_atomically
+
+    if to != "html":
+        raise typer.BadParameter(f"--to {to}: possible is html")
+    content = html.of_run(run, data_dir, known_language(None)).encode()
+    path = out or (run if run.is_dir() else run.parent) / f"{run.resolve().name}.html"
+    write_atomically(path, content)
+    print(f"{path}  ({len(content) / 1e3:,.0f} kB)")
+
+
+# --- the lab -----------------------------------------------------------------------------------
+
+
+@app.command(
+    epilog="""\
+lenet lab                                       opens the page of the runs in runs/
+lenet lab --runs experiments --port 8080
+lenet lab --no-browser                          prints its address alone"""
+)
+def lab(
+    runs: Annotated[Path, typer.Option(help="The folder that holds the runs.")] = Path("runs"),
+    port: Annotated[
+        int, typer.Option(parser=_whole, metavar="N", help="Any that is free unless given.")
+    ] = 0,
+    host: Annotated[
+        str, typer.Option(help="Where it listens; beyond this machine only if you say so.")
+    ] = "127.0.0.1",
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page, where there is a screen.")
+    ] = True,
+) -> None:
+    """Open the lab: a page that shows networks computing, learning and compared."""
+    from lenet import server
+
+    server.serve(runs, host=host, port=port, browser=None if browser else False)
 
 
 # --- tutorials ---------------------------------------------------------------------------------

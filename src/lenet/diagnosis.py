@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.architecture import Network, ReLU, ScaledTanh, Sigmoid, Tanh, trace
+from lenet.architecture import Layer, Network, ReLU, ScaledTanh, Sigmoid, Tanh, trace
 from lenet.engines import Engine, Pictures, Position
 from lenet.engines.numpy import optimizer_step
 from lenet.optimization import DEFAULT_LEARNING_RATE, Settings
@@ -286,25 +286,32 @@ def _activation_symptoms(
     stage = ""
     for row, output in zip(trace(network), outputs, strict=True):
         stage = row.stage if row.parameters else stage
-        slope: NDArray[Any] | None = None  # relative to the steepest
-        dead = 0.0
-        match row.layer:
-            case Sigmoid():
-                slope = 4 * output * (1 - output)
-            case Tanh():
-                slope = 1 - output**2
-            case ScaledTanh(amplitude=amplitude):
-                slope = 1 - (output / amplitude) ** 2
-            case ReLU():
-                units = output.reshape(*output.shape[:2], -1)  # (n, maps or units, positions)
-                dead = float((units <= 0).all(axis=(0, 2)).mean())
-            case _:
-                continue
-        saturated = 0.0 if slope is None else float((slope < FLAT_SLOPE).mean())
+        saturated, dead = saturated_share(row.layer, output), 0.0
+        if isinstance(row.layer, ReLU):
+            units = output.reshape(*output.shape[:2], -1)  # (n, maps or units, positions)
+            dead = float((units <= 0).all(axis=(0, 2)).mean())
+        elif saturated is None:
+            continue
         found.append(
-            ActivationSymptoms(row.index, row.kind, stage, saturated, dead, _deviation(output))
+            ActivationSymptoms(
+                row.index, row.kind, stage, saturated or 0.0, dead, _deviation(output)
+            )
         )
     return tuple(found)
+
+
+def saturated_share(layer: Layer, output: NDArray[Any]) -> float | None:
+    """The share of an activation's outputs where its slope is flat; None for other layers."""
+    match layer:
+        case Sigmoid():
+            slope = 4 * output * (1 - output)  # relative to the steepest
+        case Tanh():
+            slope = 1 - output**2
+        case ScaledTanh(amplitude=amplitude):
+            slope = 1 - (output / amplitude) ** 2
+        case _:
+            return None
+    return float((slope < FLAT_SLOPE).mean())
 
 
 def _weight_symptoms(

@@ -30,6 +30,15 @@ class Mistake:
     label_probability: float  # of the true one
 
 
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a network calls each picture of a split, and how surely."""
+
+    predicted: NDArray[np.int64]  # (n,) class numbers
+    probability: NDArray[np.float64]  # (n,) of the predicted class, 0 to 1
+    label_probability: NDArray[np.float64]  # (n,) of the true one
+
+
 @dataclass(frozen=True)
 class Report:
     """What a network makes of a split."""
@@ -94,22 +103,30 @@ def mistakes(
     """
     if count < 1:
         raise ValueError(f"{count} mistakes: ask for at least 1")
-    engine = _engine(network, parameters, split, threads)
-    probabilities = softmax(engine.logits(split.images))
-    predicted = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(predicted != split.labels)
-    sure = probabilities[wrong, predicted[wrong]]
-    chosen = wrong[np.argsort(-sure, kind="stable")][:count]
+    seen = predictions(network, parameters, split, threads)
+    wrong = np.flatnonzero(seen.predicted != split.labels)
+    chosen = wrong[np.argsort(-seen.probability[wrong], kind="stable")][:count]
     return tuple(
         Mistake(
             index=int(index),
             label=int(split.labels[index]),
-            predicted=int(predicted[index]),
-            probability=float(probabilities[index, predicted[index]]),
-            label_probability=float(probabilities[index, split.labels[index]]),
+            predicted=int(seen.predicted[index]),
+            probability=float(seen.probability[index]),
+            label_probability=float(seen.label_probability[index]),
         )
         for index in chosen
     )
+
+
+def predictions(
+    network: Network, parameters: Parameters, split: Split, threads: int | None = None
+) -> Predictions:
+    """What the network calls each picture of the split. Raises as ``evaluate``."""
+    engine = _engine(network, parameters, split, threads)
+    probabilities = softmax(engine.logits(split.images))
+    predicted = probabilities.argmax(axis=1)
+    each = np.arange(len(split))
+    return Predictions(predicted, probabilities[each, predicted], probabilities[each, split.labels])
 
 
 def softmax(outputs: NDArray[Any]) -> NDArray[np.float64]:

@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lenet import data, engines, recipes, runs, zoo
+from lenet import data, engines, layer_text, recipes, runs, zoo
+from lenet.architecture import Network
 from lenet.engines import Choice, Engine
 from lenet.recipes import Recipe
 from lenet.runs import RunRecord
+from lenet.snapshots import folder_of, keep_snapshots
 from lenet.training import Callbacks, Outcome, Parts, fit
 
 
@@ -29,6 +31,7 @@ class Experiment:
     engine: Engine
     choice: Choice
     run: runs.Run
+    snapshots: bool = False  # kept at every reading
 
     def train(
         self, callbacks: Sequence[Callbacks] = (), stop: Callable[[], bool] = lambda: False
@@ -40,14 +43,20 @@ class Experiment:
         """
         with closing(self.run):
             try:
+                own = [self.run.callbacks()]
+                if self.snapshots:
+                    keeping, keep_last = keep_snapshots(self.run, self.engine.state)
+                    own.append(keeping)
                 outcome = fit(
                     self.engine,
                     self.parts,
                     self.recipe.settings,
                     self.run.start,
-                    [self.run.callbacks(), *callbacks],
+                    [*own, *callbacks],
                     stop,
                 )
+                if self.snapshots:
+                    keep_last(outcome)
                 self.run.finish(outcome)
             except BaseException as error:
                 self.run.fail(error)
@@ -68,8 +77,9 @@ def begin(
     compile: bool = False,
     out: Path | None = None,
     progress: bool = False,
+    snapshots: bool = False,
 ) -> Experiment:
-    """A new experiment in a new folder.
+    """A new experiment in a new folder; with ``snapshots`` of the weights at every reading or not.
 
     Raises the ValueErrors of what it puts together (DataError, ArchitectureError, EngineError,
     SettingError, RunError), before anything is written, and OSError when nothing can be.
@@ -81,12 +91,12 @@ def begin(
     loaded = data.load(recipe.data, data_dir, progress=progress)
     parts = divide(recipe, loaded)
     channels, height, width = loaded.train.images.shape[1:]
-    network = zoo.build(recipe.network, (channels, height, width), loaded.train.classes)
+    network = build_network(recipe, (channels, height, width), loaded.train.classes)
     choice = engines.choose(engine, network, device)
     settings = recipe.settings
     made = engines.make(choice, network, settings.optimizer, settings.objective, threads, compile)
     run = runs.create(recipe, network, describe_data(loaded, parts), made, out)
-    return Experiment(recipe, parts, made, choice, run)
+    return Experiment(recipe, parts, made, choice, run, snapshots)
 
 
 def go_on(
@@ -99,11 +109,13 @@ def go_on(
     compile: bool = False,
     epochs: int | None = None,
     progress: bool = False,
+    snapshots: bool = False,
 ) -> Experiment:
     """An experiment that goes on where its folder's last checkpoint stands.
 
     Engine, device and threads are the run's own where not given; ``epochs`` trains it further
-    than its recipe says. Raises RunError when it is no run, in use, or its pictures are others.
+    than its recipe says; a run that has snapshots goes on keeping them. Raises RunError when it is
+    no run, in use, or its pictures are others.
     """
     record = runs.read(folder)
     recipe = record.recipe
@@ -131,7 +143,8 @@ def go_on(
         compile,
     )
     run = runs.resume(folder, recipe, made)
-    return Experiment(recipe, parts, made, choice, run)
+    wanted = snapshots or folder_of(folder).is_dir()
+    return Experiment(recipe, parts, made, choice, run, wanted)
 
 
 def train(recipe: str | Recipe = "d2l", *, out: Path | None = None, **changes: Any) -> RunRecord:
@@ -154,13 +167,34 @@ def train(recipe: str | Recipe = "d2l", *, out: Path | None = None, **changes: A
 
 def check(recipe: Recipe) -> None:
     """Raise what is wrong with a recipe before minutes are spent on downloading its data."""
-    zoo.check_name(recipe.network)
+    if recipe.layers:
+        layer_text.parse(recipe.layers)
+        if recipe.network in zoo.NETWORKS:
+            raise recipes.RecipeError(
+                f'layers describe a network of their own, and network is "{recipe.network}": give '
+                'it a name of its own, such as network = "mine"'
+            )
+    else:
+        zoo.check_name(recipe.network)
     if not 0 <= recipe.val < 1:
         raise recipes.RecipeError(
             f"val is {recipe.val}, must be the share to hold out: at least 0 and below 1"
         )
     if recipe.settings.early_stopping.patience and not recipe.val:
         raise recipes.RecipeError("early_stopping needs a held-out part to watch: add --val 0.1")
+
+
+def build_network(
+    recipe: Recipe, input_shape: tuple[int, int, int], classes: tuple[str, ...]
+) -> Network:
+    """The recipe's network for these pictures: its own layers where it has some, else the zoo's.
+
+    Raises ArchitectureError where they do not fit the pictures or each other, ValueError for an
+    unknown name, LayerTextError for a line that is no layer.
+    """
+    if recipe.layers:
+        return layer_text.network(recipe.network, recipe.layers, input_shape, classes)
+    return zoo.build(recipe.network, input_shape, classes)
 
 
 def divide(recipe: Recipe, loaded: data.Dataset) -> Parts:

@@ -11,9 +11,10 @@ from pathlib import Path
 UNFINISHED = ".tmp"  # how the names end that a reader must pass over
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Put ``content`` at ``path``: whatever happens, the old file or the new one is there, whole.
 
+    Unless ``durable``, a power failure may take the new one, or leave it empty.
     Raises OSError (no space, no permission), naming ``path``, after removing what was written
     beside. A process that is killed leaves that behind: see ``remove_unfinished``.
     """
@@ -23,13 +24,15 @@ def write_atomically(path: Path, content: bytes) -> None:
             with beside.open("xb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             os.replace(beside, path)
         except BaseException:
             with suppress(OSError):
                 beside.unlink()
             raise
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -4,6 +4,8 @@
     history.csv             one row a reading
     checkpoints/            the last three: step-0000470.<checksum>.safetensors
     model.safetensors       the final weights, with their network
+    snapshots/              with --snapshots, the weights at every reading: see snapshots.py
+    remarks.jsonl           what was said of a plateau or an early end, where anything was
     curves.svg, curves.png
 
 The folder appears whole, with run.json in it. Everything else that is to be seen of a run is
@@ -38,7 +40,7 @@ from lenet.checkpoints import last_checkpoint, save_checkpoint
 from lenet.engines import Engine
 from lenet.files import about, remove_unfinished, sync_folder, write_atomically
 from lenet.parameters import Parameters, State, check_parameters, initialize, parameter_shapes
-from lenet.training import Callbacks, Checkpoint, Outcome, Reading
+from lenet.training import Callbacks, Checkpoint, Outcome, Progress, Reading
 from lenet.weights import load_network, save_network
 
 WALL_CLOCK_COLUMNS = ("wall_s", "examples_per_s")  # all that differs between equal runs
@@ -138,9 +140,13 @@ def load_model(path: Path) -> tuple[Network, Parameters]:
 def read_history(path: Path) -> list[Reading]:
     """Every whole row of a history.csv, up to the first that a power failure damaged."""
     try:
-        text = path.read_bytes().decode("utf-8", "replace")
+        return parse_history(path.read_bytes().decode("utf-8", "replace"))
     except FileNotFoundError:
         return []
+
+
+def parse_history(text: str) -> list[Reading]:
+    """Every whole row of a history.csv's text, which begins with the names of the columns."""
     header, *rows = text.split("\n")
     readings = []
     for row in rows[:-1]:  # after the last end of a line: nothing, or a row cut off
@@ -167,6 +173,27 @@ def history_text(readings: list[Reading]) -> str:
     return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True)
+class Remark:
+    """What was said while a run trained, and after how many pictures."""
+
+    examples_seen: int
+    text: str
+
+
+def read_remarks(path: Path) -> list[Remark]:
+    """Every whole line of a remarks.jsonl; none where nothing was said."""
+    remarks = []
+    with suppress(OSError):
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+            try:
+                values = json.loads(line)
+                remarks.append(Remark(int(values["examples_seen"]), str(values["text"])))
+            except (KeyError, TypeError, ValueError, RecursionError):
+                break
+    return remarks
+
+
 # --- a run under way ---------------------------------------------------------------------------
 
 
@@ -182,10 +209,16 @@ class Run:
     remarks: list[str] = field(default_factory=list)  # for the person at the terminal
     _lock: FileLock | None = None
     _history: TextIO | None = None
+    _seen: int = 0  # pictures trained on
 
     def callbacks(self) -> Callbacks:
         """What fit() must call so that nothing is lost."""
-        return Callbacks(on_reading=self._add_reading, on_checkpoint=self._save)
+        return Callbacks(
+            on_stretch=self._note_progress,
+            on_reading=self._add_reading,
+            on_remark=self._add_remark,
+            on_checkpoint=self._save,
+        )
 
     def finish(self, outcome: Outcome) -> None:
         """Write the final weights and the outcome. OSError where there is no space."""
@@ -217,6 +250,15 @@ class Run:
                 self._history.close()
         if self._lock is not None:
             self._lock.release()
+
+    def _note_progress(self, progress: Progress) -> None:
+        self._seen = progress.examples_seen
+
+    def _add_remark(self, text: str) -> None:
+        path = self.folder / "remarks.jsonl"
+        line = json.dumps(dataclasses.asdict(Remark(self._seen, text)), ensure_ascii=False)
+        with about(path), path.open("a", encoding="utf-8", newline="") as file:
+            file.write(line + "\n")
 
     def _add_reading(self, reading: Reading) -> None:
         path = self.folder / "history.csv"
@@ -292,13 +334,14 @@ def resume(folder: Path, recipe: recipes.Recipe, engine: Engine) -> Run:
         seen = checkpoint.progress.examples_seen
         kept = [reading for reading in record.history if reading.examples_seen <= seen]
         write_atomically(folder / "history.csv", history_text(kept).encode())
+        _cut_remarks(folder / "remarks.jsonl", seen)
         record.info["recipe"] = recipes.to_dict(recipe)
         remarks += _note_resumption(record.info, engine, checkpoint)
         _write_json(folder / "run.json", record.info)
     except BaseException:
         lock.release()
         raise
-    return Run(folder, record.info, engine.network, checkpoint, kept, remarks, lock)
+    return Run(folder, record.info, engine.network, checkpoint, kept, remarks, lock, _seen=seen)
 
 
 def describe_engine(engine: Engine) -> dict[str, Any]:
@@ -380,6 +423,15 @@ def _make_folder(recipe_name: str, info: dict[str, Any], out: Path | None) -> Pa
         f"{out} exists already: go on with it by 'lenet train --resume {out}', "
         "or give another --out"
     )
+
+
+def _cut_remarks(path: Path, examples_seen: int) -> None:
+    """Keep of the remarks what was said up to there."""
+    remarks = read_remarks(path)
+    if remarks and remarks[-1].examples_seen > examples_seen:
+        kept = [dataclasses.asdict(r) for r in remarks if r.examples_seen <= examples_seen]
+        lines = (json.dumps(remark, ensure_ascii=False) + "\n" for remark in kept)
+        write_atomically(path, "".join(lines).encode())
 
 
 def _is_taken(folder: Path) -> bool:

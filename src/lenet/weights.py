@@ -35,9 +35,14 @@ def save_network(path: Path, network: Network, parameters: Parameters) -> bytes:
     The same network and weights give the same bytes. OSError where there is no space.
     """
     check_parameters(network, parameters, str(path))
-    content = pack(parameters, {"network": to_dict(network)})
+    content = pack_network(network, parameters)
     write_atomically(path, content)
     return content
+
+
+def pack_network(network: Network, parameters: Parameters) -> bytes:
+    """The bytes of the file that ``save_network`` writes."""
+    return pack(parameters, {"network": to_dict(network)})
 
 
 def load_network(path: Path) -> tuple[Network, Parameters]:

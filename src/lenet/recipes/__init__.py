@@ -49,6 +49,7 @@ class Recipe:
     title: str = ""
     data: str = "fashion-mnist"
     network: str = "lenet"
+    layers: str = ""  # of a network of one's own, as layer_text reads them; else the zoo's
     initialization: str = "xavier"
     val: float = 0.0  # the share of the training pictures that is held out
     settings: Settings = field(default_factory=Settings)
@@ -172,7 +173,7 @@ def to_toml(recipe: Recipe) -> str:
 
     values = to_dict(recipe)
     del values["name"]  # the file's own
-    return tomli_w.dumps(values)
+    return tomli_w.dumps(values, multiline_strings=True)
 
 
 def from_dict(values: Mapping[str, Any]) -> Recipe:

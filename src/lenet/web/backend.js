@@ -1,0 +1,138 @@
+/** Where the views get their data: from the server, or from what a single file holds. */
+
+import { readSafetensors } from "lenet/network.js";
+
+const TOKEN = "lenet-token";
+
+/** Takes the token out of the address and keeps it for this tab and for reloads. */
+export function takeToken() {
+  const match = /(?:^#|[#&])token=([\w-]+)/.exec(location.hash);
+  if (match) {
+    sessionStorage.setItem(TOKEN, match[1]);
+    history.replaceState(null, "", location.pathname);
+  }
+}
+
+/** The backend that asks the server; see docs/lab.md for the addresses. */
+export function serverBackend() {
+  const models = new Map();
+  const sets = new Map();
+  const trainedOn = new Map(); // run → its data's name
+
+  async function ask(path, options = {}) {
+    let response;
+    try {
+      response = await fetch(path, options);
+    } catch {
+      const error = new Error("the lab's server does not answer");
+      error.offline = true;
+      throw error;
+    }
+    if (response.ok) return response;
+    const answer = await response.json().catch(() => ({}));
+    const error = new Error(answer.error ?? `${response.status} ${response.statusText}`);
+    throw Object.assign(error, { status: response.status, line: answer.line });
+  }
+
+  const json = async (path) => (await ask(path)).json();
+  const bytes = async (path) => (await ask(path)).arrayBuffer();
+  const address = (ref, part) => `/api/models/${encodeURIComponent(ref)}/${part}`;
+  const change = (method) => async (path, body) => {
+    const raw = body instanceof Blob || body instanceof ArrayBuffer;
+    const headers = { "X-LeNet-Token": sessionStorage.getItem(TOKEN) ?? "" };
+    if (!raw && body !== undefined) headers["Content-Type"] = "application/json";
+    const sent = raw || body === undefined ? body : JSON.stringify(body);
+    return (await ask(path, { method, headers, body: sent })).json();
+  };
+  const post = change("POST");
+
+  const dataOf = async (name) => (await json(`/api/runs/${encodeURIComponent(name)}`)).data;
+
+  async function readModel(ref) {
+    const { network, weights } = readSafetensors(await bytes(address(ref, "weights")));
+    const run = /^run:([^@]+)(?:@(\d+))?$/.exec(ref);
+    const data = run ? await remember(trainedOn, run[1], () => dataOf(run[1])) : null;
+    return { ref, title: run ? run[1] : ref, network, weights, data };
+  }
+
+  async function readSet(name) {
+    const path = `/api/data/${encodeURIComponent(name)}`;
+    const [facts, labels] = await Promise.all([json(path), bytes(`${path}/labels`)]);
+    const size = facts.shape.reduce((a, b) => a * b, 1);
+    const known = new Map();
+    return {
+      ...facts,
+      labels: new Uint8Array(labels),
+      async pixels(indices) {
+        const missing = [...new Set(indices.filter((index) => !known.has(index)))];
+        for (let at = 0; at < missing.length; at += 500) {
+          const part = missing.slice(at, at + 500);
+          const all = new Uint8Array(await bytes(`${path}/pictures?indices=${part.join(",")}`));
+          part.forEach((index, i) => known.set(index, all.slice(i * size, (i + 1) * size)));
+        }
+        return indices.map((index) => known.get(index));
+      },
+    };
+  }
+
+  return {
+    kind: "server",
+    state: () => json("/api/state"),
+    run: (name) => json(`/api/runs/${encodeURIComponent(name)}`),
+    /** A model, read once; a run's newest weights change while it trains: `fresh` reads anew. */
+    model: (ref, { fresh = false } = {}) => remember(models, ref, () => readModel(ref), fresh),
+    explanation: (ref, language) => json(`${address(ref, "explanation")}?language=${language}`),
+    statistics: (ref) => json(address(ref, "statistics")),
+    async predictions(ref) {
+      const answer = await json(address(ref, "predictions"));
+      return {
+        data: answer.data,
+        labels: fromBase64(answer.labels, Uint8Array),
+        predicted: fromBase64(answer.predicted, Uint8Array),
+        probability: fromBase64(answer.probability, Float32Array),
+        labelProbability: fromBase64(answer.label_probability, Float32Array),
+      };
+    },
+    dataset: (name) => remember(sets, name, () => readSet(name)),
+    post,
+    remove: change("DELETE"),
+    async openFile(file, { network, text }) {
+      const query = new URLSearchParams({ name: file.name, ...(text ? { text } : { network }) });
+      return post(`/api/models?${query}`, file);
+    },
+    /** Calls handlers.state, .run, .removed with what the server tells; `lost` and `found`. */
+    events(handlers) {
+      const source = new EventSource("/api/events");
+      for (const kind of ["state", "run", "removed"]) {
+        source.addEventListener(kind, (event) => handlers[kind]?.(JSON.parse(event.data)));
+      }
+      source.addEventListener("error", () => handlers.lost?.());
+      source.addEventListener("open", () => handlers.found?.());
+      return () => source.close();
+    },
+    sources: async () => {
+      const names = ["network.js", "network-worker.js"];
+      const answers = await Promise.all(names.map((name) => ask(`/web/${name}`)));
+      const [network, worker] = await Promise.all(answers.map((answer) => answer.text()));
+      return { network, worker };
+    },
+  };
+}
+
+/** Typed values that were sent as base64 of their little-endian bytes. */
+export function fromBase64(text, Type) {
+  const binary = atob(text);
+  const bytes = Uint8Array.from(binary, (letter) => letter.charCodeAt(0));
+  return new Type(bytes.buffer);
+}
+
+/** What `make` promises, made once for a key; a failure is not kept. */
+function remember(kept, key, make, fresh = false) {
+  if (fresh || !kept.has(key)) {
+    const promise = make();
+    kept.set(key, promise);
+    promise.catch(() => kept.get(key) === promise && kept.delete(key));
+    if (kept.size > 60) kept.delete(kept.keys().next().value);
+  }
+  return kept.get(key);
+}

@@ -1,0 +1,189 @@
+/** Networks computed in a worker, beside the page; in the page itself where workers are refused. */
+
+import { answer, trace } from "lenet/network.js";
+
+const PORTION = 16; // pictures: some ten milliseconds, so that a stroke need not wait longer
+
+/**
+ * A calculator of its own worker, made from `{network, worker}`: the texts of network.js and
+ * network-worker.js.
+ *
+ * - `load(key, network, weights)` at once; throws an Error where the network does not fit together.
+ *   The same two objects again change nothing: to change weights, load a copy.
+ * - `unload(key)`
+ * - `run(key, pixels, {gates, lane})` → Promise of every layer's output, or of null. Uint8Array is
+ *   a picture, Float32Array what the first layer sees. In one lane (the key, unless told) the
+ *   newest wins: one that waits while a newer comes is null; the one being computed still arrives.
+ * - `many(key, pictures, {gates, progress, signal})` → Promise of the logits, n·classes, or of null
+ *   when aborted by `signal`, or when the network is unloaded or replaced meanwhile. `pictures` are
+ *   an array of Uint8Array or one of n·c·h·w; other requests go in between.
+ * - `close()`: all that waits becomes null.
+ * - `inWorker`: Promise of whether there is a worker; false: the page computes.
+ */
+export function createCalculator(sources) {
+  const models = new Map(); // key → {network, weights}
+  const waiting = new Map(); // id → {request, resolve, reject}
+  const lanes = new Map(); // lane → what waits until the one being computed is there, or null
+  let ids = 0;
+  let closed = false;
+  let settle;
+  const inWorker = new Promise((resolve) => (settle = resolve));
+  let channel = openWorker(sources, receive, fallBack) ?? openPage(receive);
+  if (!channel.isWorker) settle(false);
+
+  function receive(reply) {
+    if (reply.ready) return settle(true);
+    const asked = waiting.get(reply.id);
+    if (!asked) return; // a load that was told again: see fallBack
+    waiting.delete(reply.id);
+    if (reply.error === undefined) asked.resolve(reply.result);
+    else asked.reject(new Error(reply.error));
+  }
+
+  /** The worker was refused or broke: the page does what was asked of it. */
+  function fallBack() {
+    if (closed || !channel.isWorker) return;
+    channel.close();
+    channel = openPage(receive);
+    settle(false);
+    for (const [key, model] of models) channel.post({ kind: "load", key, ...model });
+    for (const { request, resolve } of waiting.values()) {
+      if (request.kind === "run" || request.kind === "many") channel.post(request);
+      else resolve(null); // a load or unload: what is loaded now has just been told
+    }
+  }
+
+  function ask(request) {
+    return new Promise((resolve, reject) => {
+      if (closed) return resolve(null);
+      const numbered = { ...request, id: ++ids };
+      waiting.set(numbered.id, { request: numbered, resolve, reject });
+      channel.post(numbered);
+    });
+  }
+
+  function load(key, network, weights) {
+    const known = models.get(key);
+    if (known && known.network === network && known.weights === weights) return;
+    trace(network);
+    models.set(key, { network, weights });
+    ask({ kind: "load", key, network, weights });
+  }
+
+  function unload(key) {
+    if (!models.delete(key)) return;
+    for (const [lane, next] of lanes) {
+      if (next?.request.key !== key) continue;
+      next.resolve(null);
+      lanes.set(lane, null);
+    }
+    ask({ kind: "unload", key });
+  }
+
+  function run(key, pixels, { gates, lane = key } = {}) {
+    return new Promise((resolve, reject) => {
+      const entry = { request: { kind: "run", key, pixels, gates }, resolve, reject };
+      if (!lanes.has(lane)) return compute(lane, entry);
+      lanes.get(lane)?.resolve(null);
+      return lanes.set(lane, entry);
+    });
+  }
+
+  async function compute(lane, { request, resolve, reject }) {
+    lanes.set(lane, null);
+    await ask(request).then(resolve, reject);
+    const next = lanes.get(lane);
+    if (next) compute(lane, next);
+    else lanes.delete(lane);
+  }
+
+  async function many(key, pictures, { gates, progress, signal } = {}) {
+    const model = models.get(key);
+    if (!model) throw new Error(`no network is loaded as ${JSON.stringify(key)}`);
+    const { input_shape: shape, classes } = model.network;
+    const size = shape[0] * shape[1] * shape[2];
+    const pixels = joined(pictures, size);
+    const count = pixels.length / size;
+    if (!Number.isInteger(count)) {
+      throw new Error(`${pixels.length} numbers are no pictures of ${shape.join("×")}`);
+    }
+    const logits = new Float32Array(count * classes.length);
+    for (let start = 0; start < count; start += PORTION) {
+      const end = Math.min(start + PORTION, count);
+      const part = pixels.slice(start * size, end * size);
+      const result = await ask({ kind: "many", key, pictures: part, gates });
+      const stopped = closed || signal?.aborted || models.get(key) !== model;
+      if (result === null || stopped) return null;
+      logits.set(result, start * classes.length);
+      progress?.(end, count);
+    }
+    return logits;
+  }
+
+  function close() {
+    closed = true;
+    channel.close();
+    settle(false);
+    for (const next of lanes.values()) next?.resolve(null);
+    for (const { resolve } of waiting.values()) resolve(null);
+    lanes.clear();
+    waiting.clear();
+  }
+
+  return { load, unload, run, many, close, inWorker };
+}
+
+/** A worker {post, close, isWorker}; null where it cannot be made, `fail()` where it breaks. */
+function openWorker({ network, worker }, receive, fail) {
+  // No module: Chromium makes none from a page that was opened from a disk. Without its exports,
+  // network.js is a script that defines functions.
+  const functions = network.replace(/^export /gm, "");
+  const text = ['"use strict";\n', functions, "\n", worker];
+  try {
+    const address = URL.createObjectURL(new Blob(text, { type: "text/javascript" }));
+    const made = new Worker(address);
+    made.onmessage = ({ data }) => {
+      if (data.ready) URL.revokeObjectURL(address);
+      receive(data);
+    };
+    made.onerror = (event) => {
+      event.preventDefault(); // it is dealt with: the page computes
+      URL.revokeObjectURL(address);
+      fail();
+    };
+    return {
+      isWorker: true,
+      post: (request) => made.postMessage(request),
+      close: () => made.terminate(),
+    };
+  } catch {
+    return null;
+  }
+}
+
+/** The same in the page: each request is answered when the page has nothing else to do. */
+function openPage(receive) {
+  const models = new Map();
+  let open = true;
+  return {
+    isWorker: false,
+    post(request) {
+      const own = structuredClone(request); // as a worker gets it: later changes do not show
+      setTimeout(() => open && receive(answer(models, own)));
+    },
+    close: () => (open = false),
+  };
+}
+
+/** Pictures (each of `size` numbers) as one Uint8Array. */
+function joined(pictures, size) {
+  if (!Array.isArray(pictures)) return pictures;
+  const all = new Uint8Array(pictures.length * size);
+  pictures.forEach((picture, n) => {
+    if (picture.length !== size) {
+      throw new Error(`a picture has ${picture.length} numbers, the network needs ${size}`);
+    }
+    all.set(picture, n * size);
+  });
+  return all;
+}

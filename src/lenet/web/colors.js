@@ -1,0 +1,97 @@
+/** One diverging scale for signed values, one scale of ink for pictures; in light and dark. */
+
+import { h, show } from "lenet/dom.js";
+
+// Ends and middle of each theme's scale: negative, zero, positive. Equal steps look equal.
+const SCALES = {
+  light: { negative: [18, 92, 168], zero: [255, 255, 255], positive: [196, 66, 16] },
+  dark: { negative: [92, 168, 240], zero: [24, 25, 28], positive: [244, 128, 72] },
+};
+const PICTURES = {
+  light: { paper: [255, 255, 255], ink: [20, 20, 20] },
+  dark: { paper: [24, 25, 28], ink: [240, 240, 236] },
+};
+
+/** The theme that is shown: "light" or "dark". */
+export function currentTheme() {
+  const chosen = document.documentElement.dataset.theme;
+  if (chosen === "light" || chosen === "dark") return chosen;
+  return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+}
+
+/** The colour [r, g, b] of a signed value: blue below zero, paper at zero, orange-red above. */
+export function signedColor(value, limit, theme = currentTheme()) {
+  const { negative, zero, positive } = SCALES[theme];
+  if (!(limit > 0) || Number.isNaN(value)) return zero;
+  const share = Math.min(Math.abs(value) / limit, 1) ** 0.8;
+  return mix(zero, value < 0 ? negative : positive, share);
+}
+
+/** The colour [r, g, b] of a picture's value from 0 (paper) to `limit` (ink). */
+export function inkColor(value, limit, theme = currentTheme()) {
+  const { paper, ink } = PICTURES[theme];
+  return mix(paper, ink, limit > 0 ? Math.min(Math.max(value / limit, 0), 1) : 0);
+}
+
+/**
+ * Whether black is to be read on this colour, else white: whichever stands out more, by the relative
+ * luminance of WCAG 2.2. The better of the two has a contrast of at least 4.58 on any colour.
+ */
+export function wantsDarkText(color) {
+  const [r, g, b] = color.map((value) => {
+    const share = value / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179;
+}
+
+/** The colour as CSS has it. */
+export function css([r, g, b]) {
+  return `rgb(${r}, ${g}, ${b})`;
+}
+
+/**
+ * Draws values (rows × columns) into a canvas, one pixel a value; CSS makes it larger.
+ *
+ * `color` is signedColor or inkColor; `limit` the value at the scale's end.
+ */
+export function paint(canvas, values, rows, columns, color, limit) {
+  if (canvas.width !== columns || canvas.height !== rows) {
+    canvas.width = columns;
+    canvas.height = rows;
+  }
+  const theme = currentTheme();
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(columns, rows);
+  for (let i = 0; i < rows * columns; i++) {
+    const [r, g, b] = color(values[i], limit, theme);
+    image.data[4 * i] = r;
+    image.data[4 * i + 1] = g;
+    image.data[4 * i + 2] = b;
+    image.data[4 * i + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+}
+
+/** The largest absolute value, for a scale's end; at least `least`. */
+export function largest(values, least = 1e-9) {
+  let most = least;
+  for (const value of values) if (Math.abs(value) > most) most = Math.abs(value);
+  return most;
+}
+
+/** The legend of the signed scale: a bar from −limit over 0 to limit. */
+export function legend(limit, decimals = 2) {
+  const bar = h("canvas", { class: "legend-bar", width: 64, height: 1, "aria-hidden": "true" });
+  const values = Float32Array.from({ length: 64 }, (_, i) => ((i - 31.5) / 31.5) * limit);
+  paint(bar, values, 1, 64, signedColor, limit);
+  return h(
+    "span",
+    { class: "legend number" },
+    show(-limit, decimals), " ", bar, " ", show(limit, decimals),
+  );
+}
+
+function mix(from, to, share) {
+  return from.map((value, i) => Math.round(value + (to[i] - value) * share));
+}

@@ -1,0 +1,203 @@
+/** Compare: all runs in a table, the chosen ones over each other, their mistakes, two networks. */
+
+import mountConfusion from "lenet/compare/confusion.js";
+import mountRunCurves from "lenet/compare/curves.js";
+import mountPair from "lenet/compare/pair.js";
+import mountSettings from "lenet/compare/settings.js";
+import mountTable from "lenet/compare/table.js";
+import { fill, h, oncePerFrame } from "lenet/dom.js";
+import { watchRuns } from "lenet/learn/runs.js";
+
+const UNDO_MS = 15_000;
+const MOST_CHOSEN = 8; // as many curves are told apart
+
+/** Compare in `root`: with the runs that the address names, else the newest ones, chosen. */
+export default function mount(root, context) {
+  const { backend, t, memory, params, setParams, announce } = context;
+  const asked = params.get("runs")?.split(",").filter(Boolean);
+  memory.chosen = asked ?? memory.chosen ?? null; // null: nobody has chosen yet
+  let closed = false;
+  let undoTimer = null;
+
+  const problem = h("p", { class: "failure", role: "alert", hidden: true });
+  const connection = h("p", { class: "failure", role: "status", hidden: true });
+  const undo = h("div", { class: "undo", hidden: true });
+  const trash = h("details", { class: "trash", hidden: true });
+  const empty = h("p", { class: "muted", hidden: true }, t("compare.empty"));
+  const parts = Object.fromEntries(
+    ["runs", "chosen", "confusion", "pair"].map(
+      (name) => [name, h("section", { class: `panel compare-${name}` })],
+    ),
+  );
+  const curves = h("div", { class: "chosen-curves" });
+  const settings = h("div", { class: "chosen-settings" });
+  const hint = h("p", { class: "muted" });
+  fill(parts.chosen, h("h2", {}, t("compare.chosen")), hint,
+    h("div", { class: "chosen-grid" }, curves, settings));
+  for (const name of ["chosen", "confusion", "pair"]) parts[name].hidden = true;
+  fill(
+    root,
+    h("h1", { class: "visually-hidden" }, t("view.compare")),
+    connection, problem, empty, parts.runs, undo, trash, parts.chosen, parts.confusion, parts.pair,
+  );
+
+  const tools = { ...context, fail };
+  const table = mountTable(parts.runs, { ...tools, toggle, act });
+  const runCurves = mountRunCurves(curves, tools);
+  const runSettings = mountSettings(settings, tools);
+  const confusion = mountConfusion(parts.confusion, tools);
+  const pair = mountPair(parts.pair, tools);
+  const runs = watchRuns(backend, memory, (change) => {
+    if (closed) return;
+    if (change.connection) {
+      connection.hidden = change.connection !== "lost";
+      connection.textContent = t("learn.lost");
+    }
+    draw();
+  });
+
+  function fail(error) {
+    if (closed) return;
+    problem.textContent = error === null ? "" : error.message;
+    problem.hidden = error === null;
+  }
+
+  const draw = oncePerFrame(() => {
+    if (closed || !runs.heard()) return;
+    const all = runs.all();
+    if (memory.chosen === null && all.length > 0) memory.chosen = toBeginWith(all);
+    const names = (memory.chosen ?? []).filter((name) => runs.get(name));
+    for (const name of names) if (!runs.record(name)) load(name);
+    empty.hidden = all.length > 0;
+    parts.runs.hidden = all.length === 0;
+    table.update(all, new Set(names));
+    drawTrash();
+    const records = names.map((name) => runs.record(name)).filter(Boolean);
+    parts.chosen.hidden = all.length === 0;
+    hint.hidden = names.length > 0;
+    hint.textContent = t("compare.choose-some");
+    curves.hidden = records.length === 0;
+    settings.hidden = records.length === 0;
+    if (records.length > 0) {
+      runCurves.update(records);
+      runSettings.update(records);
+    }
+    const usable = all
+      .filter((run) => run.status === "finished" || run.last)
+      .map(({ name }) => name);
+    const ordered = [
+      ...names.filter((name) => usable.includes(name)),
+      ...usable.filter((name) => !names.includes(name)).reverse(),
+    ];
+    confusion.update(ordered);
+    pair.update(ordered);
+  });
+
+  const loading = new Set();
+  async function load(name) {
+    if (loading.has(name)) return;
+    loading.add(name);
+    try {
+      await runs.load(name);
+    } catch (error) {
+      if (!error.offline) fail(error);
+    } finally {
+      loading.delete(name);
+    }
+  }
+
+  function toggle(name, isChosen) {
+    const others = (memory.chosen ?? []).filter((one) => one !== name);
+    if (isChosen && others.length >= MOST_CHOSEN) {
+      announce(t("compare.too-many", { n: MOST_CHOSEN }));
+      others.shift();
+    }
+    memory.chosen = isChosen ? [...others, name] : others;
+    setParams({ runs: memory.chosen.join(",") || null });
+    draw();
+  }
+
+  async function act(name, what) {
+    fail(null);
+    const path = `/api/runs/${encodeURIComponent(name)}`;
+    try {
+      if (what === "star") {
+        await backend.post(`${path}/star`, { starred: !runs.get(name)?.starred });
+      }
+      if (what === "delete") {
+        await backend.remove(path);
+        offerUndo(name);
+      }
+      if (what === "restore") {
+        await backend.post(`${path}/restore`, {});
+        announce(t("compare.restored", { name }));
+        if (undo.dataset.run === name) hideUndo();
+      }
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  /** A bar with which the deletion is undone, for some seconds: longer while it is looked at. */
+  function offerUndo(name) {
+    undo.dataset.run = name;
+    const button = h("button", { onclick: () => act(name, "restore") }, t("compare.undo"));
+    fill(undo, h("span", {}, t("compare.deleted", { name })), button,
+      h("button", { class: "quiet", "aria-label": t("compare.close"), onclick: hideUndo }, "✕"));
+    undo.hidden = false;
+    announce(t("compare.deleted", { name }));
+    button.focus();
+    waitToHide();
+  }
+
+  function waitToHide() {
+    clearTimeout(undoTimer);
+    undoTimer = setTimeout(() => {
+      if (undo.matches(":hover, :focus-within")) waitToHide();
+      else hideUndo();
+    }, UNDO_MS);
+  }
+
+  function hideUndo() {
+    clearTimeout(undoTimer);
+    const hadFocus = undo.contains(document.activeElement);
+    undo.hidden = true;
+    delete undo.dataset.run;
+    if (hadFocus) root.focus({ preventScroll: true });
+    drawTrash();
+  }
+
+  let trashShown = "";
+  function drawTrash() {
+    const names = runs.trash();
+    trash.hidden = names.length === 0;
+    if (names.join("\n") === trashShown) return;
+    trashShown = names.join("\n");
+    fill(
+      trash,
+      h("summary", {}, t("compare.trash", { n: names.length })),
+      h("ul", {}, names.map((name) =>
+        h("li", {}, name, " ",
+          h("button", {
+            "aria-label": t("compare.restore-run", { name }), onclick: () => act(name, "restore"),
+          }, t("compare.restore"))))),
+    );
+  }
+
+  return {
+    destroy() {
+      closed = true;
+      clearTimeout(undoTimer);
+      runs.close();
+      table.destroy();
+      runCurves.destroy();
+      confusion.destroy();
+      pair.destroy();
+    },
+  };
+}
+
+/** The runs that are chosen where nobody has: the newest two that have been measured. */
+function toBeginWith(runs) {
+  return runs.filter((run) => run.last).slice(-2).map(({ name }) => name).reverse();
+}

@@ -1,0 +1,197 @@
+/** Explore: one network, one picture, every number between them. */
+
+import { createCalculator } from "lenet/calculator.js";
+import { fill, h, oncePerFrame } from "lenet/dom.js";
+import mountArithmetic from "lenet/explore/arithmetic.js";
+import mountBars from "lenet/explore/bars.js";
+import mountExplanation from "lenet/explore/explanation.js";
+import mountInput from "lenet/explore/input.js";
+import mountMaps from "lenet/explore/maps.js";
+import mountModel from "lenet/explore/model.js";
+import mountPlay from "lenet/explore/play.js";
+import mountWhatIf from "lenet/explore/what-if.js";
+import { normalize, trace } from "lenet/network.js";
+import { createStore } from "lenet/store.js";
+
+/*
+The state that the parts share:
+  model      {ref, title, network, weights, data}, as it was trained
+  traced     its rows, from trace()
+  weights    those that compute: the model's, or a copy that What if has changed
+  gates      Map layer → Uint8Array, 0 where a channel or unit is switched off; null if none is
+  picture    {source: "data" | "draw" | "upload", index, label, name}; label null if not known
+  pixels     uint8 (c·h·w): the picture as it was prepared, before anything covers it
+  cover      {top, left, size, value} over the picture, or null
+  input      float32 (c·h·w): the covered pixels, normalised
+  outputs    the output of every layer, for weights, gates and input
+  before     the outputs of the model as it was trained for the picture uncovered; null where
+             nothing has been changed
+  unit       {layer, index} that is pointed at, index into that layer's output; null if none.
+             layer −1 is the picture
+  pinned     whether the unit stays when the pointer goes elsewhere
+*/
+const EMPTY = {
+  model: null, traced: null, weights: null, gates: null, picture: null, pixels: null, cover: null,
+  input: null, outputs: null, before: null, unit: null, pinned: false,
+};
+
+/** Explore in `root`: from a model and a picture that the address names, or the newest run. */
+export default function mount(root, context) {
+  const { backend, t, memory } = context;
+  const store = createStore({ ...EMPTY, ...memory.state });
+  let calculator = null;
+  let closed = false;
+  let asked = 0;
+  const loaded = {};
+
+  const problem = h("p", { class: "failure", role: "alert", hidden: true });
+  const parts = Object.fromEntries(
+    ["model", "input", "bars", "maps", "arithmetic", "play", "what-if", "explanation"].map(
+      (name) => [name, h("section", { class: `part part-${name}` })],
+    ),
+  );
+  fill(
+    root,
+    h("h1", { class: "visually-hidden" }, t("view.explore")),
+    parts.model,
+    problem,
+    h(
+      "div",
+      { class: "explore" },
+      h("div", { class: "explore-side" }, parts.input, parts.bars),
+      h("div", { class: "explore-main" }, parts.maps, parts.play),
+      h("div", { class: "explore-detail" }, parts.arithmetic),
+      h("div", { class: "explore-below" }, parts["what-if"], parts.explanation),
+    ),
+  );
+
+  const tools = { ...context, store, fail, openModel };
+  const mounted = [
+    mountModel(parts.model, tools),
+    mountInput(parts.input, tools),
+    mountBars(parts.bars, tools),
+    mountMaps(parts.maps, tools),
+    mountArithmetic(parts.arithmetic, tools),
+    mountPlay(parts.play, tools),
+    mountWhatIf(parts["what-if"], tools),
+    mountExplanation(parts.explanation, tools),
+  ];
+
+  function fail(error) {
+    problem.textContent = error === null ? "" : error.message;
+    problem.hidden = error === null;
+  }
+
+  /** Shows another model; the picture stays where the new network can take it. */
+  async function openModel(ref) {
+    const mine = ++asked;
+    try {
+      const model = await backend.model(ref);
+      if (closed || mine !== asked) return;
+      const traced = trace(model.network);
+      const before = store.get().model;
+      const fits = before === null || sameShape(before.network, model.network);
+      fail(null);
+      store.set({
+        ...(fits ? {} : { picture: null, pixels: null, cover: null, unit: null, pinned: false }),
+        model, traced, weights: model.weights, gates: null, outputs: null, before: null,
+      });
+      context.setParams({ model: ref });
+    } catch (error) {
+      if (!closed && mine === asked) fail(error);
+    }
+  }
+
+  /** Gives the calculator these weights, unless it has them already: they are large. */
+  function load(key, network, weights) {
+    if (loaded[key] === weights) return;
+    calculator.load(key, network, weights);
+    loaded[key] = weights;
+  }
+
+  const compute = oncePerFrame(async () => {
+    const { model, weights, gates, pixels, cover } = store.get();
+    if (closed || !calculator || !model || !pixels) return;
+    try {
+      const shown = covered(model.network, pixels, cover);
+      const changed = weights !== model.weights || gates !== null || cover !== null;
+      load("now", model.network, weights);
+      if (changed) load("trained", model.network, model.weights);
+      const [outputs, before] = await Promise.all([
+        calculator.run("now", shown, { gates }),
+        changed ? calculator.run("trained", pixels) : null,
+      ]);
+      const now = store.get();
+      const overtaken = !outputs || (changed && !before) || now.model !== model;
+      if (closed || overtaken) return;
+      store.set({ input: normalize(model.network, shown), outputs, before });
+    } catch (error) {
+      if (!closed) fail(error);
+    }
+  });
+
+  const unsubscribe = store.subscribe((state, changed) => {
+    const { picture, unit, pinned } = state;
+    memory.state = { picture, pixels: state.pixels, unit, pinned };
+    if (["model", "weights", "gates", "pixels", "cover"].some((name) => changed.has(name))) {
+      compute();
+    }
+    if (changed.has("picture")) {
+      context.setParams({ picture: picture?.source === "data" ? picture.index : null });
+    }
+    if (changed.has("unit") || changed.has("pinned")) {
+      context.setParams({ unit: pinned && unit ? `${unit.layer}:${unit.index}` : null });
+    }
+  });
+
+  async function begin() {
+    try {
+      const sources = await backend.sources();
+      if (closed) return;
+      calculator = createCalculator(sources);
+      const unit = /^(-?\d+):(\d+)$/.exec(context.params.get("unit") ?? "");
+      if (unit) store.set({ unit: { layer: +unit[1], index: +unit[2] }, pinned: true });
+      const ref = context.params.get("model") ?? (await newest(backend));
+      if (ref === null) context.navigate("learn");
+      else await openModel(ref);
+    } catch (error) {
+      if (!closed) fail(error);
+    }
+  }
+  begin();
+
+  return {
+    destroy() {
+      closed = true;
+      unsubscribe();
+      for (const part of mounted) part.destroy?.();
+      calculator?.close();
+    },
+  };
+}
+
+/** The pixels with the cover over them; the pixels themselves where there is none. */
+function covered(network, pixels, cover) {
+  if (!cover) return pixels;
+  const [channels, height, width] = network.input_shape;
+  const shown = pixels.slice();
+  for (let c = 0; c < channels; c++) {
+    for (let y = Math.max(cover.top, 0); y < Math.min(cover.top + cover.size, height); y++) {
+      const row = (c * height + y) * width;
+      const right = Math.min(cover.left + cover.size, width);
+      shown.fill(cover.value, row + Math.max(cover.left, 0), row + right);
+    }
+  }
+  return shown;
+}
+
+function sameShape(one, other) {
+  return one.input_shape.join() === other.input_shape.join();
+}
+
+/** The ref of the newest run with weights, or null. */
+async function newest(backend) {
+  const { runs } = await backend.state();
+  const usable = runs.filter((run) => run.status === "finished" || run.last);
+  return usable.length > 0 ? `run:${usable.at(-1).name}` : null;
+}

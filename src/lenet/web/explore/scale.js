@@ -1,0 +1,92 @@
+/** Scales of colours: fast tables, limits that stay while one draws, text that can be read. */
+
+import { currentTheme, inkColor, signedColor } from "lenet/colors.js";
+
+const STEPS = 255; // on each side of zero
+
+/** The signed scale as 511 pixels (RGBA in one number), −limit first; for `colorAt`. */
+export function signedPixels(theme = currentTheme()) {
+  return table(2 * STEPS + 1, (i) => signedColor((i - STEPS) / STEPS, 1, theme));
+}
+
+/** The scale of pictures as 256 pixels, 0 first. */
+export function inkPixels(theme = currentTheme()) {
+  return table(STEPS + 1, (i) => inkColor(i / STEPS, 1, theme));
+}
+
+/** Writes the colours of signed values into `pixels`; `order[i]` is the place of value i. */
+export function paintSigned(pixels, colors, values, limit, order = null) {
+  const factor = limit > 0 ? STEPS / limit : 0;
+  for (let i = 0; i < values.length; i++) {
+    const step = Math.round(values[i] * factor);
+    const at = step > STEPS ? STEPS : step < -STEPS ? -STEPS : step || 0; // NaN is drawn as zero
+    pixels[order === null ? i : order[i]] = colors[at + STEPS];
+  }
+}
+
+/** The same for a picture's values: the first is `from` on paper, `to` is ink. */
+export function paintInk(pixels, colors, values, from, to) {
+  for (let i = 0; i < values.length; i++) {
+    const step = Math.round(((values[i] - from) / (to - from)) * STEPS);
+    pixels[i] = colors[Math.min(Math.max(step || 0, 0), STEPS)];
+  }
+}
+
+function table(length, colorOf) {
+  const bytes = new Uint8ClampedArray(4 * length);
+  for (let i = 0; i < length; i++) bytes.set([...colorOf(i), 255], 4 * i);
+  return new Uint32Array(bytes.buffer);
+}
+
+const ROUND = [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10];
+
+/** The smallest round number (1, 1.2, 1.5, 2 … times a power of ten) that is at least `value`. */
+export function roundLimit(value) {
+  if (!(value > 0) || !Number.isFinite(value)) return 1;
+  const power = 10 ** Math.floor(Math.log10(value));
+  const step = ROUND.find((each) => each * power >= value * (1 - 1e-6)) ?? 10;
+  return Number((step * power).toPrecision(2));
+}
+
+const PATIENCE = 30; // pictures that a scale stays too wide before it narrows
+
+/**
+ * A function from values to the limit of their scale, a round number, which changes seldom.
+ *
+ * A larger value widens the scale at once; it narrows when many pictures in a row have left most
+ * of it unused, so that colours do not flicker while one draws.
+ */
+export function steadyLimit() {
+  let limit = 0;
+  let unused = 0;
+  return (values) => {
+    let most = 0;
+    for (let i = 0; i < values.length; i++) {
+      const size = Math.abs(values[i]);
+      if (size > most && size < Infinity) most = size;
+    }
+    const narrow = most > 0 && most < 0.4 * limit;
+    unused = narrow ? unused + 1 : 0;
+    if (most > limit || unused > PATIENCE) {
+      limit = roundLimit(most);
+      unused = 0;
+    }
+    return limit || 1;
+  };
+}
+
+/** Black or white, whichever is read better on a colour [r, g, b]; at least 4.5 : 1. */
+export function textOn(color) {
+  const [r, g, b] = color.map((part) => {
+    const share = part / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
+}
+
+/** How many decimals show numbers of up to this size in a grid: two, more where all are small. */
+export function decimalsFor(limit) {
+  if (!(limit > 0)) return 2;
+  if (limit >= 100) return 0;
+  return limit >= 10 ? 1 : Math.min(Math.max(1 - Math.floor(Math.log10(limit)), 2), 5);
+}

@@ -1,0 +1,109 @@
+/** The settings of a training as a form has them: which there are, what was changed, in words. */
+
+const METHODS = ["sgd", "adam", "adamw"];
+const SCHEDULES = ["constant", "step", "cosine", "one-cycle"];
+const INITIALIZATIONS = ["xavier", "xavier-linear", "torch", "he", "lecun"];
+
+// What an optimiser begins with where nobody says otherwise (src/lenet/optimization.py).
+const LEARNING_RATE = { sgd: 0.9, adam: 0.001, adamw: 0.001 };
+const WEIGHT_DECAY = { sgd: 0, adam: 0, adamw: 0.01 };
+
+const whole = (least, most) => ({ kind: "whole", least, most });
+const real = (least, most) => ({ kind: "real", least, most });
+const oneOf = (options) => ({ kind: "choice", options });
+const flag = { kind: "flag" };
+
+/** Every field: its dotted key, how it is filled in, and whether it stands under "more". */
+export const FIELDS = [
+  { key: "epochs", ...whole(1, 1e6) },
+  { key: "batch_size", ...whole(1, 2 ** 31 - 1) },
+  { key: "schedule.learning_rate", ...real(0) },
+  { key: "optimizer.method", ...oneOf(METHODS) },
+  { key: "schedule.kind", ...oneOf(SCHEDULES) },
+  { key: "seed", ...whole(0, 2 ** 32 - 1) },
+  { key: "val", ...real(0, 1) },
+  { key: "initialization", ...oneOf(INITIALIZATIONS), more: true },
+  { key: "optimizer.momentum", ...real(0, 1), more: true, methods: ["sgd"] },
+  { key: "optimizer.nesterov", ...flag, more: true, methods: ["sgd"] },
+  { key: "optimizer.weight_decay", ...real(0), more: true },
+  { key: "optimizer.beta1", ...real(0, 1), more: true, methods: ["adam", "adamw"] },
+  { key: "optimizer.beta2", ...real(0, 1), more: true, methods: ["adam", "adamw"] },
+  { key: "optimizer.eps", ...real(0), more: true, methods: ["adam", "adamw"] },
+  { key: "optimizer.average", ...real(0, 1), more: true },
+  { key: "schedule.warmup_epochs", ...real(0), more: true, kinds: ["constant", "step", "cosine"] },
+  { key: "schedule.step_epochs", ...real(0), more: true, kinds: ["step"] },
+  { key: "schedule.gamma", ...real(0, 1), more: true, kinds: ["step"] },
+  { key: "schedule.final", ...real(0, 1), more: true, kinds: ["cosine"] },
+  { key: "objective.label_smoothing", ...real(0, 1), more: true },
+  { key: "augmentation.shift", ...whole(0, 127), more: true },
+  { key: "augmentation.flip", ...flag, more: true },
+  { key: "early_stopping.patience", ...whole(0), more: true },
+  { key: "early_stopping.min_delta", ...real(0), more: true },
+];
+
+const FLAGS = {
+  epochs: "--epochs", batch_size: "--batch-size", "schedule.learning_rate": "--lr",
+  seed: "--seed", val: "--val",
+};
+
+/** A recipe's value by its dotted key. */
+export function valueOf(recipe, key) {
+  return key.split(".").reduce((part, name) => part?.[name], recipe);
+}
+
+/** Whether a field plays a part beside these values: beta1 has none with sgd. */
+export function matters(field, valueFor) {
+  if (field.methods && !field.methods.includes(valueFor("optimizer.method"))) return false;
+  return !field.kinds || field.kinds.includes(valueFor("schedule.kind"));
+}
+
+/** What changes together with the optimiser, unless it was given: its usual values. */
+export function usualFor(method) {
+  return {
+    "schedule.learning_rate": LEARNING_RATE[method],
+    "optimizer.weight_decay": WEIGHT_DECAY[method],
+    ...(method === "sgd" ? {} : { "optimizer.momentum": 0, "optimizer.nesterov": false }),
+  };
+}
+
+/** The value that a text in a field means: a number, or the text itself where it is none. */
+export function parsed(field, text) {
+  const number = Number(text);
+  return text.trim() === "" || Number.isNaN(number) ? text : number;
+}
+
+/** What is wrong with a field's value, as {problem, least, most}; null if nothing is. */
+export function wrong(field, value) {
+  if (field.kind !== "whole" && field.kind !== "real") return null;
+  if (typeof value !== "number" || !Number.isFinite(value)) return { problem: "number" };
+  if (field.kind === "whole" && !Number.isInteger(value)) return { problem: "whole" };
+  if (value < field.least) return { problem: "least", least: field.least };
+  if (field.most !== undefined && value > field.most) return { problem: "most", most: field.most };
+  return null;
+}
+
+/** The values that are not the recipe's, as {dotted key: value}, in the fields' order. */
+export function changes(recipe, values) {
+  const changed = {};
+  for (const { key } of FIELDS) {
+    if (key in values && values[key] !== valueOf(recipe, key)) changed[key] = values[key];
+  }
+  return changed;
+}
+
+/** The command that trains the same in a terminal. */
+export function commandLine({ recipe, settings, network, data, text }) {
+  const words = ["lenet", "train", recipe];
+  if (data) words.push("--data", quoted(data));
+  if (text) words.push("--network", "own", "--set", quoted(`layers=${text.trim()}`));
+  else if (network) words.push("--network", quoted(network));
+  for (const [key, value] of Object.entries(settings)) {
+    if (key in FLAGS) words.push(FLAGS[key], String(value));
+    else words.push("--set", quoted(`${key}=${value}`));
+  }
+  return words.join(" ");
+}
+
+function quoted(text) {
+  return /^[\w./=+,:-]+$/.test(text) ? text : `'${text.replace(/'/g, "'\\''")}'`;
+}

@@ -1,0 +1,130 @@
+/** The head of the run that is shown: what it is, how far it has come, and what can be done. */
+
+import { fill, h, percent } from "lenet/dom.js";
+import { secondsLeft } from "lenet/learn/runs.js";
+import { countText, duration, epochText, lossText } from "lenet/learn/words.js";
+
+const CONTROLS = {
+  queued: ["stop"],
+  running: ["pause", "stop"],
+  paused: ["resume", "stop"],
+  stopped: ["resume"],
+  failed: ["resume"],
+};
+
+/**
+ * The head of a run in `section`; `act(name, what)` does "pause", "resume", "stop", "explore" or
+ * "compare".
+ *
+ * `update(record, position)` shows a record and its place among those that wait, 0 if it does not.
+ */
+export default function mountPanel(section, { t, act }) {
+  let shownControls = "";
+  let name = null;
+
+  const title = h("h2", { class: "run-name", tabindex: "-1" });
+  const status = h("span", { class: "status" });
+  const what = h("p", { class: "muted" });
+  const message = h("p", { lang: "en", hidden: true });
+  const bar = h("progress", { max: 1, value: 0, "aria-label": t("learn.progress") });
+  const progress = h("p", { class: "number progress-text" });
+  const buttons = h("div", { class: "buttons run-buttons" });
+  fill(
+    section,
+    h("div", { class: "run-title" }, title, status),
+    what,
+    h("div", { class: "progress" }, bar, progress),
+    message,
+    buttons,
+  );
+
+  function update(record, position) {
+    const { summary, snapshots } = record;
+    name = summary.name;
+    title.textContent = name;
+    status.textContent =
+      summary.status === "queued" && position > 0
+        ? t("learn.queued-at", { position })
+        : t(`learn.status.${summary.status}`);
+    status.dataset.status = summary.status;
+    what.textContent = t("learn.what", {
+      network: summary.network,
+      parameters: countText(summary.parameters),
+      data: summary.data,
+      recipe: summary.recipe.name,
+      engine: engineText(summary.engine),
+    });
+    bar.value = summary.epochs > 0 ? Math.min((summary.last?.epoch ?? 0) / summary.epochs, 1) : 0;
+    progress.textContent = progressText(record);
+    message.textContent = summary.status === "queued" ? "" : (summary.message ?? "");
+    message.className = summary.status === "failed" ? "failure" : "muted";
+    message.hidden = message.textContent === "";
+    drawButtons(summary, snapshots);
+  }
+
+  function progressText(record) {
+    const { summary } = record;
+    const { last } = summary;
+    const parts = [
+      t("learn.epoch-of", {
+        epoch: epochText(last?.epoch ?? 0), epochs: countText(summary.epochs),
+      }),
+    ];
+    const speed = last?.examples_per_s ?? summary.examples_per_s;
+    if (speed) parts.push(t("learn.speed", { n: countText(speed) }));
+    const left = secondsLeft(record);
+    if (left !== null) parts.push(t("learn.left", { time: duration(left, t) }));
+    else if (summary.wall_s) parts.push(t("learn.took", { time: duration(summary.wall_s, t) }));
+    return parts.join(" · ");
+  }
+
+  function drawButtons(summary, snapshots) {
+    const usable = summary.status === "finished" || snapshots.length > 0;
+    const wanted = [
+      ...(summary.ours === false ? [] : (CONTROLS[summary.status] ?? [])),
+      ...(usable ? ["explore"] : []),
+      "compare",
+    ];
+    const key = `${name} ${summary.status} ${wanted}`;
+    if (key === shownControls) return;
+    const had = buttons.contains(document.activeElement)
+      ? document.activeElement.dataset.act
+      : null;
+    shownControls = key;
+    fill(
+      buttons,
+      wanted.map((what) =>
+        h(
+          "button",
+          {
+            "data-act": what,
+            class: what === "explore" && summary.status === "finished" ? "primary" : null,
+            onclick: () => act(name, what),
+          },
+          t(`learn.${what}`),
+        ),
+      ),
+    );
+    // the button that was pressed makes way for its counterpart: the focus goes there
+    if (had !== null) {
+      const next = { pause: "resume", resume: "pause" }[had];
+      const button = (name) => buttons.querySelector(`[data-act="${name}"]`);
+      (button(had) ?? button(next) ?? title).focus();
+    }
+  }
+
+  return { update, focus: () => title.focus({ preventScroll: false }) };
+}
+
+function engineText(engine) {
+  if (!engine) return "–";
+  return typeof engine === "string" ? engine : engine.name;
+}
+
+/** A run in one line, for lists: its loss, or accuracy once there is one. */
+export function inBrief({ last }, t) {
+  if (!last) return "";
+  return last.test_acc != null
+    ? t("learn.brief-test", { value: percent(last.test_acc) })
+    : t("learn.brief-loss", { value: lossText(last.train_loss) });
+}

@@ -1,0 +1,68 @@
+/** The trainings: what runs, what waits and at which place, and the newest that are done. */
+
+import { fill, h } from "lenet/dom.js";
+import { inBrief } from "lenet/learn/panel.js";
+
+const ACTIVE = ["running", "paused", "queued"];
+const MOST_DONE = 6;
+
+/**
+ * The list in `section`; `choose(name)` is called for the one to show.
+ *
+ * `update(runs, queue, shown)`: summaries oldest first, the waiting names in order, the shown name.
+ */
+export default function mountRunList(section, { t, choose, navigate }) {
+  let key = "";
+  const list = h("ul", { class: "run-list" });
+  const all = h("p", { class: "small" },
+    h("a", { href: "#/compare", onclick: toCompare }, t("learn.all-runs")));
+  fill(section, h("h2", {}, t("learn.trainings")), list, all);
+
+  function toCompare(event) {
+    event.preventDefault();
+    navigate("compare");
+  }
+
+  return {
+    update(runs, queue, shown) {
+      const active = runs.filter((run) => ACTIVE.includes(run.status));
+      const done = runs.filter((run) => !ACTIVE.includes(run.status)).slice(-MOST_DONE).reverse();
+      const lines = [...active, ...done].map((run) => {
+        const place = queue.indexOf(run.name) + 1;
+        const status = place > 0
+          ? t("learn.queued-at", { position: place })
+          : t(`learn.status.${run.status}`);
+        return { name: run.name, status, brief: inBrief(run, t), state: run.status };
+      });
+      const now = JSON.stringify([lines, shown]);
+      section.hidden = runs.length === 0;
+      if (now === key) return;
+      key = now;
+      const focused = list.contains(document.activeElement)
+        ? document.activeElement.dataset.run
+        : null;
+      fill(
+        list,
+        lines.map(({ name, status, brief, state }) =>
+          h(
+            "li",
+            {},
+            h(
+              "button",
+              {
+                class: "quiet run-choice",
+                "data-run": name,
+                "aria-current": name === shown ? "true" : null,
+                onclick: () => choose(name),
+              },
+              h("span", { class: "run-choice-name" }, name),
+              h("span", { class: "status", "data-status": state }, status),
+              h("span", { class: "number muted" }, brief),
+            ),
+          ),
+        ),
+      );
+      if (focused !== null) list.querySelector(`[data-run="${CSS.escape(focused)}"]`)?.focus();
+    },
+  };
+}

@@ -1,0 +1,25 @@
+/** The lab's page: the three views, with the server that sent it behind them. */
+
+import { serverBackend, takeToken } from "lenet/backend.js";
+import compare from "lenet/compare.js";
+import explore from "lenet/explore.js";
+import compareWords from "lenet/i18n/compare.js";
+import exploreWords from "lenet/i18n/explore.js";
+import inputWords from "lenet/i18n/input.js";
+import learnWords from "lenet/i18n/learn.js";
+import shellWords from "lenet/i18n/shell.js";
+import learn from "lenet/learn.js";
+import { showPage } from "lenet/shell.js";
+
+takeToken();
+showPage({
+  backend: serverBackend(),
+  views: { explore, learn, compare },
+  words: [shellWords, exploreWords, inputWords, learnWords, compareWords],
+  // the training where nothing has been trained yet, else what was
+  first: ({ runs }) => (runs.some(isTrained) ? "explore" : "learn"),
+});
+
+function isTrained({ status, last }) {
+  return status === "finished" || (last !== null && status !== "running" && status !== "queued");
+}

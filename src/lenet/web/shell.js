@@ -1,0 +1,193 @@
+/** The page around the views: its head with their names, language and colours; the view shown. */
+
+import { fill, h } from "lenet/dom.js";
+import { firstLanguage, LANGUAGES, translator } from "lenet/i18n.js";
+
+const THEMES = ["auto", "light", "dark"];
+const SETTINGS = "lenet-settings";
+
+/**
+ * Shows the page: the views `{name: mount}` with their `words`, the first one chosen by `first(state)`.
+ *
+ * One view needs no navigation. A backend that does not answer is told instead.
+ */
+export async function showPage({ backend, views, words, first }) {
+  const settings = readSettings();
+  document.documentElement.dataset.theme = settings.theme;
+  let state;
+  try {
+    state = await backend.state();
+  } catch (error) {
+    document.body.append(h("p", { class: "failure", role: "alert" }, error.message));
+    return;
+  }
+  settings.language = firstLanguage(settings.language, state.language);
+  const memory = Object.fromEntries(Object.keys(views).map((name) => [name, {}]));
+  const names = Object.keys(views);
+  const patches = {}; // of the address, not yet written
+  let waiting = 0;
+  let shown = null;
+
+  const navigation = h("nav", { class: "views" });
+  const controls = h("div", { class: "controls" });
+  const root = h("main", { id: "view", tabindex: "-1" });
+  const status = h("div", { class: "announcement", role: "status", "aria-live": "polite" });
+  const skip = h("a", { class: "skip", href: "#view", onclick: skipToView });
+  document.body.append(
+    skip,
+    h("header", { class: "head" }, h("span", { class: "brand" }, "LeNet"), navigation, controls),
+    root,
+    status,
+  );
+
+  function skipToView(event) {
+    event.preventDefault();
+    root.focus();
+  }
+
+  function place() {
+    const [path, query] = location.hash.slice(1).split("?");
+    const name = path.replace(/^\//, "");
+    return { name: name in views ? name : first(state), params: new URLSearchParams(query) };
+  }
+
+  function navigate(view, params = {}) {
+    const to = hash(view, new URLSearchParams(params));
+    writeParams();
+    if (location.hash === to) render();
+    else location.hash = to;
+  }
+
+  /** Changes the address a little later: browsers refuse what changes it many times a second. */
+  function setParams(patch) {
+    Object.assign(patches, patch);
+    clearTimeout(waiting);
+    waiting = setTimeout(writeParams, 250);
+  }
+
+  function writeParams() {
+    clearTimeout(waiting);
+    const { name, params } = place();
+    for (const [key, value] of Object.entries(patches)) {
+      if (value == null) params.delete(key);
+      else params.set(key, value);
+      delete patches[key];
+    }
+    const to = hash(name, params);
+    if (to !== hash(name, place().params)) history.replaceState(null, "", to);
+  }
+
+  function render({ keepFocus = false } = {}) {
+    const t = translator(settings.language, words);
+    const { name, params } = place();
+    document.documentElement.lang = settings.language === "zh" ? "zh-CN" : "en";
+    document.title = `${t(`view.${name}`)} · ${t("title")}`;
+    skip.textContent = t("skip");
+    navigation.setAttribute("aria-label", t("views"));
+    fill(
+      navigation,
+      names.length > 1 &&
+        names.map((view) =>
+          h(
+            "a",
+            { href: `#/${view}`, "aria-current": view === name ? "page" : null },
+            t(`view.${view}`),
+          ),
+        ),
+    );
+    fill(controls, languageButton(t), themeButton(t));
+    shown?.destroy();
+    root.replaceChildren();
+    root.className = `view-${name}`;
+    shown = views[name](root, {
+      backend,
+      t,
+      language: settings.language,
+      params,
+      memory: memory[name],
+      state,
+      navigate,
+      setParams,
+      announce(text) {
+        status.textContent = text;
+      },
+    });
+    if (!keepFocus) root.focus({ preventScroll: true });
+  }
+
+  function languageButton(t) {
+    const other = settings.language === "zh" ? "en" : "zh";
+    return h(
+      "button",
+      {
+        class: "quiet",
+        id: "language",
+        lang: other,
+        "aria-label": `${LANGUAGES[other]}: ${t("language.other")}`,
+        onclick: () => change({ language: other }, "language"),
+      },
+      LANGUAGES[other],
+    );
+  }
+
+  function themeButton(t) {
+    const next = THEMES[(THEMES.indexOf(settings.theme) + 1) % THEMES.length];
+    return h(
+      "button",
+      {
+        class: "quiet",
+        id: "theme",
+        "aria-label": t("theme.change", {
+          now: t(`theme.${settings.theme}`),
+          next: t(`theme.${next}`),
+        }),
+        onclick: () => change({ theme: next }, "theme"),
+      },
+      t(`theme.${settings.theme}`),
+    );
+  }
+
+  function change(patch, button) {
+    Object.assign(settings, patch);
+    writeParams();
+    keepSettings(settings);
+    document.documentElement.dataset.theme = settings.theme;
+    render({ keepFocus: true });
+    document.getElementById(button)?.focus();
+  }
+
+  window.addEventListener("hashchange", () => {
+    for (const key of Object.keys(patches)) delete patches[key]; // they were for the place before
+    render();
+  });
+  window.addEventListener("pagehide", writeParams);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    if (settings.theme !== "auto") return;
+    writeParams();
+    render({ keepFocus: true });
+  });
+  render({ keepFocus: true });
+}
+
+function hash(view, params) {
+  const query = params.toString();
+  return `#/${view}${query ? `?${query}` : ""}`;
+}
+
+function readSettings() {
+  let kept = {};
+  try {
+    kept = JSON.parse(localStorage.getItem(SETTINGS) ?? "{}");
+  } catch {
+    // no storage for a file on the disk, or somebody else's entry: begin anew
+  }
+  return { language: kept.language, theme: THEMES.includes(kept.theme) ? kept.theme : "auto" };
+}
+
+function keepSettings(settings) {
+  try {
+    localStorage.setItem(SETTINGS, JSON.stringify(settings));
+  } catch {
+    // they hold until the page is closed
+  }
+}

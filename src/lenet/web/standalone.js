@@ -1,0 +1,67 @@
+/** Explore in a file of its own: the network, its weights and its pictures are in the page. */
+
+import { fromBase64 } from "lenet/backend.js";
+import explore from "lenet/explore.js";
+import exploreWords from "lenet/i18n/explore.js";
+import inputWords from "lenet/i18n/input.js";
+import shellWords from "lenet/i18n/shell.js";
+import { readSafetensors } from "lenet/network.js";
+import { showPage } from "lenet/shell.js";
+
+/** The backend of what `lenet.export.html` has put into the page. */
+function fileBackend(content, sources) {
+  const { network, weights } = readSafetensors(fromBase64(content.weights, Uint8Array).buffer);
+  const ref = `run:${content.title}`;
+  const { name, title, classes, shape } = content.data;
+  const size = shape.reduce((a, b) => a * b, 1);
+  const labels = fromBase64(content.labels, Uint8Array);
+  const pixels = fromBase64(content.pixels, Uint8Array);
+  const refuse = async () => {
+    throw new Error("this file has no server behind it");
+  };
+  return {
+    kind: "file",
+    state: async () => ({
+      language: content.language,
+      runs: [{ ...content.summary, name: content.title, status: "finished" }],
+      networks: [],
+      recipes: [],
+      data: [{ ...content.data, test: labels.length, here: true }],
+    }),
+    run: refuse,
+    model: async () => ({ ref, title: content.title, network, weights, data: name }),
+    explanation: async (_, language) => content.explanations[language],
+    statistics: refuse,
+    predictions: async () => ({
+      data: name,
+      labels,
+      predicted: fromBase64(content.predicted, Uint8Array),
+      probability: fromBase64(content.probability, Float32Array),
+      labelProbability: fromBase64(content.label_probability, Float32Array),
+    }),
+    dataset: async () => ({
+      name, title, classes, shape,
+      count: labels.length,
+      labels,
+      numbers: content.indices,
+      pixels: async (indices) => indices.map((i) => pixels.slice(i * size, (i + 1) * size)),
+    }),
+    post: refuse,
+    remove: refuse,
+    openFile: refuse,
+    events: () => () => {},
+    sources: async () => sources,
+  };
+}
+
+const read = (id) => JSON.parse(document.getElementById(id).textContent);
+const modules = read("lenet-modules");
+showPage({
+  backend: fileBackend(read("lenet-content"), {
+    network: modules["lenet/network.js"],
+    worker: modules["lenet/network-worker.js"],
+  }),
+  views: { explore },
+  words: [shellWords, exploreWords, inputWords],
+  first: () => "explore",
+});

@@ -1,0 +1,162 @@
+"""A run as one HTML file: what is in it, how large it is, what it refuses. (How it works in a
+browser: tests/web/test_standalone.py.)"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lenet import cli, data, evaluation, weights
+from lenet.export import html
+from lenet.runs import load_model
+
+
+class Scripts(HTMLParser):
+    """The texts of a page's scripts, and every address in an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=False)
+        self.texts: dict[str, str] = {}
+        self.addresses: list[str] = []
+        self._open = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self._open = str(given.get("id") or "loader") if tag == "script" else ""
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.texts[self._open] = self.texts.get(self._open, "") + data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One epoch on the bundled pictures."""
+    folder = tmp_path_factory.mktemp("export") / "a-run"
+    assert cli.run(["train", "quickstart", "--epochs", "1", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> str:
+    return html.of_run(run)
+
+
+@pytest.fixture(scope="module")
+def scripts(page: str) -> Scripts:
+    parser = Scripts()
+    parser.feed(page)
+    return parser
+
+
+def content(scripts: Scripts) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(scripts.texts["lenet-content"])
+    return loaded
+
+
+def test_it_is_one_file_below_a_megabyte(page: str, scripts: Scripts) -> None:
+    assert len(page.encode()) < 1_000_000
+    assert scripts.addresses == []
+    assert "default-src &#x27;none&#x27;" in page
+    assert not re.search(r"""(?:url\(|@import|from ["'])\s*["']?https?:""", page)
+
+
+def test_the_weights_are_the_runs_own(run: Path, scripts: Scripts) -> None:
+    packed = base64.b64decode(content(scripts)["weights"])
+    parameters, metadata = weights.unpack(packed, "the page")
+    network, expected = load_model(run)
+    assert metadata["network"]["name"] == network.name
+    assert parameters.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(parameters[name], values)
+
+
+def test_the_pictures_are_ten_of_each_class_with_what_the_network_says(
+    run: Path, scripts: Scripts
+) -> None:
+    there = content(scripts)
+    test = data.bundled().test
+    chosen = there["indices"]
+    assert len(chosen) == html.SAMPLES
+    assert np.bincount(test.labels[chosen]).tolist() == [10] * 10
+    pixels = np.frombuffer(base64.b64decode(there["pixels"]), np.uint8)
+    np.testing.assert_array_equal(pixels.reshape(-1, 1, 28, 28), test.images[chosen])
+    seen = evaluation.predictions(*load_model(run), test)
+    predicted = np.frombuffer(base64.b64decode(there["predicted"]), np.uint8)
+    np.testing.assert_array_equal(predicted, seen.predicted[chosen])
+    probability = np.frombuffer(base64.b64decode(there["probability"]), "<f4")
+    np.testing.assert_allclose(probability, seen.probability[chosen], atol=1e-6)
+
+
+def test_both_languages_are_inside(scripts: Scripts) -> None:
+    explanations = content(scripts)["explanations"]
+    assert set(explanations) == {"en", "zh"}
+    assert len(explanations["en"]["sections"]) == len(explanations["zh"]["sections"]) == 12
+    assert explanations["en"]["sections"][0]["run"]  # what training made of it, not only theory
+
+
+def test_every_import_is_inside_and_the_other_views_are_not(scripts: Scripts) -> None:
+    modules = json.loads(scripts.texts["lenet-modules"])
+    assert {html.ENTRY, "lenet/network.js", "lenet/network-worker.js"} <= set(modules)
+    assert not {"lenet/learn.js", "lenet/compare.js", "lenet/main.js"} & set(modules)
+    for name, text in modules.items():
+        assert text == (html.WEB / name.removeprefix("lenet/")).read_text(encoding="utf-8")
+        for imported in re.findall(r'\bfrom\s+"([^"]+)"', text):
+            assert imported in modules, f"{name} imports {imported}"
+
+
+def test_a_name_cannot_end_the_script(run: Path) -> None:
+    network, parameters = load_model(run)
+    text = html.to_html("</script><b>", network, parameters, "x<!--", data.bundled().test, {})
+    assert "</script><b>" not in text
+    assert "x<!--" not in text
+    parser = Scripts()
+    parser.feed(text)
+    assert content(parser)["title"] == "</script><b>"
+
+
+def test_samples_where_a_class_is_rare_or_there_are_few() -> None:
+    test = data.bundled().test
+    few = data.Split(test.images[:30], test.labels[:30], test.classes, "few")
+    assert html.sample(few, 100).tolist() == list(range(30))
+    labels = np.array([0] * 50 + [1] * 2)
+    images = np.zeros((52, 1, 28, 28), np.uint8)
+    rare = data.Split(images, labels, ("a", "b"), "rare")
+    assert np.bincount(labels[html.sample(rare, 10)]).tolist() == [8, 2]
+
+
+def test_from_the_command_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["export", str(run), "--to", "html"]) == 0
+    path = run / "a-run.html"
+    assert str(path) in capsys.readouterr().out
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    out = run.parent / "here.html"
+    model = str(run / "model.safetensors")
+    assert cli.run(["export", model, "--to", "html", "--out", str(out)]) == 0
+    assert out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "--to", "html"], "nowhere"),
+        (["lenet", "--to", "html"], "lenet does not exist"),
+        ([".", "--to", "pdf"], "--to pdf: possible is html"),
+    ],
+)
+def test_what_cannot_be_exported_is_told(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], in_tmp: Path
+) -> None:
+    assert cli.run(["export", *arguments]) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,609 @@
+"""The lab's trainings: processes of their own that wait, run, pause, go on, and survive the lab."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+pytest.importorskip("fastapi")
+
+from lenet import cli, experiments, recipes, runs, snapshots, training
+from lenet.server.jobs import KEPT_DAYS, LabError
+from lenet.server.lab import Lab
+from lenet.weights import load_network
+
+LONG = {"network": "mlp", "epochs": 5_000, "schedule.learning_rate": 0.05}
+SHORT = {**LONG, "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has finished, so that a lab has something and begins nothing by itself."""
+    folder = tmp_path_factory.mktemp("runs") / "earlier"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiments, "draw_curves", lambda run: None)
+        changes = {"layers": "AvgPool2d(7)\nFlatten()\nLinear(16, 10)", "network": "tiny"}
+        recipe = recipes.load("quickstart", {**changes, "epochs": 1})
+        experiments.begin(recipe, out=folder, threads=1).train()
+    return folder
+
+
+@pytest.fixture
+def root(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "runs" / "earlier")
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def labs(root: Path) -> Iterator[Callable[[], Lab]]:
+    """Opens a lab of the folder; what still trains at the end is ended."""
+    opened: list[Lab] = []
+
+    def open_lab() -> Lab:
+        opened.append(Lab(root))
+        return opened[-1]
+
+    yield open_lab
+    for lab in opened:
+        worker = lab.queue.worker
+        lab.queue.close()
+        if worker is not None and worker.process is not None:
+            worker.process.kill()
+            worker.process.wait()
+
+
+@pytest.fixture
+def lab(labs: Callable[[], Lab]) -> Lab:
+    return labs()
+
+
+def begin(lab: Lab, settings: dict[str, Any]) -> str:
+    return lab.train("quickstart", dict(settings), None, None, None)
+
+
+def until(lab: Lab, happened: Callable[[], Any], patience_s: float = 60) -> list[Any]:
+    """The events that were told until it happened."""
+    events: list[Any] = []
+    deadline = time.monotonic() + patience_s
+    while not happened():
+        assert time.monotonic() < deadline, [lab.summary(name) for name in lab.names()]
+        events += lab.tick()
+        time.sleep(0.02)
+    return events + lab.tick()
+
+
+def status(lab: Lab, name: str) -> str:
+    return str(lab.summary(name)["status"])
+
+
+def is_(lab: Lab, name: str, wanted: str) -> Callable[[], bool]:
+    return lambda: name in lab.names() and status(lab, name) == wanted
+
+
+def has_readings(lab: Lab, name: str, count: int = 1) -> Callable[[], bool]:
+    return lambda: name in lab.runs and len(lab.runs[name].readings) >= count
+
+
+# --- one after the other -----------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_trainings_are_queued_and_run_one_at_a_time(lab: Lab, root: Path) -> None:
+    one, two = begin(lab, SHORT), begin(lab, SHORT)
+    assert one != two
+    assert (status(lab, one), status(lab, two)) == ("queued", "queued")
+    assert lab.summary(two)["message"] == "1 before it"
+    assert lab.summary(one)["parameters"] == 235_146
+    assert not (root / one).exists()
+    events = until(lab, is_(lab, one, "running"))
+    assert status(lab, two) == "queued"
+    events += until(lab, is_(lab, two, "finished"))
+    assert status(lab, one) == "finished"
+    record = runs.read(root / two)
+    assert record.recipe.name == "quickstart"
+    assert record.recipe.settings.epochs == 1
+    assert snapshots.steps(root / two) == [0, *(row.step for row in record.history)]
+    mine = [values for name, values in events if name == "run" and values["summary"]["name"] == one]
+    told = [row for values in mine for row in values["readings"]]
+    assert [row["step"] for row in told] == [row.step for row in runs.read(root / one).history]
+    kept = [each["step"] for values in mine for each in values["snapshots"]]
+    assert kept == [0, 8, 16, 24, 32, 40]
+    said = [
+        [v["summary"]["status"] for k, v in events if k == "run" and v["summary"]["name"] == each]
+        for each in (one, two)
+    ]
+    assert list(dict.fromkeys(said[0])) == ["running", "finished"]
+    assert list(dict.fromkeys(said[1])) == ["queued", "running", "finished"]
+
+
+def test_the_first_lab_of_a_folder_trains_by_itself_once(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "runs")
+    try:
+        (name,) = lab.names()
+        assert lab.summary(name)["recipe"]["name"] == "quickstart"
+        assert lab.queue.waiting == [name]
+        lab.delete(name)
+    finally:
+        lab.queue.close()
+    again = Lab(tmp_path / "runs")
+    again.queue.close()
+    assert again.names() == []
+
+
+@pytest.mark.slow
+def test_a_network_of_one_s_own(lab: Lab, root: Path) -> None:
+    text = "nn.AvgPool2d(4),\nFlatten()  # 49\nLinear(49, 10)"
+    name = lab.train("quickstart", {"epochs": 1}, None, text, None)
+    until(lab, is_(lab, name, "finished"))
+    network, parameters = load_network(root / name / "model.safetensors")
+    assert network.name == "own"
+    assert sum(values.size for values in parameters.values()) == 500
+    assert lab.summary(name)["parameters"] == 500
+    named = lab.train("quickstart", {"epochs": 1}, "mine", text, None)
+    assert lab.summary(named)["network"] == "mine"
+
+
+def test_settings_are_checked_together(lab: Lab) -> None:
+    changes = {"optimizer.nesterov": True, "optimizer.momentum": 0.9}
+    name = lab.train("d2l", changes | {"data": "fashion-mnist-small"}, None, None, None)
+    assert lab.summary(name)["recipe"]["optimizer"]["nesterov"] is True
+
+
+# --- pausing and going on ----------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_paused_and_resumed_it_is_as_if_nothing_had_been(lab: Lab, root: Path) -> None:
+    """One with the same seed that was never paused has the same weights at the same steps."""
+    name = begin(lab, LONG)
+    until(lab, has_readings(lab, name, 3))
+    lab.pause(name)
+    assert lab.summary(name)["message"] == "writing its checkpoint"
+    until(lab, is_(lab, name, "paused"))
+    before = len(lab.runs[name].readings)
+    assert before >= 3
+    assert runs.read(root / name).status == "interrupted"
+    lab.resume(name)
+    until(lab, has_readings(lab, name, before + 3))
+    lab.pause(name, stopped=True)
+    until(lab, is_(lab, name, "stopped"))
+    steps = [row.step for row in lab.runs[name].readings]
+    assert steps == sorted(set(steps))
+
+    whole = begin(lab, LONG)
+    until(lab, has_readings(lab, whole, before + 2))
+    lab.pause(whole)
+    until(lab, is_(lab, whole, "paused"))
+    for step in steps[: before + 2]:
+        files = [snapshots.path_of(root / each, step) for each in (name, whole)]
+        if all(file.exists() for file in files):
+            assert files[0].read_bytes() == files[1].read_bytes()
+    losses = [
+        {row.step: row.train_loss for row in lab.runs[each].readings} for each in (name, whole)
+    ]
+    common = losses[0].keys() & losses[1].keys()
+    assert len(common) >= before + 2
+    assert all(losses[0][step] == losses[1][step] for step in common)
+
+
+@pytest.mark.slow
+def test_resumed_while_its_checkpoint_is_written_it_goes_on(lab: Lab) -> None:
+    name = begin(lab, LONG)
+    until(lab, has_readings(lab, name))
+    lab.pause(name)
+    lab.resume(name)
+    assert lab.queue.waiting == [name]
+    first = lab.queue.worker
+    until(lab, lambda: lab.queue.worker not in (None, first))
+    assert status(lab, name) == "running"
+    with pytest.raises(LabError, match="is training already"):
+        lab.resume(name)
+    with pytest.raises(LabError, match="stop it first"):
+        lab.delete(name)
+
+
+@pytest.mark.slow
+def test_what_waits_can_be_paused_stopped_deleted_and_restored(lab: Lab, root: Path) -> None:
+    busy = begin(lab, LONG)
+    waiting = begin(lab, SHORT)
+    until(lab, is_(lab, busy, "running"))
+    lab.pause(waiting)
+    assert status(lab, waiting) == "paused"
+    lab.resume(waiting)
+    assert status(lab, waiting) == "queued"
+    lab.pause(waiting, stopped=True)
+    assert status(lab, waiting) == "stopped"
+    lab.delete(waiting)
+    assert waiting not in lab.names()
+    lab.restore(waiting)
+    assert status(lab, waiting) == "stopped"
+    lab.resume(waiting)
+    lab.pause(busy)
+    until(lab, is_(lab, waiting, "finished"))
+
+
+@pytest.mark.slow
+def test_a_training_that_cannot_begin_says_why(lab: Lab, root: Path) -> None:
+    name = begin(lab, SHORT)
+    lab.queue.recipe_path(name).write_text("epochs = 'many'")
+    until(lab, is_(lab, name, "failed"))
+    assert lab.summary(name)["message"] == "epochs is 'many', must be a whole number"
+    assert not (root / name).exists()
+    lab.queue.recipe_path(name).write_text(
+        'network = "mlp"\ndata = "fashion-mnist-small"\nepochs = 1'
+    )
+    lab.resume(name)
+    until(lab, is_(lab, name, "finished"))
+
+
+def test_a_training_that_goes_wrong_says_why(lab: Lab) -> None:
+    name = begin(lab, {**LONG, "schedule.learning_rate": 1e30})
+    until(lab, is_(lab, name, "failed"))
+    assert "the loss of step" in lab.summary(name)["message"]
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_says_so_and_goes_on(lab: Lab) -> None:
+    name = begin(lab, LONG)
+    until(lab, has_readings(lab, name, 6))
+    assert lab.queue.worker is not None
+    os.kill(lab.queue.worker.pid, signal.SIGKILL)
+    until(lab, is_(lab, name, "failed"))
+    assert lab.summary(name)["message"] == "its process was ended by signal 9"
+    before = [row.step for row in lab.runs[name].readings]
+    lab.resume(name)
+    events = until(lab, has_readings(lab, name, len(before) + 1))
+    after = [row.step for row in lab.runs[name].readings]
+    assert after == sorted(set(after))
+    if any(values.get("reset") for kind, values in events if kind == "run"):
+        rows = [v["readings"] for k, v in events if k == "run" and v["reset"]]
+        assert rows[0][0]["step"] == after[0]  # the page gets all of them again
+
+
+# --- the lab ends, and comes back --------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_when_the_lab_ends_what_trains_is_paused_and_the_queue_stays(
+    labs: Callable[[], Lab], root: Path
+) -> None:
+    lab = labs()
+    busy, waiting, stopped = begin(lab, LONG), begin(lab, SHORT), begin(lab, SHORT)
+    lab.pause(stopped, stopped=True)
+    lab.star("earlier", True)
+    until(lab, has_readings(lab, busy))
+    lab.shut_down(20)
+    assert runs.read(root / busy).status == "interrupted"
+    again = labs()
+    assert {name: status(again, name) for name in again.names()} == {
+        "earlier": "finished",
+        busy: "paused",
+        waiting: "queued",
+        stopped: "stopped",
+    }
+    assert again.summary("earlier")["starred"] is True
+    until(again, is_(again, waiting, "finished"))
+    again.resume(busy)
+    until(again, has_readings(again, busy, 2))
+
+
+def test_two_labs_of_one_folder_do_not_go(lab: Lab, root: Path) -> None:
+    with pytest.raises(LabError, match="another lenet lab serves"):
+        Lab(root)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc here")
+def test_a_training_outlives_a_lab_that_was_killed_and_is_taken_over(
+    labs: Callable[[], Lab], root: Path
+) -> None:
+    lab = labs()
+    name = begin(lab, LONG)
+    until(lab, has_readings(lab, name))
+    worker = lab.queue.worker
+    assert worker is not None
+    lab.queue.close()  # as the kernel does for a killed one
+    again = labs()
+    assert status(again, name) == "running"
+    until(again, has_readings(again, name, len(lab.runs[name].readings) + 2))
+    again.pause(name)
+    assert worker.process is not None
+    assert worker.process.wait(30) == 143
+    until(again, is_(again, name, "paused"))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        *("", "{", "[]", "null", '{"format": 99}', '{"format": 1, "queue": 3, "jobs": [1]}'),
+        '{"format": 1, "queue": ["x", 3, "earlier"], "running": {"name": "x", "pid": "y"}}',
+        '{"format": 1, "jobs": {"x": {"recipe": {"epochs": "x"}, "created": ""}, "y": 3}}',
+        '{"format": 1, "running": {"name": "earlier", "pid": 1}, "starred": {}}',
+    ],
+)
+def test_a_damaged_state_is_not_the_end(root: Path, state: str) -> None:
+    (root / ".lab").mkdir()
+    (root / ".lab" / "state.json").write_text(state)
+    lab = Lab(root)
+    lab.queue.close()
+    assert lab.names() == ["earlier"]
+    assert lab.queue.worker is None
+    assert set(lab.queue.waiting) <= {"earlier"}
+
+
+# --- the trash ---------------------------------------------------------------------------------
+
+
+def test_what_was_thrown_away_long_ago_is_removed(labs: Callable[[], Lab], root: Path) -> None:
+    lab = labs()
+    lab.delete("earlier")
+    (thrown,) = (root / ".lab" / "trash").iterdir()
+    old = int((time.time() - (KEPT_DAYS + 1) * 86_400) * 1e6)
+    shutil.copytree(thrown, thrown.parent / f"{old}.older")
+    lab.queue.close()
+    again = labs()
+    assert [path.name for path in (root / ".lab" / "trash").iterdir()] == [thrown.name]
+    again.restore("earlier")
+    until(again, lambda: "earlier" in again.runs)
+    assert load_network(root / "earlier" / "model.safetensors")
+
+
+def test_the_last_one_of_a_name_is_restored(lab: Lab, root: Path) -> None:
+    (root / "earlier" / "note.txt").write_text("first")
+    shutil.copytree(root / "earlier", root.parent / "copy")
+    lab.delete("earlier")
+    until(lab, lambda: "earlier" not in lab.runs)
+    (root.parent / "copy" / "note.txt").write_text("second")
+    shutil.copytree(root.parent / "copy", root / "earlier")
+    until(lab, lambda: "earlier" in lab.runs)
+    with pytest.raises(LabError, match="is there already"):
+        lab.restore("earlier")
+    lab.delete("earlier")
+    until(lab, lambda: "earlier" not in lab.runs)
+    lab.restore("earlier")
+    assert (root / "earlier" / "note.txt").read_text() == "second"
+
+
+# --- other programs' trainings -----------------------------------------------------------------
+
+
+@pytest.fixture
+def _each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiments, "draw_curves", lambda run: None)
+    monkeypatch.setattr(training, "STRETCH_S", 0.0)
+
+
+@pytest.mark.usefixtures("_each_step")
+def test_a_training_of_another_program_is_watched_and_left_alone(lab: Lab, root: Path) -> None:
+    recipe = recipes.load("quickstart", {"network": "mlp", "epochs": 1})
+    experiment = experiments.begin(recipe, out=root / "other", threads=1, snapshots=True)
+    until(lab, is_(lab, "other", "running"))
+    summary = lab.summary("other")
+    assert summary["ours"] is False
+    assert "another program trains it" in summary["message"]
+    for asked in (lab.pause, lab.resume, lab.delete):
+        with pytest.raises(LabError, match="end it where it was started"):
+            asked("other")
+    seen: list[int] = []
+    watch = training.Callbacks(
+        on_reading=lambda reading: seen.extend(
+            row["step"]
+            for kind, values in lab.tick()
+            if kind == "run" and values["summary"]["name"] == "other"
+            for row in values["readings"]
+        )
+    )
+    experiment.train([watch])
+    until(lab, is_(lab, "other", "finished"))
+    assert seen == [8, 16, 24, 32, 40]
+    assert lab.summary("other")["ours"] is True
+
+
+@pytest.mark.usefixtures("_each_step")
+def test_a_killed_run_says_running_for_ever_and_its_lock_tells(lab: Lab, root: Path) -> None:
+    recipe = recipes.load("quickstart", {"network": "mlp", "epochs": 1})
+    experiment = experiments.begin(recipe, out=root / "killed", threads=1)
+    until(lab, is_(lab, "killed", "running"))
+    experiment.run.close()
+    assert runs.read(root / "killed").status == "running"
+    until(lab, is_(lab, "killed", "paused"))
+    assert "was killed" in lab.summary("killed")["message"]
+    lab.resume("killed")
+    until(lab, is_(lab, "killed", "finished"))
+
+
+def test_looking_at_a_run_does_not_hinder_whoever_trains_it(lab: Lab, root: Path) -> None:
+    with FileLock(root / "earlier" / ".lock"):
+        lab.runs["earlier"].ask_lock()
+        assert status(lab, "earlier") == "finished"
+
+
+def test_what_is_no_run_or_half_of_one_is_passed_over(
+    lab: Lab, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "empty").mkdir()
+    (root / "a file").write_text("x")
+    (root / "broken").mkdir()
+    (root / "broken" / "run.json").write_text("[]")
+    (root / "link").symlink_to(root / "earlier")
+    (root / ".new-run-x").mkdir()
+    for _ in range(60):
+        lab.tick()
+        time.sleep(0.02)
+    assert lab.names() == ["earlier"]
+    assert capsys.readouterr().err.count("broken") == 1
+    shutil.copy(root / "earlier" / "run.json", root / "broken" / "mended")
+    (root / "broken" / "mended").rename(root / "broken" / "run.json")
+    until(lab, lambda: "broken" in lab.runs)
+    shutil.rmtree(root / "broken")
+    assert ("removed", {"name": "broken"}) in until(lab, lambda: "broken" not in lab.runs)
+
+
+def test_a_quiet_lab_says_nothing(lab: Lab) -> None:
+    lab.tick()
+    lab.star("earlier", True)
+    assert [name for name, _ in lab.tick()] == ["run"]
+    for _ in range(30):
+        assert lab.tick() == []
+        time.sleep(0.05)
+
+
+def test_a_history_that_was_cut_is_told_whole(lab: Lab, root: Path) -> None:
+    history = root / "earlier" / "history.csv"
+    lab.tick()
+    rows = runs.read_history(history)
+    (root / "earlier" / "shorter").write_text(runs.history_text(rows[:2]))
+    (root / "earlier" / "shorter").rename(history)
+    (event,) = [v for k, v in until(lab, has_not_more(lab, 2)) if k == "run"]
+    assert event["reset"] is True
+    assert [row["step"] for row in event["readings"]] == [row.step for row in rows[:2]]
+    with history.open("a") as file:
+        file.write(runs.history_text(rows[2:3]).split("\n")[1][:20])
+    lab.runs["earlier"].look()
+    assert len(lab.runs["earlier"].readings) == 2  # half a row is none
+    with history.open("a") as file:
+        file.write(runs.history_text(rows[2:3]).split("\n")[1][20:] + "\n")
+    assert lab.runs["earlier"].look().readings == rows[2:3]
+
+
+def has_not_more(lab: Lab, count: int) -> Callable[[], bool]:
+    return lambda: len(lab.runs["earlier"].readings) <= count
+
+
+# --- the command -------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def command(root: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """The process of ``lenet lab``, its address and its token."""
+    arguments = ["lab", "--runs", str(root), "--no-browser", *more]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lenet", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        match = re.search(r"(http://\S+)/#token=([\w-]{30,})$", line.strip())
+        assert match, (line, process.stderr.read() if process.poll() is not None else "")
+        yield process, match[1], match[2]
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def ask(url: str, path: str, token: str = "", values: Any = None) -> Any:
+    request = urllib.request.Request(f"{url}{path}")
+    if values is not None:
+        request.method = "POST"
+        request.data = json.dumps(values).encode()
+        request.add_header("content-type", "application/json")
+        request.add_header("x-lenet-token", token)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_the_command_serves_and_ends_in_good_order(root: Path, number: signal.Signals) -> None:
+    with command(root) as (process, url, token):
+        name = ask(url, "/api/train", token, {"recipe": "quickstart", "settings": LONG})["name"]
+        heard: list[bytes] = []
+
+        def listen() -> None:
+            stream = urllib.request.urlopen(f"{url}/api/events", timeout=60)
+            with contextlib.suppress(OSError), stream:
+                heard.extend(iter(stream.readline, b""))
+
+        pages = [threading.Thread(target=listen) for _ in range(3)]
+        for page in pages:
+            page.start()
+        deadline = time.monotonic() + 60
+        while not ask(url, f"/api/runs/{name}")["history"]["step"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(20) == 0
+        for page in pages:
+            page.join(5)
+            assert not page.is_alive()
+        assert heard.count(b"event: state\n") == 3
+        assert heard.count(b"event: run\n") > 3
+        _, err = process.communicate()
+        assert token not in err
+        assert "Traceback" not in err
+        for path in (root / ".lab").rglob("*"):
+            assert not path.is_file() or token.encode() not in path.read_bytes()
+    deadline = time.monotonic() + 20
+    while runs.read(root / name).status == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert runs.read(root / name).status == "interrupted"
+    with command(root) as (_, url, _token):
+        found = {run["name"]: run["status"] for run in ask(url, "/api/state")["runs"]}
+        assert found == {"earlier": "finished", name: "paused"}
+
+
+def test_a_taken_port_is_an_error_of_one_line(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert cli.run(["lab", "--runs", str(root), "--port", str(port), "--no-browser"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"port {port}" in line
+    assert "give another --port" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--port", "70000"], "port 70000"),
+        (["--port", "x"], "'x' is no whole number"),
+        (["--host", "no such host"], "cannot listen on no such host"),
+        (["--host", "x" * 300], "cannot listen on"),
+    ],
+)
+def test_what_cannot_be_served_is_an_error_of_one_line(
+    root: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["lab", "--runs", str(root), "--no-browser", *arguments]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert words in line
+
+
+def test_a_second_lab_of_the_folder_is_refused_in_one_line(
+    lab: Lab, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["lab", "--runs", str(root), "--no-browser"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "another lenet lab serves" in line
+
+
+@pytest.mark.slow
+def test_beyond_this_machine_it_warns(root: Path) -> None:
+    with command(root, "--host", "0.0.0.0") as (process, url, _token):
+        assert url.startswith("http://127.0.0.1:")
+        assert ask(url, "/api/state")["runs"]
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        assert process.stderr is not None
+        assert "others in the network reach this page" in process.stderr.read()

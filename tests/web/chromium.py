@@ -1,0 +1,19 @@
+"""Which Chromium is started, and how."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def launch_options() -> dict[str, Any] | None:
+    """What Playwright's ``launch`` takes to start the Chromium here; None where there is none."""
+    executable = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if executable is None:
+        return None
+    # root has no sandbox; a container's /dev/shm may be too small
+    options = ["--disable-dev-shm-usage", *["--no-sandbox"] * (os.geteuid() == 0)]
+    return {"executable_path": executable, "args": options}

@@ -1,0 +1,782 @@
+"""Explore's figure, arithmetic, player and bars, mounted alone with trained weights."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import lenet
+from lenet import data, experiments, recipes, weights, zoo
+from lenet.architecture import (
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    Network,
+    ReLU,
+    Tanh,
+)
+from lenet.engines.numpy import NumpyEngine
+from lenet.optimization import Objective, Optimizer
+from lenet.parameters import Parameters, State, initialize
+
+WEB = Path(lenet.__file__).parent / "web"
+EXPLORE = ("maps", "arithmetic", "play", "bars", "figure", "layout", "overlay", "units", "keys")
+EXPLORE += ("grid", "scale", "convolution", "dense", "window", "activation", "softmax", "formulas")
+# The very text that conftest's security policy allows.
+IMPORT_MAP = '{"imports": {"lenet/": "/web/"}}'
+PAGE = f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Parts</title>
+<link rel="stylesheet" href="/web/style.css">
+<link rel="stylesheet" href="/web/explore.css">
+<script type="importmap">{IMPORT_MAP}</script>
+<script type="module" src="/parts.js"></script>
+<body><main></main></body>
+</html>
+"""
+# Explore without the parts of others: the same store, the network computed in the page itself.
+PAGE_JS = """
+import { fill, h } from "lenet/dom.js";
+import mountArithmetic from "lenet/explore/arithmetic.js";
+import mountBars from "lenet/explore/bars.js";
+import mountMaps from "lenet/explore/maps.js";
+import mountPlay from "lenet/explore/play.js";
+import { translator } from "lenet/i18n.js";
+import words from "lenet/i18n/explore.js";
+import * as network from "lenet/network.js";
+import { createStore } from "lenet/store.js";
+
+const query = new URLSearchParams(location.search);
+document.documentElement.dataset.theme = query.get("theme") ?? "light";
+const store = createStore({
+  model: null, traced: null, weights: null, gates: null, picture: null, pixels: null, cover: null,
+  input: null, outputs: null, before: null, unit: null, pinned: false,
+});
+const announced = [];
+const tools = {
+  store, memory: {}, announce: (text) => announced.push(text),
+  t: translator(query.get("language") ?? "en", [words]),
+};
+const part = (name) => h("section", { class: `part part-${name}` });
+const [bars, maps, play, arithmetic] = ["bars", "maps", "play", "arithmetic"].map(part);
+const [input, wanting] = [h("section", { class: "part part-input" }), h("section")];
+fill(
+  document.querySelector("main"),
+  h(
+    "div",
+    { class: "explore" },
+    h("div", { class: "explore-side" }, input, bars),
+    h("div", { class: "explore-main" }, maps, play),
+    h("div", { class: "explore-detail" }, arithmetic),
+    h("div", { class: "explore-below" }, wanting),
+  ),
+);
+const parts = [
+  mountBars(bars, tools), mountMaps(maps, tools), mountArithmetic(arithmetic, tools),
+  mountPlay(play, tools),
+];
+
+function compute(gates = null) {
+  const { model, traced, pixels, weights } = store.get();
+  const seen = network.normalize(model.network, pixels);
+  const run = (values, gated) =>
+    network.forward(model.network, values, seen, { traced, gates: gated });
+  const changed = gates !== null || weights !== model.weights;
+  store.set({
+    input: seen, gates, outputs: run(weights, gates),
+    before: changed ? run(model.weights, null) : null,
+  });
+}
+
+async function open(name) {
+  const answer = await fetch(`/${name}.safetensors`);
+  const model = { ref: name, title: name, ...network.readSafetensors(await answer.arrayBuffer()) };
+  const traced = network.trace(model.network);
+  store.set({ model, traced, weights: model.weights, outputs: null, before: null, gates: null });
+}
+
+function look(pixels, label = null) {
+  store.set({
+    pixels: Uint8Array.from(pixels),
+    picture: { source: "data", index: 0, label, name: "test" },
+  });
+  compute();
+}
+
+Object.assign(globalThis, { store, network, open, look, compute, announced, parts, ready: true });
+"""
+
+
+Open = Callable[..., Any]
+Model = tuple[Network, Parameters]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """LeNet after two epochs of the bundled pictures."""
+    quick = {"epochs": 2, "optimizer.method": "adamw", "schedule.learning_rate": 0.01}
+    recipe = recipes.load("quickstart", {**quick, "schedule.kind": "constant"})
+    folder = tmp_path_factory.mktemp("explore") / "run"
+    experiments.begin(recipe, out=folder).train()
+    return lenet.load_model(folder)
+
+
+def others() -> dict[str, Model]:
+    """Networks that hold every other kind of layer, with weights drawn at random."""
+    small = Network(
+        "small",
+        (2, 12, 11),
+        (
+            *(Conv2d(2, 20, kernel_size=3, stride=2, padding=1), Tanh()),
+            *(AvgPool2d(2, stride=1, padding=1), Dropout(0.3), MaxPool2d(3, stride=2, padding=1)),
+            *(Conv2d(20, 3, kernel_size=2), ReLU(), Flatten(), Linear(27, 3)),
+        ),
+        ("one", "two", "three"),
+    )
+    networks = {"small": small, "lenet5": zoo.lenet5(), "mlp": zoo.mlp()}
+    made = {name: (network, initialize(network, "he", 1)) for name, network in networks.items()}
+    codes = np.random.default_rng(0).choice([-1.0, 1.0], (10, 84))
+    made["lenet5"][1]["13.codes"] = codes.astype(np.float32)
+    return made
+
+
+@pytest.fixture(scope="session")
+def served(site: Any, trained: Model) -> dict[str, Model]:
+    """The models whose files the test server has."""
+    models = {"lenet": trained, **others()}
+    site.files["/parts.html"] = PAGE.encode()
+    site.files["/parts.js"] = PAGE_JS.encode()
+    for name, (network, parameters) in models.items():
+        site.files[f"/{name}.safetensors"] = weights.pack_network(network, parameters)
+    return models
+
+
+@pytest.fixture
+def explore(site: Any, served: dict[str, Model], new_page: Open) -> Open:
+    """A function that opens a page where a model looks at a picture."""
+
+    def open_page(model: str = "lenet", query: str = "", **options: Any) -> Any:
+        page = new_page(**{"viewport": {"width": 1440, "height": 900}, **options})
+        page.goto(f"{site.address}/parts.html?{query}")
+        until(page, "globalThis.ready")
+        page.evaluate("(name) => open(name)", model)
+        pixels = picture(served[model][0])
+        page.evaluate("([p, label]) => look(p, label)", [pixels.reshape(-1).tolist(), LABEL])
+        until(page, "document.querySelector('.maps-canvas').width > 20")
+        return page
+
+    return open_page
+
+
+PICTURE = 7
+LABEL = int(data.bundled().test.labels[PICTURE])
+
+
+def picture(network: Network) -> NDArray[np.uint8]:
+    """A picture of the bundled data in the shape of a network, cut or padded."""
+    image = data.bundled().test.images[PICTURE]
+    channels, height, width = network.input_shape
+    top, left = max(0, (28 - height) // 2), max(0, (28 - width) // 2)
+    image = image[:, top : top + height, left : left + width]
+    rows, columns = height - image.shape[1], width - image.shape[2]
+    image = np.pad(image, ((0, 0), (0, rows), (0, columns)))
+    return np.concatenate([image] * channels)
+
+
+def activations(model: Model) -> list[NDArray[np.float32]]:
+    """Every layer's output for the picture, by the reference engine."""
+    network, parameters = model
+    engine = NumpyEngine(network, Optimizer(), Objective())
+    engine.load(State(parameters))
+    return [layer[0].reshape(-1) for layer in engine.activations(picture(network)[None])]
+
+
+def until(page: Any, condition: str) -> None:
+    """Wait until a condition holds; Playwright's own way needs eval, which the policy forbids."""
+    deadline = time.monotonic() + 20
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, condition
+        page.wait_for_timeout(20)
+
+
+def unit(page: Any) -> tuple[int, int] | None:
+    found = page.evaluate("store.get().unit")
+    return None if found is None else (found["layer"], found["index"])
+
+
+def point(page: Any, layer: int, index: int) -> None:
+    page.evaluate(
+        "([layer, index]) => store.set({unit: {layer, index}, pinned: true})", [layer, index]
+    )
+    settled(page)
+
+
+def settled(page: Any) -> None:
+    """Wait until the panel has been renewed, which takes the next frame or two."""
+    page.evaluate("new Promise((done) => setTimeout(() => requestAnimationFrame(done), 120))")
+
+
+def total(page: Any) -> float:
+    return float(page.get_attribute(".arithmetic [data-recomputed]", "data-recomputed"))
+
+
+def box_of(page: Any, layer: int, index: int) -> dict[str, float]:
+    """The middle of a unit in its canvas, in CSS pixels of the page."""
+    return page.evaluate(
+        """async ([layer, index]) => {
+          const { arrange, unitBox } = await import("lenet/explore/layout.js");
+          const { shapeOf } = await import("lenet/explore/units.js");
+          const canvas = document.querySelector(`[data-layer="${layer}"] canvas`);
+          canvas.scrollIntoView({ block: "center" });
+          const traced = store.get().traced;
+          const shape = shapeOf(traced, layer);
+          const wide = document.querySelector(".maps-wide") !== null;
+          const width = document.querySelector(".maps-scroll").clientWidth;
+          const arrangement = [1, 1.25, 1.5, 1.75, 2, 2.5]
+            .map((zoom) => arrange(shape, { wide, zoom, width, picture: layer < 0 }))
+            .find((each) => canvas.style.width === `${each.width}px` &&
+                            canvas.style.height === `${each.height}px`);
+          const box = unitBox(arrangement, shape, index);
+          const { left, top } = canvas.getBoundingClientRect();
+          return { x: left + box.x + box.width / 2, y: top + box.y + box.height / 2,
+                   inX: box.x + box.width / 2, inY: box.y + box.height / 2 };
+        }""",
+        [layer, index],
+    )
+
+
+# --- words -------------------------------------------------------------------------------------
+
+
+def words(language: str) -> dict[str, str]:
+    """The words of explore.js in one language, as the file has them."""
+    text = (WEB / "i18n" / "explore.js").read_text(encoding="utf-8")
+    start = text.index(f"  {language}: {{")
+    end = text.index("\n  },", start)
+    entries = re.findall(r'"([a-z]+\.\w+)":\s*((?:"[^"]*"(?:\s*\+\s*)?)+)', text[start:end])
+    return {key: "".join(re.findall(r'"([^"]*)"', value)) for key, value in entries}
+
+
+def test_every_word_is_there_in_both_languages_and_none_too_many() -> None:
+    english, chinese = words("en"), words("zh")
+    assert len(english) > 90
+    assert english.keys() == chinese.keys()
+    for key, text in english.items():
+        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(
+            re.findall(r"\{\w+\}", chinese[key])
+        ), key
+    prefixes = "|".join(sorted({key.split(".")[0] for key in english}))
+    used: set[str] = set()
+    for name in EXPLORE:
+        source = (WEB / "explore" / f"{name}.js").read_text(encoding="utf-8")
+        used |= set(re.findall(rf'"((?:{prefixes})\.[a-zA-Z]+)"', source))
+    assert used == english.keys()
+
+
+# --- the figure --------------------------------------------------------------------------------
+
+
+def test_every_layer_is_drawn_with_its_name_and_its_numbers_colours(
+    explore: Open, served: dict[str, Model]
+) -> None:
+    page = explore()
+    labels = page.eval_on_selector_all(
+        ".maps-label", "all => all.map((e) => e.innerText.split(/\\s+/).join(' '))"
+    )
+    assert labels[:3] == ["Input 1×28×28", labels[1], labels[2]]
+    assert labels[1].startswith("C1 Conv2d 5×5 6×28×28 ±")
+    assert labels[2].startswith("Sigmoid 6×28×28 ±")
+    assert labels[-1].startswith("F7 Linear 10 ±")
+    values = activations(served["lenet"])
+    random = np.random.default_rng(0)
+    for layer, numbers in enumerate(values):
+        for index in random.integers(0, len(numbers), 6):
+            place = box_of(page, layer, int(index))
+            shown, wanted = page.evaluate(
+                """async ([layer, value, x, y]) => {
+                  const { signedColor } = await import("lenet/colors.js");
+                  const element = document.querySelector(`[data-layer="${layer}"]`);
+                  const limit = Number(element.querySelector(".maps-limit").textContent.slice(1));
+                  const context = element.querySelector("canvas").getContext("2d");
+                  const { data } = context.getImageData(x, y, 1, 1);
+                  return [[...data].slice(0, 3), signedColor(value, limit)];
+                }""",
+                [layer, float(numbers[index]), place["inX"], place["inY"]],
+            )
+            assert np.abs(np.subtract(shown, wanted)).max() <= 3, (layer, index)
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (2560, 1300), (1280, 800), (768, 1024), (360, 740)])
+@pytest.mark.slow
+def test_the_figure_fits_the_page(explore: Open, size: tuple[int, int]) -> None:
+    page = explore(viewport={"width": size[0], "height": size[1]})
+    page.click(".part-play summary")
+    for layer, index in ((-1, 300), (3, 100), (5, 30), (7, 40), (10, 8), (11, 3)):
+        point(page, layer, index)
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0], layer
+    assert page.locator(".maps-wide").count() == (1 if size[0] >= 1280 else 0)
+
+
+def test_the_mouse_points_and_a_click_pins(explore: Open) -> None:
+    page = explore()
+    wanted = 2 * 784 + 11 * 28 + 6
+    place = box_of(page, 0, wanted)
+    page.mouse.move(place["x"], place["y"])
+    assert unit(page) == (0, wanted)
+    assert page.evaluate("store.get().pinned") is False
+    assert page.inner_text(".maps-readout").startswith("C1, channel 2, row 11, column 6: ")
+    page.mouse.click(place["x"], place["y"])
+    assert page.evaluate("store.get().pinned") is True
+    elsewhere = box_of(page, 3, 100)
+    page.mouse.move(elsewhere["x"], elsewhere["y"])
+    assert unit(page) == (0, wanted)
+    page.mouse.click(elsewhere["x"], elsewhere["y"])
+    page.mouse.click(elsewhere["x"], elsewhere["y"])
+    assert unit(page) == (3, 100)
+    assert page.evaluate("store.get().pinned") is False
+
+
+def test_there_is_something_to_read_at_first(explore: Open, served: dict[str, Model]) -> None:
+    page = explore()
+    strongest = int(np.abs(activations(served["lenet"])[0]).argmax())
+    assert unit(page) == (0, strongest)
+    assert page.evaluate("store.get().pinned") is False
+    page.evaluate("store.set({ unit: null })")
+    page.evaluate("look(store.get().pixels)")
+    assert unit(page) is None  # who let go is not pointed at it again
+
+
+def test_sources_and_receptive_field_light_up(explore: Open) -> None:
+    page = explore()
+    point(page, 3, 2 * 100 + 3 * 10 + 4)
+    counted = {
+        name: page.get_attribute(f".maps-{name}", "d").count("M")
+        for name in ("unit", "sources", "field", "lines")
+    }
+    assert counted == {"unit": 1, "sources": 6, "field": 1, "lines": 12}
+    # C3 sees 14 of the picture's 28 rows at 3 pixels (4 at a larger zoom), and an outline
+    height = float(re.search(r"v([\d.]+)", page.get_attribute(".maps-field", "d")).group(1))
+    canvas = page.locator('[data-layer="-1"] canvas').bounding_box()["height"] - 2
+    assert height == pytest.approx(canvas * 14 / 28 + 2)
+    point(page, 9, 5)  # a dense unit reads the whole strip
+    assert page.get_attribute(".maps-sources", "d").count("M") == 1
+
+
+def test_keys_reach_every_unit(explore: Open) -> None:
+    page = explore()
+    page.focus("[data-layer='-1']")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Home")
+    assert unit(page) == (0, 0)
+    assert page.evaluate("document.activeElement.dataset.layer") == "0"
+    for key, index in (
+        ("ArrowRight", 1),
+        ("ArrowDown", 29),
+        ("]", 784 + 29),
+        ("PageDown", 2 * 784 + 29),
+        ("[", 784 + 29),
+        ("ArrowUp", 784 + 1),
+        ("ArrowUp", 784 + 1),
+        ("ArrowLeft", 784),
+        ("End", 2 * 784 - 1),
+    ):
+        page.keyboard.press(key)
+        assert unit(page) == (0, index), key
+    assert "row 27, column 27" in page.get_attribute("[data-layer='0']", "aria-label")
+    page.keyboard.press("Enter")
+    assert page.evaluate("store.get().pinned") is True
+    for layer in range(1, 12):
+        page.keyboard.press("Shift+ArrowRight")
+        assert unit(page)[0] == layer
+    page.keyboard.press("Shift+ArrowRight")
+    assert unit(page)[0] == 11
+    settled(page)
+    assert page.evaluate("announced").pop().startswith("F7, unit ")
+    page.keyboard.press("Escape")
+    assert unit(page) is None
+    assert page.locator(".maps-figure [tabindex='0']").count() == 1
+
+
+def test_a_finger_pins_a_unit(explore: Open) -> None:
+    page = explore(viewport={"width": 360, "height": 740}, has_touch=True, device_scale_factor=2)
+    place = box_of(page, 4, 300)
+    page.touchscreen.tap(place["x"], place["y"])
+    until(page, "store.get().pinned")
+    assert unit(page) == (4, 300)
+    page.click(".maps-down")
+    assert page.locator(".unit-name").is_visible()
+
+
+def test_scales_stay_while_one_draws(explore: Open) -> None:
+    page = explore()
+    limits = page.evaluate(
+        """async () => {
+          const { steadyLimit } = await import("lenet/explore/scale.js");
+          const limit = steadyLimit();
+          const of = (...values) => limit(Float32Array.from(values));
+          const first = [of(0), of(0.7), of(-0.79), of(0.3), of(1.3, NaN, Infinity), of(0.2)];
+          const later = Array.from({ length: 40 }, () => of(0.2)).at(-1);
+          return [...first, later];
+        }"""
+    )
+    assert limits == [1, 0.8, 0.8, 0.8, 1.5, 1.5, 0.2]
+
+
+def test_the_difference_against_before(explore: Open) -> None:
+    page = explore()
+    button = page.get_by_role("button", name="Show the difference")
+    assert not button.is_visible()
+    page.evaluate("compute(new Map([[1, Uint8Array.from([1, 0, 1, 1, 1, 1])]]))")
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    off = page.evaluate(
+        """() => {
+          const { outputs, before } = store.get();
+          return [outputs[1].slice(784, 1568).some((value) => value !== 0),
+                  outputs[0].every((value, i) => value === before[0][i])];
+        }"""
+    )
+    assert off == [False, True]
+    place = box_of(page, 0, 784 + 300)
+    blank = page.evaluate(
+        """([x, y]) => [...document.querySelector('[data-layer="0"] canvas')
+            .getContext("2d").getImageData(x, y, 1, 1).data]""",
+        [place["inX"], place["inY"]],
+    )
+    assert blank == [255, 255, 255, 255]  # nothing has changed in front of the channel
+    assert page.locator(".bars-before:not([hidden])").count() == 10
+    point(page, 1, 784 + 300)
+    assert "(switched off)" in page.inner_text(".maps-readout")
+    assert "switched off" in page.inner_text(".agreement")
+    page.evaluate("compute(null)")
+    assert not button.is_visible()
+
+
+# --- the arithmetic ----------------------------------------------------------------------------
+
+
+def test_a_convolutions_total_is_the_sum_of_its_products(
+    explore: Open, served: dict[str, Model]
+) -> None:
+    page = explore()
+    _, parameters = served["lenet"]
+    below = activations(served["lenet"])[2].reshape(6, 14, 14).astype(np.float64)
+    channel, row, column = 5, 4, 7
+    point(page, 3, channel * 100 + row * 10 + column)
+    patch = below[:, row : row + 5, column : column + 5]
+    products = patch * parameters["3.weight"][channel]
+    wanted = products.sum((1, 2))
+    sums = [
+        float(text)
+        for text in page.eval_on_selector_all("[data-sum]", "all => all.map((e) => e.dataset.sum)")
+    ]
+    assert sums == pytest.approx(wanted, abs=1e-5)
+    bias = float(page.get_attribute("[data-bias]", "data-bias"))
+    assert bias == pytest.approx(parameters["3.bias"][channel])
+    assert float(page.get_attribute("[data-total]", "data-total")) == pytest.approx(
+        sum(sums) + bias
+    )
+    cells = page.eval_on_selector_all(
+        ".channel:nth-child(2) .grid:nth-of-type(3) td", "all => all.map((e) => e.textContent)"
+    )
+    shown = [float(text.replace("−", "-")) for text in cells]
+    assert shown == pytest.approx(products[1].reshape(-1), abs=0.0051)
+    assert "They agree" in page.inner_text(".agreement")
+    slope = float(page.get_attribute("[data-derivative]", "data-derivative"))
+    y = 1 / (1 + np.exp(-total(page)))
+    assert slope == pytest.approx(y * (1 - y))
+
+
+@pytest.mark.parametrize("name", ["lenet", "small", "lenet5", "mlp"])
+@pytest.mark.slow
+def test_every_layers_arithmetic_agrees_with_the_engine(
+    explore: Open, served: dict[str, Model], name: str
+) -> None:
+    page = explore(name)
+    random = np.random.default_rng(1)
+    if name == "lenet5":  # no engine computes it yet; network.js has its own tests
+        outputs = page.evaluate("store.get().outputs.map((output) => [...output])")
+    else:
+        outputs = activations(served[name])
+    for layer, numbers in enumerate(outputs):
+        for index in (0, len(numbers) - 1, int(random.integers(len(numbers)))):
+            point(page, layer, index)
+            assert total(page) == pytest.approx(float(numbers[index]), abs=2e-5, rel=2e-5), (
+                layer,
+                index,
+            )
+            assert "They agree" in page.inner_text(".agreement"), (layer, index)
+            assert float(page.get_attribute("[data-total]", "data-total")) == total(page)
+    point(page, -1, 5)
+    assert "They agree" in page.inner_text(".agreement")
+
+
+@pytest.mark.slow
+def test_contributions_lead_down_to_a_pixel_and_back(explore: Open) -> None:
+    page = explore()
+    point(page, 11, 3)
+    for _ in range(12):
+        layer, _ = unit(page)
+        button = page.locator(".work [data-go]:not([disabled]):visible").first
+        if layer == 11:
+            button = page.locator(".dense [data-go]").first
+        go = int(button.get_attribute("data-go"))
+        button.click()
+        settled(page)
+        assert unit(page) == (layer - 1, go)
+        assert page.evaluate("document.activeElement.className").startswith("unit-name")
+    assert unit(page)[0] == -1
+    assert page.inner_text(".unit-name").startswith("picture, channel 0, row ")
+    assert page.locator(".trail li").count() == 13
+    page.locator(".trail button").first.click()
+    settled(page)
+    assert unit(page) == (11, 3)
+    assert not page.locator(".trail").is_visible()
+
+
+def test_the_steps_go_to_neighbours(explore: Open) -> None:
+    page = explore()
+    point(page, 3, 333)
+    for name, index in (
+        ("One column to the right", 334),
+        ("One row down", 344),
+        ("The one behind", 444),
+        ("One row up", 434),
+        ("One column to the left", 433),
+        ("The one before", 333),
+    ):
+        page.get_by_role("button", name=name, exact=True).click()
+        assert unit(page) == (3, index), name
+    page.get_by_role("button", name="The layer behind").click()
+    assert unit(page) == (4, 333)
+    pin = page.get_by_role("button", name="Pin", exact=True)
+    pin.click()
+    settled(page)
+    assert pin.get_attribute("aria-pressed") == "false"
+
+
+def test_dense_contributions_and_the_rest_make_the_total(
+    explore: Open, served: dict[str, Model]
+) -> None:
+    page = explore()
+    point(page, 7, 40)
+    products = [
+        float(text)
+        for text in page.eval_on_selector_all(
+            "[data-product]", "all => all.map((e) => e.dataset.product)"
+        )
+    ]
+    assert len(products) == 12
+    assert products == sorted(products, key=abs, reverse=True)
+    rest = float(page.get_attribute("[data-rest]", "data-rest"))
+    bias = float(page.get_attribute(".dense [data-bias]", "data-bias"))
+    assert sum(products) + rest + bias == pytest.approx(total(page), abs=1e-9)
+    page.get_by_role("button", name="Show all 400").click()
+    assert page.locator("[data-product]").count() == 400
+    assert not page.locator(".rest").is_visible()
+
+
+def test_pooling_marks_the_winner(explore: Open) -> None:
+    page = explore("small")
+    point(page, 4, 40)
+    values = [
+        float(text.replace("−", "-"))
+        for text in page.locator(".pooling td:not(.padding)").all_inner_texts()
+    ]
+    marked = [
+        float(text.replace("−", "-"))
+        for text in page.locator(".pooling td.marked").all_inner_texts()
+    ]
+    assert set(marked) == {max(values)}
+    assert total(page) == pytest.approx(max(values), abs=0.006)
+
+
+def test_softmax_from_logits_to_shares(explore: Open, served: dict[str, Model]) -> None:
+    page = explore()
+    logits = activations(served["lenet"])[-1].astype(np.float64)
+    wanted = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    point(page, 11, 2)
+    shares = [
+        float(text)
+        for text in page.eval_on_selector_all(
+            ".softmax [data-share]", "all => all.map((e) => e.dataset.share)"
+        )
+    ]
+    assert shares == pytest.approx(wanted, abs=1e-5)
+    assert page.locator(".softmax .pointed").count() == 1
+    page.locator(".softmax [data-go='6']").click()
+    assert unit(page) == (11, 6)
+
+
+def test_the_panel_follows_new_numbers_in_place(explore: Open) -> None:
+    page = explore()
+    point(page, 3, 333)
+    page.locator(".channel summary").first.click()
+    before = total(page)
+    page.evaluate("look(store.get().pixels.map((value) => 255 - value))")
+    page.wait_for_timeout(400)
+    assert total(page) != before
+    assert "They agree" in page.inner_text(".agreement")
+    assert page.locator(".channel").first.get_attribute("open") is None
+
+
+def test_numbers_of_two_moments_are_not_called_wrong_at_once(explore: Open) -> None:
+    page = explore()
+    point(page, 0, 300)
+    page.evaluate("store.set({ outputs: store.get().outputs.map((all) => all.map((v) => v + 1)) })")
+    settled(page)
+    assert "computing" in page.inner_text(".agreement")
+    page.wait_for_timeout(900)
+    assert "They do not agree" in page.inner_text(".agreement")
+
+
+# --- the player --------------------------------------------------------------------------------
+
+
+def filled(page: Any) -> int:
+    """The cells of the player's output that are coloured."""
+    return page.evaluate(
+        """() => {
+          const canvas = [...document.querySelectorAll(".play-map canvas")].at(-1);
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          return data.filter((value, i) => i % 4 === 3 && value === 255).length;
+        }"""
+    )
+
+
+@pytest.mark.slow
+def test_a_layer_is_played_over_its_map(explore: Open) -> None:
+    page = explore()
+    point(page, 3, 2 * 100 + 40)
+    page.click(".part-play summary")
+    assert page.input_value(".play-controls label:nth-child(1) select") == "3"
+    assert page.locator(".play-map").count() == 7
+    assert filled(page) == 41
+    page.get_by_role("button", name="One step on").click()
+    assert (unit(page), filled(page)) == ((3, 241), 42)
+    page.get_by_role("button", name="One step back").click()
+    assert (unit(page), filled(page)) == ((3, 240), 41)
+    page.locator(".play-slider").fill("95")
+    assert (unit(page), filled(page)) == ((3, 295), 96)
+    settled(page)
+    assert page.inner_text(".unit-name") == "C3, channel 2, row 9, column 5"
+
+    page.locator(".play-controls label:nth-child(3) select").select_option("40")
+    page.get_by_role("button", name="Play", exact=True).click()
+    until(page, "store.get().unit.index === 299")  # the end: it stops by itself
+    page.get_by_role("button", name="Play backwards").click()
+    until(page, "store.get().unit.index < 290")
+    page.locator(".play-controls").get_by_role("button", name="Pause").click()
+    stopped = unit(page)
+    page.wait_for_timeout(150)
+    assert unit(page) == stopped
+
+    page.locator(".play-controls label:nth-child(1) select").select_option("2")
+    assert unit(page) == (2, 0)
+    assert page.locator(".play-map").count() == 2
+    page.locator(".play-controls label:nth-child(2) select").select_option("4")
+    assert unit(page) == (2, 4 * 196)
+
+
+def test_who_wants_no_motion_gets_steps(explore: Open) -> None:
+    page = explore(reduced_motion="reduce")
+    page.click(".part-play summary")
+    play = page.get_by_role("button", name="Play", exact=True)
+    assert not play.is_visible()
+    assert page.get_by_role("button", name="One step on").is_visible()
+    page.get_by_label("Play as motion all the same").check()
+    assert play.is_visible()
+
+
+# --- the bars ----------------------------------------------------------------------------------
+
+
+def test_bars_of_the_classes(explore: Open, served: dict[str, Model]) -> None:
+    page = explore()
+    classes = served["lenet"][0].classes
+    page.wait_for_selector(".bars-row")
+    shares = [
+        float(text)
+        for text in page.eval_on_selector_all(".bars-row", "all => all.map((e) => e.dataset.share)")
+    ]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1)
+    top = int(page.get_attribute(".bars-row", "data-class"))
+    logits = activations(served["lenet"])[-1]
+    assert top == int(logits.argmax())
+    verdict = page.inner_text(".bars-verdict")
+    assert verdict.startswith(classes[top])
+    assert verdict.endswith("Right." if top == LABEL else f"Wrong: it is {classes[LABEL]}.")
+    assert page.locator(".bars-row", has_text="true class").get_attribute("data-class") == str(
+        LABEL
+    )
+    page.get_by_role("button", name="in class order").click()
+    until(page, "document.querySelector('.bars-row').dataset.class === '0'")
+    page.locator(".bars-row").nth(4).click()
+    assert unit(page) == (11, 4)
+    until(page, "announced.some((text) => text.startsWith('Prediction: '))")
+
+
+# --- language, colours, access, speed ----------------------------------------------------------
+
+
+def test_chinese_and_dark(explore: Open) -> None:
+    page = explore(query="language=zh&theme=dark")
+    for layer, index in ((0, 400), (2, 100), (6, 30), (11, 3), (-1, 40)):
+        point(page, layer, index)
+        assert "两者一致" in page.inner_text(".agreement")
+    page.click(".part-play summary")
+    text = page.inner_text("main")
+    assert "整个网络" in text
+    for english in ("The whole", "channel", "column", "kernel", "Show", "Right", "row "):
+        assert english not in text, english
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.slow
+def test_axe_finds_nothing(explore: Open, theme: str) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe is not installed"
+    )
+    page = explore(query=f"theme={theme}")
+    page.click(".part-play summary")
+    for layer, index in ((3, 345), (2, 100), (9, 30), (11, 3)):
+        point(page, layer, index)
+        found = axe.Axe().run(page).response["violations"]
+        serious = [
+            (rule["id"], [node["html"][:120] for node in rule["nodes"][:3]])
+            for rule in found
+            if rule["impact"] in ("serious", "critical")
+        ]
+        assert serious == []
+
+
+def test_all_maps_are_drawn_in_a_few_milliseconds(explore: Open) -> None:
+    page = explore()
+    point(page, 3, 345)
+    median_ms = page.evaluate(
+        """async () => {
+          const { outputs } = store.get();
+          const times = [];
+          for (let i = 0; i < 40; i++) {
+            const start = performance.now();
+            store.set({ outputs: [...outputs] });
+            times.push(performance.now() - start);
+            await new Promise(requestAnimationFrame);
+          }
+          return times.sort((a, b) => a - b)[20];
+        }"""
+    )
+    assert median_ms < 8
