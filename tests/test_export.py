@@ -129,11 +129,15 @@ def test_a_name_cannot_end_the_script(run: Path) -> None:
 def test_samples_where_a_class_is_rare_or_there_are_few() -> None:
     test = data.bundled().test
     few = data.Split(test.images[:30], test.labels[:30], test.classes, "few")
-    assert html.sample(few, 100).tolist() == list(range(30))
+    right = evaluation.Predictions(few.labels, np.ones(30), np.ones(30))
+    assert html.sample(few, right, 100).tolist() == list(range(30))
     labels = np.array([0] * 50 + [1] * 2)
     images = np.zeros((52, 1, 28, 28), np.uint8)
     rare = data.Split(images, labels, ("a", "b"), "rare")
-    assert np.bincount(labels[html.sample(rare, 10)]).tolist() == [8, 2]
+    seen = evaluation.Predictions(labels.copy(), np.linspace(0.5, 1, 52), np.ones(52))
+    assert html.sample(rare, seen, 10).tolist() == [*range(8), 50, 51]
+    seen.predicted[[20, 30, 40, 45]] = 1  # the three surest of the misread come first
+    assert html.sample(rare, seen, 10).tolist() == [0, 1, 2, 3, 4, 30, 40, 45, 50, 51]
 
 
 def test_from_the_command_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

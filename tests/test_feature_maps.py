@@ -207,7 +207,8 @@ def test_the_text_fits_and_says_what_003_leaves_out(small: Dataset, language: st
     found = features(LENET, WEIGHTS, picture, language)  # type: ignore[arg-type]
     text = to_text(found)
     assert max(map(cells, text.splitlines())) <= 80
-    for word in ("Sigmoid, AvgPool2d", "10×10", "24×24", "conv2(conv1(x))", "003"):
+    between = "Sigmoid、AvgPool2d" if language == "zh" else "Sigmoid, AvgPool2d"
+    for word in (between, "10×10", "24×24", "conv2(conv1(x))", "003"):
         assert word in text
     assert ("教程" in text) == (language == "zh")
     assert "#" in to_text(found, ascii_only=True)

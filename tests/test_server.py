@@ -1,6 +1,7 @@
 """The lab's API: what it says of runs, models and data, and what it refuses."""
 
 import base64
+import gzip
 import json
 import math
 import os
@@ -27,7 +28,7 @@ from lenet.experiments import Experiment
 from lenet.parameters import initialize
 from lenet.runs import COLUMNS
 from lenet.server import datasets, opened, security
-from lenet.server.app import make_app
+from lenet.server.app import WEB, make_app
 from lenet.server.events import Hub, message_of
 from lenet.server.lab import Lab
 from lenet.weights import load_network, pack_network, unpack
@@ -124,6 +125,8 @@ def test_a_summary_is_a_run_in_short(client: Client, root: Path) -> None:
     assert (done["engine"], done["starred"], done["ours"]) == ("numpy", False, True)
     assert (half["status"], half["network"], half["parameters"]) == ("paused", "small", 500)
     assert half["epochs_done"] == record.history[6].epoch
+    assert half["last"]["test_acc"] is None
+    assert half["last_test_acc"] == runs.read(root / "half").history[4].test_acc is not None
 
 
 def test_a_run_has_its_history_snapshots_and_record(client: Client, root: Path) -> None:
@@ -238,6 +241,7 @@ def test_statistics_are_of_the_batch(client: Client, root: Path) -> None:
     assert sum(first["weight"]["counts"]) == weights.size == 150
     assert sum(first["activation"]["counts"]) == 256 * 6 * 28 * 28
     assert first["gradient"]["maximum"] > first["gradient"]["minimum"]
+    assert first["activation"]["saturated"] is None
     relu = found["layers"][1]
     assert relu["gradient"] is relu["weight"] is None
     assert relu["activation"]["minimum"] == 0
@@ -698,6 +702,28 @@ def test_the_page_and_its_files(page: Client) -> None:
         assert answer.headers["cache-control"] == "no-cache"
         again = page.get(f"/web/{path}", if_none_match=answer.headers["etag"])
         assert (again.status, again.content) == (304, b"")
+
+
+def test_the_page_is_sent_compressed_to_who_reads_that(page: Client) -> None:
+    plain = page.get("/web/main.js")
+    assert "content-encoding" not in plain.headers
+    packed = page.get("/web/main.js", accept_encoding="gzip, br")
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["vary"] == "accept-encoding"
+    assert gzip.decompress(packed.content) == plain.content
+    tag = packed.headers["etag"]
+    assert tag != plain.headers["etag"]
+    again = page.get("/web/main.js", accept_encoding="gzip, br", if_none_match=tag)
+    assert (again.status, again.content) == (304, b"")
+
+
+def test_the_whole_page_is_light(client: Client) -> None:
+    """Under 400 kB on its way: every file of it, as it is sent."""
+    paths = [path for path in WEB.rglob("*") if path.suffix in (".js", ".css", ".svg")]
+    addresses = ["/", *(f"/web/{path.relative_to(WEB).as_posix()}" for path in paths)]
+    sizes = [len(client.get(at, accept_encoding="gzip").content) for at in addresses]
+    assert len(sizes) > 50
+    assert sum(sizes) < 400_000
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,13 @@ Object.assign(globalThis, network, calculator, {
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests with a browser are slow ones: the fast suite is for every commit."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.slow)
+
+
 @dataclass
 class Site:
     """A server of the folder ``web``, a page with the import map, and ``files`` by their path."""

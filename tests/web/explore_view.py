@@ -1,4 +1,4 @@
-"""Explore for tests: the real view with real weights, and a backend in the page that reads files."""
+"""Explore for tests: the view as it is, real weights, and a backend in the page."""
 
 from __future__ import annotations
 
@@ -240,14 +240,14 @@ def add_material(site: Any) -> None:
         "data": small.name,
         "status": "finished",
     }
-    facts = {
+    facts: dict[str, Any] = {
         "name": small.name,
         "title": "Fashion-MNIST, small",
         "classes": list(small.test.classes),
         "shape": [1, 28, 28],
     }
     lines = "Conv2d(1, 6, kernel_size=5)\nSigmoid()\nFlatten()\nLinear(3456, 10)"
-    content = {
+    answers = {
         "state": {
             "runs": [
                 {**summary, "name": "older", "last": {"test_acc": 0.5}},
@@ -264,7 +264,7 @@ def add_material(site: Any) -> None:
             for name, pair in packed.items()
         },
     }
-    site.files["/material/content.json"] = json.dumps(content).encode()
+    site.files["/material/content.json"] = json.dumps(answers).encode()
     site.files["/input.html"] = PAGE.encode()
     site.files["/explore-input.js"] = PAGE_JS.encode()
 
@@ -313,7 +313,10 @@ def one_page(browser: Any, site: Any) -> Iterator[tuple[Any, list[str]]]:
     context.on("weberror", lambda error: problems.append(str(error.error)))
     page = context.new_page()
     page.goto(f"{site.address}/input.html")
-    until(page, "globalThis.ready")
+    try:
+        until(page, "globalThis.ready")
+    except AssertionError:
+        raise AssertionError(f"the page did not load: {problems}") from None
     yield page, problems
     context.close()
 

@@ -280,7 +280,6 @@ def as_base64(content: bytes) -> str:
 # --- a whole data set --------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(why_missing() != "", reason="the native engine was not built")
 @pytest.mark.parametrize("name", ["lenet", "lenet-max", "lenet-relu", "mlp"])
 def test_ten_thousand_pictures_are_recognised_as_by_the_native_engine(

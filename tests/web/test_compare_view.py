@@ -143,7 +143,6 @@ def names(page: Page) -> list[str]:
     return found
 
 
-@pytest.mark.slow
 def test_the_table_sorts_and_filters(page: Page, lab: str) -> None:
     open_view(page, lab, "compare")
     expect(page.locator(".runs tbody tr")).to_have_count(len(RUNS))
@@ -167,7 +166,6 @@ def test_the_table_sorts_and_filters(page: Page, lab: str) -> None:
     expect(page.get_by_text("1 of 3 runs")).to_be_visible()
 
 
-@pytest.mark.slow
 def test_a_run_is_starred_deleted_and_brought_back(
     page: Page, trained: Path, tmp_path: Path
 ) -> None:
@@ -198,7 +196,6 @@ def test_a_run_is_starred_deleted_and_brought_back(
         page.close()  # before its lab ends
 
 
-@pytest.mark.slow
 def test_chosen_runs_stand_over_each_other_with_what_differs(page: Page, lab: str) -> None:
     open_view(page, lab, "compare", "?runs=relu-adam,sigmoid")
     expect(page.locator(".curve-legend li")).to_have_count(2)
@@ -231,7 +228,6 @@ def predicted_by_engine(run: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any
     return test.labels, engine.logits(test.images).argmax(axis=1)
 
 
-@pytest.mark.slow
 def test_from_a_cell_of_the_matrix_to_its_pictures_to_explore(
     page: Page, lab: str, trained: Path
 ) -> None:
@@ -268,7 +264,6 @@ def test_from_a_cell_of_the_matrix_to_its_pictures_to_explore(
     expect(cell).to_have_attribute("aria-pressed", "true")  # where it was left
 
 
-@pytest.mark.slow
 def test_two_networks_side_by_side_on_one_picture(page: Page, lab: str) -> None:
     open_view(page, lab, "compare", "?runs=relu-adam,max-adam")
     expect(page.locator(".differences li").first).to_contain_text("Activation: lenet-relu has ReLU")
@@ -286,7 +281,6 @@ def test_two_networks_side_by_side_on_one_picture(page: Page, lab: str) -> None:
     expect(verdict).to_contain_text("lenet")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("language", ["English", "中文"])
 def test_on_a_telephone_the_runs_are_a_list(
     new_page: Callable[..., Page], lab: str, language: str
@@ -304,7 +298,6 @@ def test_on_a_telephone_the_runs_are_a_list(
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious(new_page: Callable[..., Page], lab: str, theme: str) -> None:
     axe = pytest.importorskip(

@@ -277,6 +277,30 @@ def test_a_pen_that_presses_harder_draws_thicker(explore: Any) -> None:
     assert inked[1] > 1.5 * inked[0]
 
 
+def test_a_finger_draws_and_does_not_scroll(explore: Any) -> None:
+    page = open_pad(explore)
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.locator(".pad").scroll_into_view_if_needed()
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    before = page.evaluate("scrollY")
+    box = page.locator(".pad").bounding_box()
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        places = [{"x": box["x"] + x, "y": box["y"] + y} for x, y in points]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+    touch("touchStart", (60, 40))
+    for y in range(50, 160, 10):
+        touch("touchMove", (60, y))
+    touch("touchEnd")
+    page.evaluate("settled()")
+    session.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    drawn = pixels_of(page).reshape(28, 28)
+    assert drawn.any(axis=1).sum() > 2 * drawn.any(axis=0).sum()
+    assert page.evaluate("scrollY") == before
+
+
 def test_other_data_are_centred_by_their_outline(explore: Any) -> None:
     page = explore()
     page.get_by_role("tab", name="Draw").click()
@@ -577,7 +601,6 @@ def test_sizes_are_known_before_anything_is_decoded(explore: Any, kind: str) -> 
         page.evaluate("bytes => sniff(Uint8Array.from(bytes))", list(content[:end]))
 
 
-@pytest.mark.slow
 def test_a_large_photograph_is_averaged_exactly(explore: Any) -> None:
     page = explore("model=run:digits")
     upload(page, as_file(Image.fromarray(seven()), "PNG"))

@@ -319,7 +319,6 @@ def test_every_layer_is_drawn_with_its_name_and_its_numbers_colours(
 
 
 @pytest.mark.parametrize("size", [(1440, 900), (2560, 1300), (1280, 800), (768, 1024), (360, 740)])
-@pytest.mark.slow
 def test_the_figure_fits_the_page(explore: Open, size: tuple[int, int]) -> None:
     page = explore(viewport={"width": size[0], "height": size[1]})
     page.click(".part-play summary")
@@ -500,7 +499,6 @@ def test_a_convolutions_total_is_the_sum_of_its_products(
 
 
 @pytest.mark.parametrize("name", ["lenet", "small", "lenet5", "mlp"])
-@pytest.mark.slow
 def test_every_layers_arithmetic_agrees_with_the_engine(
     explore: Open, served: dict[str, Model], name: str
 ) -> None:
@@ -523,7 +521,6 @@ def test_every_layers_arithmetic_agrees_with_the_engine(
     assert "They agree" in page.inner_text(".agreement")
 
 
-@pytest.mark.slow
 def test_contributions_lead_down_to_a_pixel_and_back(explore: Open) -> None:
     page = explore()
     point(page, 11, 3)
@@ -656,7 +653,6 @@ def filled(page: Any) -> int:
     )
 
 
-@pytest.mark.slow
 def test_a_layer_is_played_over_its_map(explore: Open) -> None:
     page = explore()
     point(page, 3, 2 * 100 + 40)
@@ -745,7 +741,6 @@ def test_chinese_and_dark(explore: Open) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.slow
 def test_axe_finds_nothing(explore: Open, theme: str) -> None:
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright", reason="axe is not installed"
@@ -763,20 +758,23 @@ def test_axe_finds_nothing(explore: Open, theme: str) -> None:
         assert serious == []
 
 
-def test_all_maps_are_drawn_in_a_few_milliseconds(explore: Open) -> None:
+def test_all_maps_are_drawn_about_as_quickly_as_they_are_computed(explore: Open) -> None:
     page = explore()
     point(page, 3, 345)
-    median_ms = page.evaluate(
+    drawn_ms, computed_ms = page.evaluate(
         """async () => {
-          const { outputs } = store.get();
-          const times = [];
+          const { model, weights, traced, input, outputs } = store.get();
+          const times = [[], []];
           for (let i = 0; i < 40; i++) {
-            const start = performance.now();
+            const begin = performance.now();
             store.set({ outputs: [...outputs] });
-            times.push(performance.now() - start);
+            const drawn = performance.now();
+            network.forward(model.network, weights, input, { traced });
+            times[0].push(drawn - begin);
+            times[1].push(performance.now() - drawn);
             await new Promise(requestAnimationFrame);
           }
-          return times.sort((a, b) => a - b)[20];
+          return times.map((each) => each.sort((a, b) => a - b)[20]);
         }"""
     )
-    assert median_ms < 8
+    assert drawn_ms < 8 * computed_ms

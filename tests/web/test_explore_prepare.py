@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import explore_view
@@ -21,10 +21,9 @@ def opened(browser: Any, site: Any) -> Iterator[tuple[Any, list[str]]]:
 
 
 @pytest.fixture
-def explore(opened: tuple[Any, list[str]]) -> Iterator[Callable[..., Any]]:
-    """A function that shows Explore with an address's parameters."""
-    with explore_view.watched(opened) as open_view:
-        yield open_view
+def functions(opened: tuple[Any, list[str]]) -> Any:
+    """A page in which the functions are global."""
+    return opened[0]
 
 
 def run_on_image(page: Any, image: NDArray[Any], expression: str) -> Any:
@@ -43,7 +42,7 @@ def run_on_image(page: Any, image: NDArray[Any], expression: str) -> Any:
 
 def as_array(made: dict[str, Any]) -> NDArray[np.float64]:
     values: NDArray[np.float64] = np.array(made["values"], np.float64)
-    return values.reshape(made["rows"], made["columns"])
+    return np.asarray(values.reshape(made["rows"], made["columns"]))
 
 
 def ink(seed: int, height: int, width: int) -> NDArray[np.float64]:
@@ -58,10 +57,9 @@ def ink(seed: int, height: int, width: int) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_centring_by_mass_is_as_numpy_computes_it(explore: Any, seed: int) -> None:
-    page = explore()
+def test_centring_by_mass_is_as_numpy_computes_it(functions: Any, seed: int) -> None:
     image = ink(seed, 20, 17)
-    made = as_array(run_on_image(page, image, "prepare.centred(image, 28, 28, 'mass')"))
+    made = as_array(run_on_image(functions, image, "prepare.centred(image, 28, 28, 'mass')"))
     rows, columns = np.indices(image.shape)
     row, column = ((image * axis).sum() / image.sum() for axis in (rows, columns))
     top = min(max(int(np.floor(14 - row + 0.5)), 0), 8)
@@ -72,10 +70,9 @@ def test_centring_by_mass_is_as_numpy_computes_it(explore: Any, seed: int) -> No
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(20, 20), (7, 31), (33, 1), (60, 50)])
-def test_shrinking_takes_the_mean_of_the_area(explore: Any, rows: int, columns: int) -> None:
-    page = explore()
+def test_shrinking_takes_the_mean_of_the_area(functions: Any, rows: int, columns: int) -> None:
     image = np.random.default_rng(3).random((60, 50)) * 255
-    made = as_array(run_on_image(page, image, f"prepare.resize(image, {rows}, {columns})"))
+    made = as_array(run_on_image(functions, image, f"prepare.resize(image, {rows}, {columns})"))
 
     def shares(length: int, count: int) -> NDArray[np.float64]:
         edges = np.arange(count + 1) * length / count
@@ -84,29 +81,28 @@ def test_shrinking_takes_the_mean_of_the_area(explore: Any, rows: int, columns: 
         return np.maximum(ends - starts, 0) * count / length
 
     np.testing.assert_allclose(
-        made, shares(60, rows) @ image @ shares(50, columns).T, rtol=1e-4, atol=1e-3
+        made, np.asarray(shares(60, rows) @ image @ shares(50, columns).T), rtol=1e-4, atol=1e-3
     )
 
 
-def test_enlarging_interpolates(explore: Any) -> None:
-    page = explore()
-    made = as_array(run_on_image(page, np.array([[0.0, 100.0]]), "prepare.resize(image, 2, 4)"))
+def test_enlarging_interpolates(functions: Any) -> None:
+    made = as_array(
+        run_on_image(functions, np.array([[0.0, 100.0]]), "prepare.resize(image, 2, 4)")
+    )
     np.testing.assert_allclose(made, [[0, 25, 75, 100]] * 2)
 
 
-def test_the_box_holds_all_ink_and_nothing_else(explore: Any) -> None:
-    page = explore()
+def test_the_box_holds_all_ink_and_nothing_else(functions: Any) -> None:
     image = np.zeros((9, 8))
-    assert run_on_image(page, image, "prepare.boundingBox(image)") is None
+    assert run_on_image(functions, image, "prepare.boundingBox(image)") is None
     image[2, 5] = image[6, 1] = 200
     image[0, 0] = 10  # less than ink
-    found = run_on_image(page, image, "prepare.boundingBox(image)")
+    found = run_on_image(functions, image, "prepare.boundingBox(image)")
     assert found == {"top": 2, "left": 1, "bottom": 7, "right": 6}
 
 
-def test_mnist_s_own_digits_come_back(explore: Any, full_data: None) -> None:
+def test_mnist_s_own_digits_come_back(functions: Any, full_data: None) -> None:
     """A digit of MNIST, ten times as large and anywhere on the pad, becomes itself again."""
-    page = explore()
     random = np.random.default_rng(0)
     same, tried = 0, 0
     for image in data.load("mnist").test.images[:80, 0]:
@@ -116,7 +112,7 @@ def test_mnist_s_own_digits_come_back(explore: Any, full_data: None) -> None:
         if any(faint):
             continue  # it is cut off, as a shimmer
         height, width = part.shape
-        made = page.evaluate(
+        made = functions.evaluate(
             """([part, height, width, top, left]) => {
               const plane = new Float32Array(280 * 280);
               for (let y = 0; y < 10 * height; y++) {
@@ -141,34 +137,33 @@ def test_mnist_s_own_digits_come_back(explore: Any, full_data: None) -> None:
     assert same >= 0.95 * tried
 
 
-def test_dark_ink_on_uneven_paper_is_found(explore: Any) -> None:
-    page = explore()
+def test_dark_ink_on_uneven_paper_is_found(functions: Any) -> None:
     random = np.random.default_rng(5)
     paper = 200 + random.normal(0, 3, (60, 80))
     paper[20:40, 30:34] = 40
-    ground = run_on_image(page, paper, "prepare.groundOf(image)")
+    ground = run_on_image(functions, paper, "prepare.groundOf(image)")
     assert ground["light"]
     assert abs(ground["level"] - 200) < 2
-    found = as_array(run_on_image(page, paper, f"prepare.inkOf(image, {json.dumps(ground)}, true)"))
+    found = as_array(
+        run_on_image(functions, paper, f"prepare.inkOf(image, {json.dumps(ground)}, true)")
+    )
     assert found[20:40, 30:34].min() > 240
     assert np.delete(found, slice(20, 40), axis=0).max() < 15
-    light = run_on_image(page, 255 - paper, "prepare.groundOf(image)")
+    light = run_on_image(functions, 255 - paper, "prepare.groundOf(image)")
     assert not light["light"]
 
 
-def test_numbers_of_units_are_read_and_written(explore: Any) -> None:
-    page = explore()
+def test_numbers_of_units_are_read_and_written(functions: Any) -> None:
     read = "([text, count]) => { const n = edits.parseNumbers(text, count); return n && [...n]; }"
-    assert page.evaluate(read, ["3, 7 10-12", 84]) == [3, 7, 10, 11, 12]
-    assert page.evaluate(read, ["", 84]) == []
+    assert functions.evaluate(read, ["3, 7 10-12", 84]) == [3, 7, 10, 11, 12]
+    assert functions.evaluate(read, ["", 84]) == []
     for wrong in ("x", "84", "5-3", "1.5", "-1"):
-        assert page.evaluate(read, [wrong, 84]) is None
-    assert page.evaluate("edits.showNumbers(new Set([9, 1, 2, 3, 5, 6]))") == "1–3, 5, 6, 9"
+        assert functions.evaluate(read, [wrong, 84]) is None
+    assert functions.evaluate("edits.showNumbers(new Set([9, 1, 2, 3, 5, 6]))") == "1–3, 5, 6, 9"
 
 
-def test_a_history_merges_runs_of_changes(explore: Any) -> None:
-    page = explore()
-    assert page.evaluate(
+def test_a_history_merges_runs_of_changes(functions: Any) -> None:
+    assert functions.evaluate(
         """() => {
           const h = createHistory(0);
           h.push(1, "a"); h.push(2, "a"); h.push(3, "b"); h.settle(); h.push(4, "b");

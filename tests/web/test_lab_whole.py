@@ -80,7 +80,6 @@ def output_of(run: Path, picture: int, layer: int, unit: int) -> float:
 # --- the whole way -----------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_a_drawing_changes_the_classes(new_page: Callable[..., Page], address: str) -> None:
     page = open_view(new_page(**LARGE), address, "explore")
     expect(page.locator(".bars-row").first).to_be_visible()
@@ -96,7 +95,6 @@ def test_a_drawing_changes_the_classes(new_page: Callable[..., Page], address: s
     assert probabilities(page).keys() == before.keys()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("where", ["server", "file"])
 def test_the_arithmetic_is_the_engines(
     new_page: Callable[..., Page], address: str, folder: Path, exported: Path, where: str
@@ -124,7 +122,6 @@ def test_the_arithmetic_is_the_engines(
         assert float(shown.get_attribute("data-recomputed")) == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.slow
 def test_the_file_says_what_the_server_said(
     new_page: Callable[..., Page], folder: Path, exported: Path
 ) -> None:
@@ -142,7 +139,6 @@ def test_the_file_says_what_the_server_said(
     assert np.isfinite([float(share.rstrip("%")) for share in probabilities(page).values()]).all()
 
 
-@pytest.mark.slow
 def test_language_and_colours_last(new_page: Callable[..., Page], address: str) -> None:
     page = open_view(new_page(**LARGE), address, "compare")
     english = page.locator("nav.views").inner_text()
@@ -158,7 +154,6 @@ def test_language_and_colours_last(new_page: Callable[..., Page], address: str) 
 # --- for everybody -----------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("view", ["explore", "learn", "compare"])
 @pytest.mark.parametrize("size", [LARGE, SMALL], ids=["1440", "360"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -182,7 +177,6 @@ def test_axe_finds_nothing_serious(
     assert serious == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("view", ["explore", "learn", "compare"])
 @pytest.mark.parametrize("width", [360, 768, 2560])
 def test_nothing_sticks_out_sideways(

@@ -179,7 +179,6 @@ def shown_moment(page: Page, ref: str) -> None:
     expect(page.locator(".learn-moment")).to_have_attribute("data-ref", ref)
 
 
-@pytest.mark.slow
 def test_a_training_started_watched_paused_scrubbed_and_finished(
     page: Page, trained: Path, tmp_path: Path
 ) -> None:
@@ -240,7 +239,6 @@ def test_a_training_started_watched_paused_scrubbed_and_finished(
         page.close()  # before its lab ends
 
 
-@pytest.mark.slow
 def test_the_first_training_begins_by_itself_and_is_welcomed(page: Page, tmp_path: Path) -> None:
     with running_lab(tmp_path / "none") as address:
         open_view(page, address, "learn")
@@ -253,7 +251,6 @@ def test_the_first_training_begins_by_itself_and_is_welcomed(page: Page, tmp_pat
         page.close()  # before its lab ends
 
 
-@pytest.mark.slow
 def test_several_trainings_wait_in_their_order(page: Page, trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "sigmoid", tmp_path / "runs" / "sigmoid")
     with running_lab(tmp_path / "runs") as address:
@@ -273,7 +270,6 @@ def test_several_trainings_wait_in_their_order(page: Page, trained: Path, tmp_pa
         page.close()  # before its lab ends
 
 
-@pytest.mark.slow
 def test_a_lost_connection_is_told_and_found_again(
     page: Page, trained: Path, tmp_path: Path, problems: list[str]
 ) -> None:
@@ -292,7 +288,6 @@ def test_a_lost_connection_is_told_and_found_again(
     problems[:] = [line for line in problems if line not in lost]  # the browser's own words for it
 
 
-@pytest.mark.slow
 def test_ones_own_network_is_checked_as_one_types(
     page: Page, lab: str, problems: list[str]
 ) -> None:
@@ -322,7 +317,6 @@ def test_ones_own_network_is_checked_as_one_types(
     problems[:] = [line for line in problems if "422" not in line]  # the wrong line, provoked
 
 
-@pytest.mark.slow
 def test_the_time_line_moves_everything_by_keys_pointer_and_by_itself(page: Page, lab: str) -> None:
     open_view(page, lab, "learn", "?run=relu-adam")
     shown_moment(page, "run:relu-adam@120")
@@ -346,7 +340,6 @@ def test_the_time_line_moves_everything_by_keys_pointer_and_by_itself(page: Page
     expect(page.locator(".play")).to_have_text("Play")
 
 
-@pytest.mark.slow
 def test_another_picture_is_computed_with_the_same_weights(page: Page, lab: str) -> None:
     open_view(page, lab, "learn", "?run=relu-adam")
     shown_moment(page, "run:relu-adam@120")
@@ -359,7 +352,6 @@ def test_another_picture_is_computed_with_the_same_weights(page: Page, lab: str)
     expect(page.locator(".distributions tbody tr")).to_have_count(11)
 
 
-@pytest.mark.slow
 def test_a_remark_of_the_run_stands_beneath_the_curves(page: Page, lab: str) -> None:
     def with_remark(route: Any) -> None:
         answer = route.fetch()
@@ -372,7 +364,6 @@ def test_a_remark_of_the_run_stands_beneath_the_curves(page: Page, lab: str) -> 
     assert note["y"] >= curves["y"] + curves["height"] - 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("language", ["English", "中文"])
 def test_on_a_telephone_nothing_is_cut_off(
     new_page: Callable[..., Page], lab: str, language: str
@@ -388,7 +379,6 @@ def test_on_a_telephone_nothing_is_cut_off(
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious(new_page: Callable[..., Page], lab: str, theme: str) -> None:
     axe = pytest.importorskip(

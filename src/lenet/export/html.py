@@ -28,10 +28,12 @@ from lenet.weights import pack
 
 if TYPE_CHECKING:
     from lenet.architecture import Network
+    from lenet.evaluation import Predictions
     from lenet.parameters import Parameters
 
 WEB: Final = Path(__file__).parents[1] / "web"
 SAMPLES: Final = 100  # pictures
+MISREAD: Final = 3  # of each class
 STYLES: Final = ("style.css", "explore.css", "input.css")
 ENTRY: Final = "lenet/standalone.js"
 POLICY: Final = (
@@ -122,9 +124,8 @@ def to_html(
     ``explained`` is the network in words, in every language. Raises ArchitectureError when the
     pictures are not the network's.
     """
-    chosen = sample(test, SAMPLES)
-    part = Split(test.images[chosen], test.labels[chosen], test.classes, test.identity)
-    seen = evaluation.predictions(network, parameters, part)
+    seen = evaluation.predictions(network, parameters, test)
+    chosen = sample(test, seen, SAMPLES)
     content = {
         "title": title,
         "language": language,
@@ -143,11 +144,11 @@ def to_html(
         },
         "indices": chosen.tolist(),
         "weights": _base64(pack(parameters, {"network": to_dict(network)})),
-        "pixels": _base64(part.images.tobytes()),
-        "labels": _base64(part.labels.astype(np.uint8).tobytes()),
-        "predicted": _base64(seen.predicted.astype(np.uint8).tobytes()),
-        "probability": _base64(seen.probability.astype("<f4").tobytes()),
-        "label_probability": _base64(seen.label_probability.astype("<f4").tobytes()),
+        "pixels": _base64(test.images[chosen].tobytes()),
+        "labels": _base64(test.labels[chosen].astype(np.uint8).tobytes()),
+        "predicted": _base64(seen.predicted[chosen].astype(np.uint8).tobytes()),
+        "probability": _base64(seen.probability[chosen].astype("<f4").tobytes()),
+        "label_probability": _base64(seen.label_probability[chosen].astype("<f4").tobytes()),
         "explanations": {spoken: asdict(words) for spoken, words in explained.items()},
     }
     return PAGE.format(
@@ -161,12 +162,19 @@ def to_html(
     )
 
 
-def sample(split: Split, count: int) -> NDArray[np.int64]:
-    """The positions of ``count`` pictures, the first ones of each class in turn, in order."""
+def sample(split: Split, seen: Predictions, count: int) -> NDArray[np.int64]:
+    """The positions of ``count`` pictures, each class alike, in order.
+
+    Of each class the three that were misread most surely, then its first ones: a network that errs
+    seldom shows how it errs all the same.
+    """
     rank = np.zeros(len(split), np.int64)  # which of its class a picture is
     for label in range(len(split.classes)):
         own = np.flatnonzero(split.labels == label)
-        rank[own] = np.arange(len(own))
+        wrong = own[seen.predicted[own] != label]
+        surest = wrong[np.argsort(-seen.probability[wrong], kind="stable")][:MISREAD]
+        order = np.concatenate([surest, np.setdiff1d(own, surest)])
+        rank[order] = np.arange(len(order))
     return np.sort(np.argsort(rank, kind="stable")[:count])
 
 

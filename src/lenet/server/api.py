@@ -154,6 +154,11 @@ def _add_models(router: APIRouter, lab: Lab) -> None:
             raise LabError(404, f"there is no data set called {name[:100]!r}")
         return known
 
+    @router.get("/models/{reference}")
+    async def about_model(reference: str) -> Response:
+        asked = await resolve(reference)
+        return as_json({"title": asked.title, "data": asked.data.name if asked.data else None})
+
     @router.get("/models/{reference}/weights")
     async def weights(reference: str, request: Request) -> Response:
         return as_bytes((await resolve(reference)).content, request)

@@ -17,7 +17,6 @@ export function takeToken() {
 export function serverBackend() {
   const models = new Map();
   const sets = new Map();
-  const trainedOn = new Map(); // run → its data's name
 
   async function ask(path, options = {}) {
     let response;
@@ -36,7 +35,8 @@ export function serverBackend() {
 
   const json = async (path) => (await ask(path)).json();
   const bytes = async (path) => (await ask(path)).arrayBuffer();
-  const address = (ref, part) => `/api/models/${encodeURIComponent(ref)}/${part}`;
+  const address = (ref, part = "") =>
+    `/api/models/${encodeURIComponent(ref)}${part ? `/${part}` : ""}`;
   const change = (method) => async (path, body) => {
     const raw = body instanceof Blob || body instanceof ArrayBuffer;
     const headers = { "X-LeNet-Token": sessionStorage.getItem(TOKEN) ?? "" };
@@ -46,13 +46,9 @@ export function serverBackend() {
   };
   const post = change("POST");
 
-  const dataOf = async (name) => (await json(`/api/runs/${encodeURIComponent(name)}`)).data;
-
   async function readModel(ref) {
-    const { network, weights } = readSafetensors(await bytes(address(ref, "weights")));
-    const run = /^run:([^@]+)(?:@(\d+))?$/.exec(ref);
-    const data = run ? await remember(trainedOn, run[1], () => dataOf(run[1])) : null;
-    return { ref, title: run ? run[1] : ref, network, weights, data };
+    const [facts, content] = await Promise.all([json(address(ref)), bytes(address(ref, "weights"))]);
+    return { ref, ...facts, ...readSafetensors(content) };
   }
 
   async function readSet(name) {
@@ -96,10 +92,6 @@ export function serverBackend() {
     dataset: (name) => remember(sets, name, () => readSet(name)),
     post,
     remove: change("DELETE"),
-    async openFile(file, { network, text }) {
-      const query = new URLSearchParams({ name: file.name, ...(text ? { text } : { network }) });
-      return post(`/api/models?${query}`, file);
-    },
     /** Calls handlers.state, .run, .removed with what the server tells; `lost` and `found`. */
     events(handlers) {
       const source = new EventSource("/api/events");

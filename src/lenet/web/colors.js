@@ -34,15 +34,15 @@ export function inkColor(value, limit, theme = currentTheme()) {
 }
 
 /**
- * Whether black is to be read on this colour, else white: whichever stands out more, by the relative
- * luminance of WCAG 2.2. The better of the two has a contrast of at least 4.58 on any colour.
+ * Black or white, as CSS has them: whichever stands out more on a colour, by the relative luminance of
+ * WCAG 2.2. The better of the two has a contrast of at least 4.58 on any colour.
  */
-export function wantsDarkText(color) {
+export function textOn(color) {
   const [r, g, b] = color.map((value) => {
     const share = value / 255;
     return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
   });
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179;
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
 }
 
 /** The colour as CSS has it. */

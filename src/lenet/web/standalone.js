@@ -48,7 +48,6 @@ function fileBackend(content, sources) {
     }),
     post: refuse,
     remove: refuse,
-    openFile: refuse,
     events: () => () => {},
     sources: async () => sources,
   };

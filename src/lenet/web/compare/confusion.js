@@ -1,6 +1,6 @@
 /** Which classes a network takes for which: the matrix, each class's figures, a cell's pictures. */
 
-import { css, signedColor } from "lenet/colors.js";
+import { css, signedColor, textOn } from "lenet/colors.js";
 import { count, fill, h, percent } from "lenet/dom.js";
 import { className } from "lenet/learn/words.js";
 import { paintPicture } from "lenet/learn/pick.js";
@@ -277,13 +277,4 @@ export function perClass(counts, size) {
 function rowSums(counts, size) {
   return Array.from({ length: size }, (_, row) =>
     counts.subarray(row * size, (row + 1) * size).reduce((a, b) => a + b, 0));
-}
-
-/** Black or white, whichever is read better on a colour: never below 4.5 to 1. */
-function textOn([r, g, b]) {
-  const linear = (value) => {
-    const share = value / 255;
-    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-  };
-  return 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) > 0.179 ? "#000" : "#fff";
 }

@@ -11,7 +11,8 @@ const NO_SETTING = ["name", "title", "published"];
 /** Accuracies and settings in `section`; `update(records)` draws those of the chosen runs. */
 export default function mountSettings(section, { t, state, memory }) {
   let records = [];
-  const results = h("div", { class: "scroll-x" });
+  const results = h("div", { class: "scroll-x", tabindex: "0", role: "region",
+    "aria-label": t("compare.results") });
   const about = h("p", { class: "small muted" });
   const all = h("input", {
     type: "checkbox", checked: Boolean(memory.allSettings),

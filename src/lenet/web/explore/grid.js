@@ -1,9 +1,9 @@
 /** Small tables of numbers with colours; their cells may lead to units. */
 
-import { css, paint, signedColor } from "lenet/colors.js";
+import { css, paint, signedColor, textOn } from "lenet/colors.js";
 import { h, show } from "lenet/dom.js";
 import { gridKeys } from "lenet/explore/keys.js";
-import { decimalsFor, textOn } from "lenet/explore/scale.js";
+import { decimalsFor } from "lenet/explore/scale.js";
 
 /**
  * A table of rows × columns numbers: {element, update(values, options)}.

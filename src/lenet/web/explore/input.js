@@ -13,6 +13,7 @@ export default function mount(section, tools) {
   // what was shown before a language or theme was changed; it is put back when its model is there
   let restored = { picture: store.get().picture, pixels: store.get().pixels };
   let wanted = params.get("picture");
+  let wantedSet = params.get("data");
   let closed = false;
 
   const panels = Object.fromEntries(
@@ -75,7 +76,8 @@ export default function mount(section, tools) {
     const before = pixels ? { picture, pixels } : restored;
     restored = { picture: null, pixels: null };
     const source = before.picture?.source;
-    const any = await pick.model(model, params.get("data"));
+    const any = await pick.model(model, wantedSet);
+    wantedSet = null;
     const now = store.get();
     if (closed || now.model !== model || now.picture !== picture) return; // something was drawn
     const asked = wanted;

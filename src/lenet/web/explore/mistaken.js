@@ -23,6 +23,10 @@ export function mountMistaken(root, tools) {
       const { classes } = model.network;
       const found = mostMistaken(predictions, classes.length);
       const indices = found.filter((index) => index !== null);
+      if (indices.length === 0) {
+        fill(root, h("p", { class: "muted" }, t("mistaken.none")));
+        return;
+      }
       const pictures = await set.pixels(indices);
       if (closed || mine !== asked) return;
       const pixels = new Map(indices.map((index, i) => [index, pictures[i]]));

@@ -81,7 +81,8 @@ export function mountOpenFile({ t, backend, openModel, announce }) {
 
   /** Writes the chosen network's layers into the text, to be read or changed. */
   function choose() {
-    const chosen = networks.find((one) => one.name === network.value);
+    const named = networks.find((one) => one.name === network.value);
+    const chosen = named ?? (text.value === "" ? networks[0] : null); // something to begin with
     description.hidden = network.value === BY_ITSELF;
     if (chosen) {
       text.value = chosen.text;
@@ -98,7 +99,7 @@ export function mountOpenFile({ t, backend, openModel, announce }) {
       return;
     }
     tell("");
-    remark.textContent = "";
+    remark.textContent = t("open.working");
     submit.disabled = true;
     try {
       const query = new URLSearchParams({ name: chosen.name });
@@ -106,9 +107,6 @@ export function mountOpenFile({ t, backend, openModel, announce }) {
       else if (network.value !== BY_ITSELF) query.set("network", network.value);
       if (network.value !== BY_ITSELF) query.set("shape", shape.value.replaceAll("×", "x"));
       const opened = await backend.post(`/api/models?${query}`, chosen);
-      // the server says with which data it belongs; the file's address alone does not
-      const model = await backend.model(opened.ref);
-      model.data ??= opened.data;
       if (closed) return;
       await openModel(opened.ref);
       if (closed) return;
@@ -118,6 +116,7 @@ export function mountOpenFile({ t, backend, openModel, announce }) {
       announce(remark.textContent);
     } catch (error) {
       if (closed) return;
+      remark.textContent = "";
       tell(error.message, error.line);
     } finally {
       submit.disabled = false;

@@ -74,6 +74,8 @@ export function mountPick(panel, tools, use) {
 
   /** Shows the pictures of a model's data; false where none fits. */
   async function model(shownModel, wanted = null) {
+    if (kept.own !== shownModel.data) kept.data = null; // a model of other data begins with its own
+    kept.own = shownModel.data;
     const state = await backend.state();
     if (closed) return false;
     const fitting = fittingSets(state, shownModel);

@@ -75,15 +75,6 @@ export function steadyLimit() {
   };
 }
 
-/** Black or white, whichever is read better on a colour [r, g, b]; at least 4.5 : 1. */
-export function textOn(color) {
-  const [r, g, b] = color.map((part) => {
-    const share = part / 255;
-    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-  });
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
-}
-
 /** How many decimals show numbers of up to this size in a grid: two, more where all are small. */
 export function decimalsFor(limit) {
   if (!(limit > 0)) return 2;

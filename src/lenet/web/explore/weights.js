@@ -1,6 +1,6 @@
 /** Changing weights: one number of a kernel, or the kernel as a whole. */
 
-import { css, largest, legend, paint, signedColor, wantsDarkText } from "lenet/colors.js";
+import { css, largest, legend, paint, signedColor, textOn } from "lenet/colors.js";
 import { fill, h, show } from "lenet/dom.js";
 import {
   KERNEL_CHANGES, kernelOf, kernelStart, weightsBehind, weightView, withKernels, withNumbers,
@@ -162,7 +162,7 @@ export function mountWeights(root, { t, store, memory, edit, settle }) {
     [...kernel.children].forEach((cell, i) => {
       const color = signedColor(now[i], limit);
       cell.style.background = css(color);
-      cell.style.color = wantsDarkText(color) ? "#000" : "#fff";
+      cell.style.color = textOn(color);
       cell.textContent = show(now[i], 2);
       cell.tabIndex = i === kept.cell ? 0 : -1;
       cell.classList.toggle("chosen", i === kept.cell);

@@ -26,6 +26,7 @@ export default {
     "open.layers": "Layers, one a line",
     "open.open": "Open",
     "open.choose-first": "Choose a file first.",
+    "open.working": "Reading the file…",
     "open.done": "{title} is open.",
 
     "input.title": "Picture",
@@ -176,6 +177,7 @@ export default {
       "For each class, the test picture of another class that the network calls this one with " +
       "the highest probability. Choose one to see how it comes to that.",
     "mistaken.never": "nothing is",
+    "mistaken.none": "The network recognises every one of these test pictures.",
     "mistaken.tile": "{is}, taken for {taken} with {sure}",
     "mistaken.nothing": "This needs a network with test pictures of its own.",
 
@@ -208,6 +210,7 @@ export default {
     "open.layers": "各层，每行一层",
     "open.open": "打开",
     "open.choose-first": "请先选择文件。",
+    "open.working": "正在读取文件……",
     "open.done": "已打开 {title}。",
 
     "input.title": "图片",
@@ -351,6 +354,7 @@ export default {
 
     "mistaken.hint": "对每一类：测试集中属于别的类、却以最高概率被认作这一类的图片。点开看它为何如此。",
     "mistaken.never": "没有",
+    "mistaken.none": "这些测试图片网络全都认对了。",
     "mistaken.tile": "{is}，以 {sure} 被认作 {taken}",
     "mistaken.nothing": "这需要一个有自己测试图片的网络。",
 
