@@ -123,6 +123,10 @@ def test_lines_keep_their_numbers() -> None:
     assert parse_lines(text) == ((3, Flatten()), (3, ReLU()), (5, Linear(784, 10)))
 
 
+def test_a_product_of_numbers_as_the_tutorials_write_it() -> None:
+    assert layer_text.parse("nn.Linear(16 * 5 * 5, 120)") == (Linear(400, 120),)
+
+
 def test_numbers_in_torch_s_order_and_by_name() -> None:
     assert parse("Conv2d(3, 8, 5, 2, 1)") == (Conv2d(3, 8, 5, 2, 1),)
     assert parse("Linear(out_features=3, in_features=5)") == (Linear(5, 3),)
@@ -151,7 +155,11 @@ def test_numbers_in_torch_s_order_and_by_name() -> None:
         ("Conv2d(1, 6, 5, connections=7)", ["the input channels of each output"]),
         ("Conv2d(1, 6, 5, connections=[[0.5]])", ["the input channels of each output"]),
         ("Linear(n, 10)", ["in_features is n", "must be a number"]),
-        ("Linear(28*28, 10)", ["in_features is 28 * 28", "must be a number"]),
+        ("Linear(28+28, 10)", ["in_features is 28 + 28", "must be a number"]),
+        ("Linear('a' * 9, 10)", ["must be a number"]),
+        ("Linear(9**9, 10)", ["must be a number"]),
+        (f"Linear({'*'.join(['1'] * 20_000)}, 10)", []),
+        (f"Linear({'*'.join(['1000'] * 9)}, 10)", ["must be"]),
         ("Linear(1e3, 10)", ["1000.0", "a whole number"]),
         ("Linear(True, 10)", ["True"]),
         (f"Linear({2**31}, 10)", [str(2**31), "at most 2147483647"]),

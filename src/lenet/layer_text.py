@@ -6,7 +6,7 @@
 
 One layer a line. What is pasted from a program or from what PyTorch prints is taken as well:
 ``nn.`` before the names, commas after them, ``(0): `` before them, and ``nn.Sequential(`` and
-``)`` around. Arguments are numbers; nothing that is written here is ever run.
+``)`` around. Arguments are numbers, or products of them; nothing that is written is ever run.
 """
 
 from __future__ import annotations
@@ -242,7 +242,12 @@ def _table(number: int, what: str, value: Any) -> Any:
 
 
 def _literal(number: int, what: str, node: ast.expr) -> Any:
+    """What a literal stands for, or a product of literals: the tutorials write 16 * 5 * 5."""
     try:
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            factors = _literal(number, what, node.left), _literal(number, what, node.right)
+            if all(type(factor) is int and abs(factor) <= LARGEST for factor in factors):
+                return factors[0] * factors[1]
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         raise LayerTextError(number, f"{what} is {_written(node)}, must be a number") from None
