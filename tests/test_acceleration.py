@@ -252,6 +252,7 @@ def test_twenty_steps_are_those_of_plain_pytorch(name: str, small: Dataset) -> N
         assert torch.allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     n=st.integers(1, 70),

@@ -81,6 +81,7 @@ def test_a_wrong_number_of_values_is_refused() -> None:
         animator.add([1, 2], (1, 2, 3))
 
 
+@pytest.mark.slow
 def test_the_figure_is_as_it_was_asked_for() -> None:
     animator = Animator(
         *("step", "loss", ["a"], [1, 100], [0.01, 10], "log", "log", ["r:o"]),
@@ -111,6 +112,7 @@ def test_a_training_of_one_epoch_has_no_identical_limits() -> None:
 # --- elsewhere: a picture file -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_file_is_written_when_all_curves_have_reached_the_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -167,6 +169,7 @@ def test_without_points_there_is_no_file() -> None:
     assert not pictures()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [2, 3])
 def test_the_file_is_there_when_python_ends(epochs: int) -> None:
     result = run(SCRIPT.format(epochs=epochs))
@@ -175,6 +178,7 @@ def test_the_file_is_there_when_python_ends(epochs: int) -> None:
     assert [path.name for path in pictures()] == ["animator-1.png"]
 
 
+@pytest.mark.slow
 def test_the_folder_of_figures_is_made() -> None:
     result = run(SCRIPT.format(epochs=3), LENET_FIGURES="some/folder")
     assert result.returncode == 0, result.stderr
@@ -197,6 +201,7 @@ def test_letters_that_no_font_has_end_no_training() -> None:
     assert len(pictures()) == 1
 
 
+@pytest.mark.slow
 def test_where_there_are_windows_pyplot_knows_the_figure() -> None:
     code = SCRIPT.format(epochs=3) + "import matplotlib.pyplot as plt; print(plt.get_fignums())"
     result = run(code, MPLBACKEND="svg")
@@ -204,6 +209,7 @@ def test_where_there_are_windows_pyplot_knows_the_figure() -> None:
     assert run(code, MPLBACKEND="agg").stdout.endswith("[]\n")
 
 
+@pytest.mark.slow
 def test_drawing_takes_little_of_the_time() -> None:
     def steps() -> None:
         for _ in range(20_000):
@@ -280,6 +286,7 @@ def test_in_a_notebook_the_last_state_is_always_shown(notebook: Notebook) -> Non
     assert not pictures()  # the notebook has the figure
 
 
+@pytest.mark.slow
 def test_in_a_notebook_drawing_is_rationed(notebook: Notebook) -> None:
     Animator().add(0, 1)  # matplotlib's first drawing is slow
     notebook.pictures.clear()
@@ -318,6 +325,7 @@ def test_in_a_real_notebook_one_output_grows(tmp_path: Path) -> None:
 # --- in a terminal -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
 def test_in_a_terminal_some_lines_and_then_a_plot() -> None:
     import pty

@@ -534,6 +534,7 @@ def reading(values):
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet", "lenet5"])
 def test_hostile_value_in_any_place_is_refused_as_such(name):
     good = to_dict(zoo.build(name))
@@ -643,6 +644,7 @@ almost = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(anything | almost)
 @settings(deadline=None, max_examples=200)
 def test_any_json_is_refused_as_a_network_that_is_none(values):

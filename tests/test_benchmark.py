@@ -365,6 +365,7 @@ def few() -> data.Split:
     return data.Split(images, random.integers(0, 10, 1000), zoo.class_names(10), "few (random)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", trainers.TASKS)
 @pytest.mark.parametrize("name", ["native", "numpy", "torch-eager", "torch-channels-last"])
 def test_every_trainer_does_every_task(name: str, task: str, few: data.Split) -> None:
@@ -390,6 +391,7 @@ def test_plain_pytorch_takes_the_steps_of_our_engines(few: data.Split) -> None:
         assert losses[1:] == pytest.approx(losses[:1] * 2, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_tutorials_loop(few: data.Split) -> None:
     torch = pytest.importorskip("torch")
     from lenet.benchmark import pytorch_loops as loops

@@ -63,6 +63,7 @@ def test_each_table_of_kernels_is_all_that_its_object_defines() -> None:
         assert [line.split()[-1] for line in symbols.splitlines()] == [f"lenet::{table}"]
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_wheel_is_pure_and_whole(tmp_path: Path) -> None:
     result = backend("build_wheel", tmp_path, CXX="/no/compiler")
     assert result.returncode == 0, result.stderr
@@ -91,6 +92,7 @@ def test_without_a_compiler_a_required_native_engine_is_an_error(tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_sdist_holds_what_the_build_and_the_tests_need(tmp_path: Path) -> None:
     result = backend("build_sdist", tmp_path)
     assert result.returncode == 0, result.stderr

@@ -118,12 +118,14 @@ def test_every_flag_reaches_the_run() -> None:
     assert record.history[-1].val_acc is not None
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_file() -> None:
     for out in ("one", "two"):
         ok("train", *QUICK, "--epochs", "1", "--out", out)
     assert Path("one/model.safetensors").read_bytes() == Path("two/model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_going_on_with_a_finished_run(capsys: pytest.CaptureFixture[str]) -> None:
     ok("train", *QUICK, "--epochs", "1", "--out", "short")
     ok("train", *QUICK, "--epochs", "2", "--out", "long")
@@ -188,6 +190,7 @@ def test_a_custom_folder_of_pictures(small: data.Dataset) -> None:
 # --- looking -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_evaluate_agrees_with_the_history(capsys: pytest.CaptureFixture[str]) -> None:
     ok("train", *QUICK, "--out", "run")
     last = runs.read(Path("run")).history[-1]
@@ -239,6 +242,7 @@ def test_recipes_and_runs_are_listed(capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads(capsys.readouterr().out)[0]["outcome"]["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_plot_draws_anew(capsys: pytest.CaptureFixture[str]) -> None:
     ok("train", *QUICK, "--epochs", "1", "--out", "run")
     Path("run/curves.svg").unlink()
@@ -251,6 +255,7 @@ def test_plot_draws_anew(capsys: pytest.CaptureFixture[str]) -> None:
     assert ".xyz" in line
 
 
+@pytest.mark.slow
 def test_bench_prints_a_table_or_json_alone(capsys: pytest.CaptureFixture[str]) -> None:
     quick = ("--only", "numpy", "--network", "mlp", "--task", "one-picture", "--threads", "1")
     ok("bench", *quick, "--seconds", "0.001", "--rounds", "2")
@@ -266,6 +271,7 @@ def test_bench_prints_a_table_or_json_alone(capsys: pytest.CaptureFixture[str]) 
     assert row["median_latency_us"] > 0
 
 
+@pytest.mark.slow
 def test_data_commands(capsys: pytest.CaptureFixture[str]) -> None:
     ok("data", "list")
     printed = capsys.readouterr().out

@@ -37,6 +37,7 @@ def test_a_network_beside_itself_needs_no_words() -> None:
     assert compare.sentences([compare.entry("lenet"), compare.entry("lenet")]) == []
 
 
+@pytest.mark.slow
 def test_runs_with_their_results_and_the_settings_that_differ(two_runs: list[Path]) -> None:
     entries = [compare.entry(str(folder)) for folder in two_runs]
     values = compare.to_json([*entries, compare.entry("mlp")])

@@ -99,6 +99,7 @@ def test_all_names_are_there() -> None:
         _ = d2l.train_ch8
 
 
+@pytest.mark.slow
 def test_pyplot_is_imported_when_it_is_used() -> None:
     code = (
         "from lenet import d2l; import sys; a = d2l.Animator(); print('matplotlib' in sys.modules)"
@@ -189,6 +190,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- data --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("full_data")
 def test_fashion_mnist() -> None:
     train, test = d2l.load_data_fashion_mnist(batch_size=256)
@@ -376,6 +378,7 @@ def both_ways(
 
 # With ReLU and max pooling the last bit decides which unit learns: at a rate of 0.1 PyTorch's own
 # float32 is up to 1.5e-3 away from its float64 after 20 steps, at 0.01 up to 1.0e-5.
+@pytest.mark.slow
 @needs_engine
 @pytest.mark.parametrize(
     ("make", "resize", "lr"),
@@ -410,6 +413,7 @@ def test_the_engine_does_what_pytorch_does(
         assert a.test_acc is None or a.test_acc == pytest.approx(b.test_acc, abs=5e-3)
 
 
+@pytest.mark.slow
 @needs_engine
 def test_dropout_is_left_to_chance_but_to_the_same_chance(small: Dataset) -> None:
     iters = loaders(small, 500, 100, 100)

@@ -124,6 +124,7 @@ def test_a_strided_array_is_written_in_its_order(scratch):
     np.testing.assert_array_equal(idx.read_idx(scratch / "strided"), array)
 
 
+@pytest.mark.slow
 def test_written_bytes_depend_on_the_array_alone(scratch):
     array, _ = arrays()
     idx.write_idx(scratch / "first.gz", array)
@@ -660,6 +661,7 @@ BAD = {
 HANGING = ("hang", "half", "trickle")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", BAD)
 def test_the_second_mirror_is_used_when_the_first_is_bad(mirror, behaviour, monkeypatch):
     monkeypatch.setattr("lenet.download.LIMIT_BYTES", 1 << 22)
@@ -775,6 +777,7 @@ def downloader(toy, base, before=""):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_processes_download_at_once(mirror, toy):
     processes = [downloader(toy, mirror.base("slow")) for _ in range(2)]
     outputs = [process.communicate(timeout=60)[0] for process in processes]
@@ -783,6 +786,7 @@ def test_two_processes_download_at_once(mirror, toy):
     assert data.load("toy", download=False).name == "toy"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_download_that_is_killed_leaves_no_bad_cache(mirror, toy):
     process = downloader(toy, mirror.base("half"))

@@ -96,6 +96,7 @@ def test_nothing_overlaps_with_few_or_many_classes(classes: int) -> None:
     assert named == (1 if classes <= 20 else 0)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None, derandomize=True, database=None)
 @given(small_networks(of_1998=True))
 def test_nothing_overlaps_in_networks_of_any_layers(network: Network) -> None:

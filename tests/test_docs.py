@@ -47,6 +47,7 @@ def test_shell_commands(page: Path, in_tmp: Path) -> None:
                 Path(target).write_text(output.getvalue(), encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_python_snippets(page: Path, in_tmp: Path) -> None:
     for block in blocks(page, "python"):

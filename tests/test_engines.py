@@ -694,6 +694,7 @@ def test_the_native_engine_agrees_on_any_network(
     assert np.linalg.norm(moved) <= 1e-4 * np.linalg.norm(weights)
 
 
+@pytest.mark.slow
 @needs_native
 @needs_torch
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)

@@ -80,6 +80,7 @@ def figures(text: str) -> list[str]:
     return re.findall(r"\d+(?:[.,]\d+)*", text)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(networks(of_1998=True), st.booleans())
 def test_both_languages_say_the_same_numbers(network: Network, trained: bool) -> None:

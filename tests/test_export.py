@@ -65,6 +65,7 @@ def content(scripts: Scripts) -> dict[str, Any]:
     return loaded
 
 
+@pytest.mark.slow
 def test_it_is_one_file_below_a_megabyte(page: str, scripts: Scripts) -> None:
     assert len(page.encode()) < 1_000_000
     assert scripts.addresses == []

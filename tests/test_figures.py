@@ -102,6 +102,7 @@ def test_a_sheet_has_a_row_a_class_or_the_first_in_their_order(small: Dataset) -
     assert texts(first) == [small.train.classes[label] for label in small.train.labels[:7]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("dpi", [100, 200])
 def test_every_pixel_of_a_picture_is_a_sharp_square(channels: int, dpi: int) -> None:
@@ -191,6 +192,7 @@ def test_save_says_which_suffixes_there_are(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_no_pyplot_and_no_backend_is_loaded() -> None:
     code = f"""
 import sys

@@ -139,6 +139,7 @@ def test_an_interruption_leaves_nothing_beside(
     assert left(place) == [place.name]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_killed_in_the_middle_the_old_file_is_there_whole(place: Path) -> None:
     """Ten times at another moment while a process writes without pause."""

@@ -293,6 +293,7 @@ def test_from_120_on_every_column_is_there(network):
     assert all(header in text for header in headers)
 
 
+@pytest.mark.slow
 @by_name
 @given(width=st.integers(36, 200))
 @settings(deadline=None, max_examples=30)

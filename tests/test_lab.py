@@ -250,6 +250,7 @@ def test_a_training_that_cannot_begin_says_why(lab: Lab, root: Path) -> None:
     until(lab, is_(lab, name, "finished"))
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_wrong_says_why(lab: Lab) -> None:
     name = begin(lab, {**LONG, "schedule.learning_rate": 1e30})
     until(lab, is_(lab, name, "failed"))
@@ -387,6 +388,7 @@ def _each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "STRETCH_S", 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_each_step")
 def test_a_training_of_another_program_is_watched_and_left_alone(lab: Lab, root: Path) -> None:
     recipe = recipes.load("quickstart", {"network": "mlp", "epochs": 1})
@@ -413,6 +415,7 @@ def test_a_training_of_another_program_is_watched_and_left_alone(lab: Lab, root:
     assert lab.summary("other")["ours"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_each_step")
 def test_a_killed_run_says_running_for_ever_and_its_lock_tells(lab: Lab, root: Path) -> None:
     recipe = recipes.load("quickstart", {"network": "mlp", "epochs": 1})
@@ -432,6 +435,7 @@ def test_looking_at_a_run_does_not_hinder_whoever_trains_it(lab: Lab, root: Path
         assert status(lab, "earlier") == "finished"
 
 
+@pytest.mark.slow
 def test_what_is_no_run_or_half_of_one_is_passed_over(
     lab: Lab, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -453,6 +457,7 @@ def test_what_is_no_run_or_half_of_one_is_passed_over(
     assert ("removed", {"name": "broken"}) in until(lab, lambda: "broken" not in lab.runs)
 
 
+@pytest.mark.slow
 def test_a_quiet_lab_says_nothing(lab: Lab) -> None:
     lab.tick()
     lab.star("earlier", True)
@@ -462,6 +467,7 @@ def test_a_quiet_lab_says_nothing(lab: Lab) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_history_that_was_cut_is_told_whole(lab: Lab, root: Path) -> None:
     history = root / "earlier" / "history.csv"
     lab.tick()

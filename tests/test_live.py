@@ -342,6 +342,7 @@ class Pty:
         return Screen(80, 24).feed(self.output.decode())
 
 
+@pytest.mark.slow
 def test_in_a_terminal_the_last_screen_holds_curves_and_legend() -> None:
     with Pty("go") as terminal:
         terminal.read()
@@ -352,6 +353,7 @@ def test_in_a_terminal_the_last_screen_holds_curves_and_legend() -> None:
     assert terminal.screen.cursor_shown
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_curve_and_shows_the_cursor() -> None:
     with Pty("wait") as terminal:
         terminal.read(until=b"^C")
@@ -459,6 +461,7 @@ def test_outside_a_kernel_it_is_no_notebook() -> None:
     assert not live.in_notebook()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of jupyter_client, about event loops
 def test_in_a_notebook_one_figure_grows_in_place() -> None:
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")

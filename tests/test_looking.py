@@ -59,6 +59,7 @@ def is_png(path: str | Path) -> bool:
 # --- lenet inspect -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_features_of_a_class(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, "inspect", run, "--features", "ankle boot:2", "--out", "boot.png")
     assert text.splitlines()[-2:] == ["boot.png", "boot-features-ankle-boot-2-003.png"]
@@ -108,6 +109,7 @@ def test_the_language_is_the_readers(
     assert word in printed(capsys, "inspect", "lenet", "--explain")
 
 
+@pytest.mark.slow
 def test_all_at_once_in_80_columns(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--kernels", "--features", "17", "--parameters", "--diagram", "--explain")
     text = printed(capsys, "inspect", run, *options)
@@ -187,6 +189,7 @@ def test_an_explanation_needs_no_data(
 # --- lenet evaluate ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_mistakes_and_confusion(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, "evaluate", run, "--mistakes", "4", "--confusion")
     table = text[text.index("picture  ") :].splitlines()
@@ -206,6 +209,7 @@ def test_mistakes_as_json(run: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "0 mistakes" in refused(capsys, "evaluate", run, "--mistakes", "0")
 
 
+@pytest.mark.slow
 def test_a_missing_font_is_said(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +249,7 @@ def test_the_public_functions_take_a_run_a_record_a_name_and_a_network(trained: 
         lenet.features(trained, 17, language="fr")
 
 
+@pytest.mark.slow
 def test_what_notebooks_show(trained: Path) -> None:
     assert lenet.kernels(trained)._repr_png_().startswith(b"\x89PNG")
     assert lenet.features(trained, 0)._repr_png_().startswith(b"\x89PNG")

@@ -65,6 +65,7 @@ def test_histograms_of_the_zoo(name: str) -> None:
     check_texts(statistics(network, initialize(network, "torch", 0)).figure())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet-max", "mlp"])
 def test_features_of_the_zoo(name: str) -> None:
     found = seen(zoo.build(name))
@@ -73,6 +74,7 @@ def test_features_of_the_zoo(name: str) -> None:
         check_texts(found.shortcut_figure())
 
 
+@pytest.mark.slow
 def test_a_wide_network() -> None:
     network = wide()
     parameters = initialize(network, "torch", 0)

@@ -49,6 +49,7 @@ def split_of(channels: int, classes: tuple[str, ...]) -> Split:
     return Split(images, np.arange(9, dtype=np.int64) % len(classes), classes, "made up")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 7])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_mistake_has_its_picture_and_words(channels: int, count: int) -> None:

@@ -188,6 +188,7 @@ def convolutions(draw: st.DrawFn) -> Network:
     return network_of(shape, *layers)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(convolutions(), st.integers(1, 40), st.sampled_from(fast_sets))
 def test_kernels_of_any_size_stride_and_padding(network: Network, n: int, name: str) -> None:
@@ -255,6 +256,7 @@ def run(code: str) -> str:
     return result.stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_signal_ends_a_long_stretch_between_two_steps() -> None:
     out = run("""
 network = zoo.lenet()
@@ -314,6 +316,7 @@ def test_two_python_threads_take_turns() -> None:
         assert value.tobytes() == other.parameters[name].tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_process_has_threads_of_its_own() -> None:
     out = run("""

@@ -75,6 +75,7 @@ def test_show_images_fills_a_grid(plt: object) -> None:
     assert len(plotting.show_images(torch.zeros(1, 5, 5), 1, 1)) == 1
 
 
+@pytest.mark.slow
 def test_without_a_display_it_is_drawn_all_the_same() -> None:
     hidden = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
     if sys.platform != "linux":

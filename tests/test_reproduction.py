@@ -16,6 +16,7 @@ def records(in_tmp: Path) -> list[runs.RunRecord]:
     return reproduction.reproduce([SHORT], 2, in_tmp / "here")
 
 
+@pytest.mark.slow
 def test_one_run_a_seed_and_a_row_a_figure(records: list[runs.RunRecord]) -> None:
     assert [record.folder.name for record in records] == ["quickstart-0", "quickstart-1"]
     assert [record.recipe.settings.seed for record in records] == [0, 1]
@@ -31,6 +32,7 @@ def test_one_run_a_seed_and_a_row_a_figure(records: list[runs.RunRecord]) -> Non
     assert figures["train loss"].deviation == pytest.approx(abs(losses[0] - losses[1]) / 2**0.5)
 
 
+@pytest.mark.slow
 def test_finished_runs_are_not_trained_again_and_stopped_ones_go_on(
     records: list[runs.RunRecord],
 ) -> None:
@@ -55,6 +57,7 @@ def test_finished_runs_are_not_trained_again_and_stopped_ones_go_on(
     assert [record.info["started"] for record in again] == started
 
 
+@pytest.mark.slow
 def test_a_folder_with_other_runs_is_refused(records: list[runs.RunRecord]) -> None:
     folder = records[0].folder.parent
     longer = recipes.change(SHORT, "epochs", 2)
@@ -99,6 +102,7 @@ def test_the_table_is_read_back_from_json_and_written_as_markdown(tmp_path: Path
     assert "Data: mnist." in lines
 
 
+@pytest.mark.slow
 def test_the_command(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["reproduce", "quickstart", "--seeds", "1", "--set", "epochs=1", "--out", "here"]
     assert cli.run(command) == 0

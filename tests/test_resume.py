@@ -136,6 +136,7 @@ class Trained:
         return model, state_of(last), self.rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_fit_stopped_at_every_boundary(
     name: str, small: data.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -210,6 +211,7 @@ def result(folder: Path) -> tuple[bytes, list[list[str]]]:
     return (folder / "model.safetensors").read_bytes(), history
 
 
+@pytest.mark.slow
 @every_engine
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_stopped_at_every_boundary(
@@ -375,6 +377,7 @@ def test_kill_9_at_random_instants(kind: str, kills: int, pictures: Path, tmp_pa
     assert assert_all_equal(tmp_path, recipe, kind) >= 4
 
 
+@pytest.mark.slow
 @needs_fork
 def test_kill_9_inside_every_save(pictures: Path, tmp_path: Path) -> None:
     """Before each sync and each rename in a run's life, and some once more while they go on."""
@@ -385,6 +388,7 @@ def test_kill_9_inside_every_save(pictures: Path, tmp_path: Path) -> None:
     assert assert_all_equal(tmp_path, recipe, "numpy") >= saves
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_kill_9_of_whole_processes(pictures: Path, tmp_path: Path) -> None:
     """As a user has them: with all their imports, in stretches of their usual length, drawing."""

@@ -440,6 +440,7 @@ def test_a_broken_run_json_is_one_line(name: str, finished: Path) -> None:
         assert "\n" not in message
 
 
+@pytest.mark.slow
 @settings(
     max_examples=100,
     deadline=None,
@@ -845,6 +846,7 @@ def test_a_clock_that_is_set_back(finished: Path, monkeypatch: pytest.MonkeyPatc
 # --- no space left -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_space_left_at_every_save(
     recipe: Recipe, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -974,6 +976,7 @@ print("held")
 """
 
 
+@pytest.mark.slow
 def test_a_real_disk_that_is_full_or_can_only_be_read(pictures: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -178,6 +178,7 @@ def test_conv2d_is_pytorchs(
     np.testing.assert_allclose(one, expected[0].numpy(), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @needs_torch
 @settings(deadline=None, max_examples=60)
 @given(numbers, st.integers(1, 7), st.integers(1, 7), pairs, paddings, pairs, st.booleans())
@@ -298,6 +299,7 @@ def test_rounded_numbers_are_said_to_be_rounded() -> None:
     assert next(corr2d(tenth, tenth, explain=True)).arithmetic == ("0.1·0.1 = 0.01",)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(numbers, st.integers(1, 2), pairs, paddings, pairs, st.sampled_from(["max", "avg", "conv"]))
 def test_every_line_adds_up_to_what_is_returned(

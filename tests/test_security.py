@@ -341,6 +341,7 @@ def closed_after(connection: socket.socket, dribble: bytes = b"") -> float:
 HEAD = b"POST / HTTP/1.1\r\nHost: lab\r\nX-LeNet-Token: a-token\r\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "dribble"),
     [
@@ -359,6 +360,7 @@ def test_a_slow_sender_is_closed(port: int, sent: bytes, dribble: bytes) -> None
         assert 0.2 < closed_after(connection, dribble) < 5
 
 
+@pytest.mark.slow
 def test_a_second_request_is_timed_as_the_first(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
@@ -367,6 +369,7 @@ def test_a_second_request_is_timed_as_the_first(port: int) -> None:
         assert closed_after(connection, b"x") < 5
 
 
+@pytest.mark.slow
 def test_a_body_that_comes_steadily_may_take_longer(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,6 +382,7 @@ def test_a_body_that_comes_steadily_may_take_longer(
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.slow
 def test_who_does_not_read_is_dropped(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(b"GET /endless HTTP/1.1\r\nHost: lab\r\n\r\n")
@@ -402,6 +406,7 @@ def test_a_body_of_ten_gigabytes_is_not_read(port: int) -> None:
         assert sent < 64 << 20
 
 
+@pytest.mark.slow
 def test_many_slow_senders_hold_up_nobody(port: int) -> None:
     slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
     try:

@@ -98,6 +98,7 @@ def refused(answer: Answer, *statuses: int) -> str:
 # --- the state ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_state_has_all_that_a_page_begins_with(client: Client) -> None:
     state = good(client.get("/api/state"))
     assert state["token_needed"] is True
@@ -490,6 +491,7 @@ def post_file(client: Client, name: str, content: bytes, **query: str) -> Answer
     return client.ask("POST", f"/api/models?{text}", {}, content)
 
 
+@pytest.mark.slow
 def test_our_own_file_is_opened_with_its_network(client: Client, root: Path) -> None:
     content = (root / "done" / "model.safetensors").read_bytes()
     found = good(post_file(client, "mine.safetensors", content))
@@ -557,6 +559,7 @@ def test_layers_that_could_be_exchanged_are_not_guessed(client: Client) -> None:
     assert "which is which" in refused(post_file(client, "x.safetensors", save(tensors), text=text))
 
 
+@pytest.mark.slow
 def test_a_state_dict_of_pytorch(client: Client, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from lenet.torch import to_torch
@@ -587,6 +590,7 @@ def test_the_order_of_a_state_dict_tells_equal_layers_apart(tmp_path: Path) -> N
     assert "in the file's order: b → 0, a → 2" in how
 
 
+@pytest.mark.slow
 def test_a_pickle_is_never_run(client: Client, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     import pickle
@@ -884,6 +888,7 @@ def test_importing_the_server_loads_no_framework() -> None:
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.slow
 def test_the_lab_itself_loads_neither_torch_nor_matplotlib() -> None:
     code = "import lenet.server.app, sys; print(bool({'torch', 'matplotlib'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -43,6 +43,7 @@ def test_it_is_what_pytorch_prints(torch: Any, shape: tuple[int, ...], kind: str
     assert tensor_text(array) == str(torch.from_numpy(array))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(
     arrays.arrays(

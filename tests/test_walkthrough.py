@@ -245,6 +245,7 @@ def test_colours_tell_the_sign_and_numbers_stay_legible() -> None:
     assert min(map(brightness, (red, blue))) > 0.5
 
 
+@pytest.mark.slow
 def test_the_animation_has_a_frame_for_each_step_and_begins_anew(tmp_path: Path) -> None:
     walk = of_tutorial_004()
     assert picture.save(walk, tmp_path / "pool.gif", "en") == ""
@@ -279,6 +280,7 @@ def test_a_still_shows_the_last_step(tmp_path: Path, suffix: str) -> None:
         assert "Y[1, 1] = max(4, 5, 7, 8) = 8" in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_chinese_is_drawn_where_a_font_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +341,7 @@ def test_lenet_explain_conv_speaks_the_locales_language(
     assert capsys.readouterr().out.startswith("Convolution")
 
 
+@pytest.mark.slow
 def test_lenet_explain_takes_numbers_and_draws(
     in_tmp: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

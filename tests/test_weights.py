@@ -414,6 +414,7 @@ def test_every_truncation(good: bytes, refused: Refused) -> None:
     refused(good + b"\0")
 
 
+@pytest.mark.slow
 def test_ten_thousand_mutants(good: bytes) -> None:
     """As above by the thousand: bits flipped, bytes overwritten, pieces moved, ends cut."""
     random = np.random.default_rng(0)
@@ -446,6 +447,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @MUTANTS
 @given(st.data())
 def test_headers_with_anything_anywhere(good: bytes, data: st.DataObject) -> None:

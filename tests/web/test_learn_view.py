@@ -209,7 +209,7 @@ def test_a_training_started_watched_paused_scrubbed_and_finished(
         status = page.locator(".run-title .status")
         expect(status).to_have_text("training")
         name = page.locator(".run-name").inner_text()
-        assert f"run={name}" in page.url
+        expect(page).to_have_url(re.compile(f"run={name}"))
         expect(page.locator(".readout")).to_contain_text("test")  # live: an epoch is over
         shown_moment(page, f"run:{name}")
 
@@ -233,7 +233,7 @@ def test_a_training_started_watched_paused_scrubbed_and_finished(
         expect(status).to_have_text("finished", timeout=4 * PATIENCE_MS)
         expect(page.locator(".progress-text")).to_contain_text("epoch 24 of 24")
         shown_moment(page, f"run:{name}@960")
-        assert f"run={name}" in page.url
+        expect(page).to_have_url(re.compile(f"run={name}"))
         page.get_by_role("button", name="Explore this network").click()
         page.wait_for_url(f"**/#/explore?model=run%3A{name}*")
         page.close()  # before its lab ends
