@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from lenet.evaluation import evaluate
 from lenet.experiments import Experiment
 from lenet.parameters import initialize
 from lenet.runs import COLUMNS
-from lenet.server import datasets, opened, security
+from lenet.server import datasets, listen, opened, security
 from lenet.server.app import WEB, make_app
 from lenet.server.events import Hub, message_of
 from lenet.server.lab import Lab
@@ -719,6 +720,19 @@ def test_the_page_is_sent_compressed_to_who_reads_that(page: Client) -> None:
     assert tag != plain.headers["etag"]
     again = page.get("/web/main.js", accept_encoding="gzip, br", if_none_match=tag)
     assert (again.status, again.content) == (304, b"")
+
+
+def test_the_page_names_its_scripts_at_once(client: Client) -> None:
+    index = client.get("/").text
+    named = set(re.findall(r'<link rel="modulepreload" href="/web/([^"]+)">', index))
+    assert {"main.js", "shell.js", "network.js", "explore/maps.js", "learn/chart.js"} <= named
+    assert all((WEB / name).is_file() for name in named)
+    assert index.index("importmap") < index.index("modulepreload")  # else it would be refused
+
+
+def test_an_answer_does_not_wait_for_its_head_to_be_heard_of() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_the_whole_page_is_light(client: Client) -> None:

@@ -11,7 +11,6 @@ import base64
 import html
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from lenet import data, evaluation, explanations, looking, runs
 from lenet.architecture import to_dict
 from lenet.data import Split
+from lenet.export.bundle import WEB, modules
 from lenet.runs import RunError
 from lenet.weights import pack
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from lenet.evaluation import Predictions
     from lenet.parameters import Parameters
 
-WEB: Final = Path(__file__).parents[1] / "web"
 SAMPLES: Final = 100  # pictures
 MISREAD: Final = 3  # of each class
 STYLES: Final = ("style.css", "explore.css", "input.css")
 ENTRY: Final = "lenet/standalone.js"
+WORKER: Final = "lenet/network-worker.js"
 POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; "
     "img-src data: blob:; worker-src blob:"
@@ -157,7 +157,7 @@ def to_html(
         title=html.escape(title),
         style="".join((WEB / name).read_text(encoding="utf-8") for name in STYLES),
         content=_json(content),
-        modules=_json(modules()),
+        modules=_json(modules(ENTRY) | modules(WORKER)),
         loader=LOADER,
     )
 
@@ -176,19 +176,6 @@ def sample(split: Split, seen: Predictions, count: int) -> NDArray[np.int64]:
         order = np.concatenate([surest, np.setdiff1d(own, surest)])
         rank[order] = np.arange(len(order))
     return np.sort(np.argsort(rank, kind="stable")[:count])
-
-
-def modules(entry: str = ENTRY) -> dict[str, str]:
-    """The text of a script and of all that it imports, by their names; and the worker's."""
-    texts: dict[str, str] = {}
-    waiting = [entry, "lenet/network-worker.js"]
-    while waiting:
-        name = waiting.pop()
-        if name in texts:
-            continue
-        texts[name] = (WEB / name.removeprefix("lenet/")).read_text(encoding="utf-8")
-        waiting += re.findall(r'^\s*(?:import|\}) .*?"(lenet/[\w./-]+)";$', texts[name], re.M)
-    return dict(sorted(texts.items()))
 
 
 def _base64(content: bytes) -> str:

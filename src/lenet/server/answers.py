@@ -14,6 +14,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lenet.export.bundle import modules
 from lenet.server.jobs import LabError
 from lenet.server.security import content_policy
 
@@ -64,11 +65,25 @@ def file(root: Path, path: str, request: Request) -> Response:
     found = find(root, path)
     if found is None:
         raise LabError(404, "there is no such file")
-    content = found.read_bytes()
-    headers = {}
-    if found.suffix == ".html":
-        headers["content-security-policy"] = content_policy(content)
-    return _tagged(content, TYPES[found.suffix], request, headers)
+    return _tagged(found.read_bytes(), TYPES[found.suffix], request, {})
+
+
+def page(root: Path, request: Request) -> Response:
+    """index.html, with the scripts that main.js needs named at once: else a browser would find them
+    one after the other. Raises LabError with 404 where there is none."""
+    found = find(root, "index.html")
+    if found is None:
+        raise LabError(404, "there is no such file")
+    content = found.read_bytes().replace(b'<script type="module"', _preload(root), 1)
+    headers = {"content-security-policy": content_policy(content)}
+    return _tagged(content, TYPES[".html"], request, headers)
+
+
+@lru_cache(maxsize=4)
+def _preload(root: Path) -> bytes:
+    names = [name.removeprefix("lenet/") for name in modules("lenet/main.js", root)]
+    links = [f'<link rel="modulepreload" href="/web/{name}">\n' for name in names]
+    return f'{"".join(links)}<script type="module"'.encode()
 
 
 def find(root: Path, path: str) -> Path | None:

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from lenet.runs import RunError
-from lenet.server.answers import error, file
+from lenet.server.answers import error, file, page
 from lenet.server.api import make_router
 from lenet.server.events import Hub
 from lenet.server.jobs import LabError
@@ -64,7 +64,7 @@ def make_app(
 
     @app.get("/")
     async def index(request: Request) -> Response:
-        return file(web, "index.html", request)
+        return page(web, request)
 
     @app.get("/web/{path:path}")
     async def static(path: str, request: Request) -> Response:
