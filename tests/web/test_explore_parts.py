@@ -656,8 +656,9 @@ def filled(page: Any) -> int:
 def test_a_layer_is_played_over_its_map(explore: Open) -> None:
     page = explore()
     point(page, 3, 2 * 100 + 40)
-    page.click(".part-play summary")
-    assert page.input_value(".play-controls label:nth-child(1) select") == "3"
+    page.click(".part-play summary")  # what unfolds is told a moment later
+    until(page, "document.querySelector('.play-controls select')?.value === '3'")
+    settled(page)
     assert page.locator(".play-map").count() == 7
     assert filled(page) == 41
     page.get_by_role("button", name="One step on").click()
@@ -689,6 +690,8 @@ def test_a_layer_is_played_over_its_map(explore: Open) -> None:
 def test_who_wants_no_motion_gets_steps(explore: Open) -> None:
     page = explore(reduced_motion="reduce")
     page.click(".part-play summary")
+    page.get_by_role("button", name="One step on").wait_for()
+    settled(page)
     play = page.get_by_role("button", name="Play", exact=True)
     assert not play.is_visible()
     assert page.get_by_role("button", name="One step on").is_visible()
