@@ -152,10 +152,21 @@ def test_from_the_command_line(run: Path, capsys: pytest.CaptureFixture[str]) ->
     assert out.exists()
 
 
+def test_a_run_may_be_called_as_a_network_is(
+    run: Path, in_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (in_tmp / "lenet").mkdir()
+    assert cli.run(["export", "lenet", "--to", "html"]) == 2
+    assert "holds no run.json" in capsys.readouterr().err
+    (in_tmp / "mlp").symlink_to(run)
+    assert cli.run(["export", "mlp", "--to", "html", "--out", "mlp.html"]) == 0
+    assert (in_tmp / "mlp.html").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere", "--to", "html"], "nowhere"),
+        (["runs/nowhere", "--to", "html"], "runs/nowhere does not exist; 'lenet runs' lists"),
         (["lenet", "--to", "html"], "lenet does not exist"),
         ([".", "--to", "pdf"], "--to pdf: possible is html"),
     ],

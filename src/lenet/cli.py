@@ -703,7 +703,7 @@ def export(
 
 @app.command(
     epilog="""\
-lenet lab                                       opens the page of the runs in runs/
+lenet lab                                       opens the page of runs/
 lenet lab --runs experiments --port 8080
 lenet lab --no-browser                          prints its address alone"""
 )

@@ -90,9 +90,11 @@ def of_run(
     Raises RunError or WeightsError where that is none, DataError where its test pictures are not
     to be had.
     """
-    subject = looking.open_subject(path)
-    if subject.folder is None:
+    if not path.exists():
         raise RunError(f"{path} does not exist; 'lenet runs' lists the runs there are")
+    path = path.absolute()  # a folder called lenet is no network's name
+    subject = looking.open_subject(path)
+    assert subject.folder is not None  # what is at a path has one
     record = runs.read(subject.folder)
     test = data.load(record.recipe.data, data_dir).test
     explained = {
