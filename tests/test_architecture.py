@@ -435,6 +435,49 @@ def test_what_is_wrong_around_the_layers_is_named(changes, message):
         trace(Network(**(values | changes)))
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": 1}, "name is 1, must be text"),
+        ({"input_shape": 28}, r"input_shape is 28, must be \(channels, height, width\)"),
+        ({"input_shape": (1, 28.0, 28)}, r"input_shape is 28\.0, must be a whole number"),
+        ({"layers": Flatten()}, r"layers is Flatten\(\), must be a tuple of layers"),
+        ({"layers": "Flatten"}, "layers is 'Flatten', must be a tuple of layers"),
+        ({"layers": (Flatten,)}, r"must be a layer: write Flatten\(\)"),
+        ({"layers": ("Flatten",)}, "layer 0 is 'Flatten', must be one of lenet's layers"),
+        ({"layers": (Conv2d(1, 6, (5, 5)),)}, r"kernel_size is \(5, 5\).*write 5"),
+        ({"layers": (Conv2d(1, 6, "5"),)}, r"layer 0 \(Conv2d\): kernel_size is '5'"),
+        ({"layers": (Conv2d(1, 6, None),)}, "kernel_size is None, must be a whole number"),
+        ({"layers": (Conv2d(1, True, 5),)}, "out_channels is True, must be a whole number"),
+        ({"layers": (Conv2d(1, 1, 5, connections=0),)}, "connections is 0, must be a tuple"),
+        ({"layers": (Flatten(), Dropout("half"))}, r"layer 1 \(Dropout\): p is 'half'"),
+        ({"classes": 10}, r'classes is 10, must be a tuple of names, such as \("cat", "dog"\)'),
+        ({"classes": "cat"}, "classes is 'cat', must be a tuple of names"),
+        ({"classes": (0, 1)}, "classes hold 0, must be names: write '0'"),
+        ({"normalization": 0.5}, r"normalization is 0\.5, must be a Normalization"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_at_once(changes, message):
+    values = {"name": "n", "input_shape": (1, 28, 28), "layers": FITTING, "classes": ("a", "b")}
+    with pytest.raises(ArchitectureError, match=message):
+        Network(**(values | changes))
+
+
+def test_a_pytorch_module_among_the_layers_leads_to_from_torch():
+    nn = pytest.importorskip("torch").nn
+    with pytest.raises(ArchitectureError, match=r"lenet\.from_torch"):
+        Network("n", (1, 28, 28), (nn.Flatten(), nn.Linear(784, 2)), ("a", "b"))
+
+
+def test_lists_and_numpys_numbers_become_tuples_and_pythons():
+    np = pytest.importorskip("numpy")
+    layers = [Flatten(), Linear(np.prod([28, 28]), np.int8(2))]
+    network = Network("n", [1, np.int64(28), 28], layers, ["a", "b"])
+    assert network == Network("n", (1, 28, 28), FITTING, ("a", "b"))
+    assert type(network.layers[1].in_features) is type(network.input_shape[1]) is int
+    assert from_dict(json.loads(json.dumps(to_dict(network)))) == network
+
+
 def test_class_names_of_any_language_pass():
     names = ("T恤", "شلوار", "می\u200cخواهم", "👩\u200d🎓")  # with joiners that do not print
     trace(Network("any", (1, 28, 28), (Flatten(), Linear(784, 4)), names))

@@ -16,6 +16,7 @@ import math
 import reprlib
 import unicodedata
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 Shape = tuple[int, ...]
@@ -204,6 +205,10 @@ class Network:
 
     The normalization belongs to the network, so that a saved file predicts by itself. It is no
     layer: the parameters' names are those of an ``nn.Sequential`` of ``layers``.
+
+    Lists are taken for the tuples, and NumPy's whole numbers for Python's. Raises
+    ArchitectureError, naming the argument or the layer, for anything of another type; whether the
+    layers fit together, ``trace`` says.
     """
 
     name: str
@@ -211,6 +216,29 @@ class Network:
     layers: tuple[Layer, ...]
     classes: tuple[str, ...]
     normalization: Normalization = Normalization()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise ArchitectureError(f"name is {_show(self.name)}, must be text")
+        shape = _sequence("input_shape", self.input_shape, "(channels, height, width)")
+        layers = _sequence("layers", self.layers, "a tuple of layers, such as (Flatten(), …)")
+        classes = _sequence("classes", self.classes, 'a tuple of names, such as ("cat", "dog")')
+        for name in classes:
+            if not isinstance(name, str):
+                raise ArchitectureError(
+                    f"classes hold {_show(name)}, must be names: write {str(name)[:50]!r}"
+                )
+        if not isinstance(self.normalization, Normalization):
+            raise ArchitectureError(
+                f"normalization is {_show(self.normalization)}, must be a Normalization"
+            )
+        typed = {
+            "input_shape": tuple(_whole("a size in input_shape", size) for size in shape),
+            "layers": tuple(_typed_layer(index, layer) for index, layer in enumerate(layers)),
+            "classes": classes,
+        }
+        for field, value in typed.items():
+            object.__setattr__(self, field, value)  # frozen: the one place where they are set
 
 
 @dataclass(frozen=True)
@@ -310,6 +338,56 @@ def show_shape(shape: Shape) -> str:
     ('6×28×28', '84')
     """
     return "×".join(str(size) for size in shape)
+
+
+def _sequence(what: str, value: Any, wanted: str) -> tuple[Any, ...]:
+    """A tuple or list as a tuple; text and numbers are neither."""
+    if not isinstance(value, tuple | list):
+        raise ArchitectureError(f"{what} is {_show(value)}, must be {wanted}")
+    return tuple(value)
+
+
+def _whole(what: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ArchitectureError(f"{what} is {_show(value)}, must be a whole number")
+    return int(value)
+
+
+def _typed_layer(index: int, layer: Any) -> Layer:
+    """The layer with numbers of Python's own types; ArchitectureError for what is no layer."""
+    if not isinstance(layer, Layer):
+        hint = "one of lenet's layers, such as lenet.ReLU()"
+        if isinstance(layer, type) and layer in LAYER_TYPES.values():
+            hint = f"a layer: write {layer.__name__}()"
+        elif type(layer).__module__.startswith("torch."):
+            hint = "one of lenet's layers: lenet.from_torch(module, input_shape) translates them"
+        raise ArchitectureError(f"layer {index} is {_show(layer)}, must be {hint}")
+    typed: dict[str, Any] = {}
+    for field in dataclasses.fields(layer):
+        value = getattr(layer, field.name)
+        what = f"layer {index} ({type(layer).__name__}): {field.name}"
+        if field.name in ("p", "amplitude", "slope"):
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise ArchitectureError(f"{what} is {_show(value)}, must be a number")
+            continue
+        if value is None and field.default is None:
+            continue
+        if field.name == "connections":
+            rows = _sequence(what, value, "a tuple of tuples of input channels")
+            whole: Any = tuple(
+                tuple(_whole(what, source) for source in _sequence(what, row, "a tuple of tuples"))
+                for row in rows
+            )
+        elif isinstance(value, tuple | list) and len(set(value)) == 1:
+            raise ArchitectureError(
+                f"{what} is {_show(value)}, must be one number: windows are square, write "
+                f"{_show(value[0])}"
+            )
+        else:
+            whole = _whole(what, value)
+        if type(value) is not type(whole) or value != whole:
+            typed[field.name] = whole
+    return dataclasses.replace(layer, **typed) if typed else layer
 
 
 def _check_input_shape(shape: Shape) -> None:
