@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "optimization": set(),
     "idx": {"files"},
     "data": {"download", "files", "idx", "names"},
+    "arrays": {"data", "idx"},
     "parameters": {"architecture"},
     "zoo": {"architecture", "names"},
     "weights": {"architecture", "files", "parameters"},
@@ -54,7 +55,15 @@ ALLOWED: dict[str, set[str]] = {
         *("maps", "optimization", "parameters", "text_width"),
     },
     "looking": {
-        *("architecture", "convolution_kernels", "data", "diagrams", "engines", "evaluation"),
+        *(
+            "architecture",
+            "arrays",
+            "convolution_kernels",
+            "data",
+            "diagrams",
+            "engines",
+            "evaluation",
+        ),
         *("explanations", "feature_maps", "figures", "files", "mistake_figures", "optimization"),
         *("parameter_statistics", "parameters", "runs", "zoo"),
     },
@@ -62,8 +71,8 @@ ALLOWED: dict[str, set[str]] = {
     "terminal_plot": {"figures", "training"},
     "live": {"figures", "optimization", "terminal_plot", "training"},
     "experiments": {
-        *("architecture", "data", "engines", "figures", "layer_text", "live", "recipes"),
-        *("runs", "snapshots", "training", "zoo"),
+        *("architecture", "arrays", "data", "engines", "figures", "layer_text", "live"),
+        *("optimization", "recipes", "runs", "snapshots", "training", "zoo"),
     },
     "benchmark": {
         *("_native", "architecture", "data", "engines", "names", "optimization", "parameters"),
@@ -172,6 +181,25 @@ engines.make(engines.choose("auto", network, "cpu"), network, *[
 def test_the_doctor_and_the_benchmarks_own_process_load_no_torch() -> None:
     code = "from lenet import benchmark, doctor\ndoctor.examine()\nbenchmark.plan()"
     assert not loaded_by(code) & {"torch", "matplotlib"}
+
+
+def test_without_pytorch_every_name_is_there_and_a_call_says_what_is_missing() -> None:
+    code = """
+import sys, inspect, pydoc
+sys.modules["torch"] = None  # what Python itself takes for "cannot be imported"
+import lenet
+assert {"accelerate", "from_torch", "to_torch"} <= {name for name, _ in inspect.getmembers(lenet)}
+assert "accelerate" in pydoc.render_doc(lenet, renderer=pydoc.plaintext)
+assert hasattr(lenet, "accelerate") and not hasattr(lenet, "acclerate")
+for function in (lenet.accelerate, lenet.from_torch, lenet.to_torch):
+    try:
+        function(None)
+    except ImportError as error:
+        assert "needs PyTorch" in str(error) and "pip install" in str(error), error
+    else:
+        raise AssertionError("a call did not say that PyTorch is missing")
+"""
+    loaded_by(code)
 
 
 def test_public_names() -> None:

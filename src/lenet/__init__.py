@@ -31,9 +31,8 @@ if TYPE_CHECKING:
         trace,
     )
     from lenet.data import load as load_data
-    from lenet.evaluation import evaluate
     from lenet.experiments import begin, go_on, train
-    from lenet.looking import diagram, explain, features, kernels, statistics
+    from lenet.looking import diagram, evaluate, explain, features, kernels, statistics
     from lenet.recipes import load as load_recipe
     from lenet.runs import list_runs, load_model
     from lenet.runs import read as read_run
@@ -82,7 +81,7 @@ _ELSEWHERE = {
     "begin": ("experiments", "begin"),
     "build": ("zoo", "build"),
     "diagram": ("looking", "diagram"),
-    "evaluate": ("evaluation", "evaluate"),
+    "evaluate": ("looking", "evaluate"),
     "explain": ("looking", "explain"),
     "features": ("looking", "features"),
     "from_torch": ("translation", "from_torch"),
@@ -103,9 +102,31 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'lenet' has no attribute {name!r}")
     module, original = _ELSEWHERE.get(name, ("architecture", name))
-    value = getattr(import_module(f"lenet.{module}"), original)
+    try:
+        value = getattr(import_module(f"lenet.{module}"), original)
+    except ImportError as error:
+        if module not in _NEED_TORCH:
+            raise
+        return _missing(name, error)
     globals()[name] = value
     return value
+
+
+# Modules that import PyTorch, which is an extra. Their names exist without it, so that help(),
+# hasattr() and inspect.getmembers() work: only a call needs it.
+_NEED_TORCH = ("acceleration", "torch", "translation")
+
+
+def _missing(name: str, error: ImportError) -> Any:
+    """What stands for a function whose module cannot be imported: it says so when it is called."""
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        raise ImportError(f"lenet.{name} {why}") from error
+
+    why = f"needs PyTorch, which cannot be imported ({error}): pip install torch"
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Not here: {why}."
+    return function
 
 
 def load_ipython_extension(ipython: Any) -> None:
