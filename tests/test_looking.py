@@ -249,6 +249,36 @@ def test_the_public_functions_take_a_run_a_record_a_name_and_a_network(trained: 
         lenet.features(trained, 17, language="fr")
 
 
+def test_evaluate_takes_what_features_takes(trained: Path) -> None:
+    record = lenet.read_run(str(trained))
+    network, parameters = lenet.load_model(str(trained))
+    test = data.bundled().test
+    right = record.history[-1].test_acc
+    for model in (trained, str(trained), record, str(trained / "model.safetensors")):
+        assert lenet.evaluate(model).accuracy == right
+    assert lenet.evaluate(network, parameters, test).accuracy == right
+    by_arrays = lenet.evaluate(record, split=(test.images[:, 0], test.labels))
+    assert by_arrays.accuracy == right
+    assert lenet.evaluate(record, split=(test.images[:50], test.labels[:50])).examples == 50
+    with pytest.raises(ValueError, match=r"lenet is not trained.*give a run"):
+        lenet.evaluate("lenet")
+    with pytest.raises(ValueError, match="would have test pictures"):
+        lenet.evaluate(network, parameters)
+    with pytest.raises(ValueError, match="parameters go with a Network"):
+        lenet.evaluate(record, parameters)
+
+
+def test_features_of_a_picture_in_an_array(trained: Path) -> None:
+    pixels = data.bundled().test.images[17]
+    right = lenet.features(trained, 17).outputs[-1]
+    for array in (pixels, pixels[0], pixels.transpose(1, 2, 0), pixels / 255):
+        assert np.array_equal(lenet.features(trained, array).outputs[-1], right)
+    with pytest.raises(data.DataError, match="picture"):
+        lenet.features(trained, np.zeros(784, np.uint8))
+    with pytest.raises(PictureError, match="takes 1×28×28"):
+        lenet.features(trained, np.zeros((32, 32), np.uint8))
+
+
 @pytest.mark.slow
 def test_what_notebooks_show(trained: Path) -> None:
     assert lenet.kernels(trained)._repr_png_().startswith(b"\x89PNG")

@@ -52,6 +52,7 @@ DISTRIBUTIONS: Final = Path("/usr/share/datasets")
 BUNDLED: Final = Path(__file__).with_name("datasets") / "fashion-mnist-small"
 
 STALE_S: Final = 600.0
+IN_MEMORY: Final = "(arrays)"  # the name of a data set that a program gave, and that is in no file
 
 
 class DataNotFoundError(DataError):
@@ -204,6 +205,12 @@ def load(
     Raises DataError; DataNotFoundError when it is nowhere and could not be downloaded.
     """
     text = os.fspath(name_or_path)
+    if text == IN_MEMORY:
+        raise DataError(
+            "these pictures were given as arrays from Python and are in no file; give them again "
+            "there: lenet.go_on(run, data=…), lenet.evaluate(run, split=(images, labels)), "
+            "lenet.features(run, picture)"
+        )
     if not isinstance(name_or_path, str) or (text not in KNOWN and _looks_like_a_path(text)):
         return _load_folder(Path(os.path.expanduser(text)))
     known = _known(text)

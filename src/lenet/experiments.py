@@ -13,13 +13,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lenet import data, engines, layer_text, recipes, runs, zoo
-from lenet.architecture import Network
+from lenet import arrays, engines, layer_text, recipes, runs, zoo
+from lenet.architecture import ArchitectureError, Layer, Network, show_shape, trace
+from lenet.data import IN_MEMORY, KNOWN, Dataset, hold_out
+from lenet.data import load as load_data
 from lenet.engines import Choice, Engine
+from lenet.optimization import Optimizer
 from lenet.recipes import Recipe
 from lenet.runs import RunRecord
 from lenet.snapshots import folder_of, keep_snapshots
 from lenet.training import Callbacks, Outcome, Parts, fit
+
+OWN = "mine"  # the name of a network that is given as a list of layers
 
 
 @dataclass(frozen=True)
@@ -68,41 +73,60 @@ class Experiment:
 
 
 def begin(
-    recipe: Recipe,
+    recipe: str | Recipe,
     *,
-    data_dir: Path | None = None,
+    data: Any = None,
+    network: Network | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
     engine: str = "auto",
     device: str = "auto",
     threads: int | None = None,
     compile: bool = False,
-    out: Path | None = None,
+    out: str | os.PathLike[str] | None = None,
     progress: bool = False,
     snapshots: bool = False,
 ) -> Experiment:
     """A new experiment in a new folder; with ``snapshots`` of the weights at every reading or not.
 
+    ``data`` are pictures in place of the recipe's, as ``lenet.arrays.dataset`` takes them;
+    ``network`` takes the place of the recipe's: its layers, name and normalization, with the
+    classes of the pictures.
+
     Raises the ValueErrors of what it puts together (DataError, ArchitectureError, EngineError,
     SettingError, RunError), before anything is written, and OSError when nothing can be.
     """
+    if isinstance(recipe, str):
+        recipe = recipes.load(recipe)
+    if network is not None:
+        recipe = with_network(recipe, network)
+    given = None if data is None else arrays.dataset(data)
+    if given:
+        recipe = replace(recipe, data=given.name)
     own = Path(os.path.expanduser(recipe.data))
-    if recipe.data not in data.KNOWN and own.is_dir():
+    if given is None and recipe.data not in KNOWN and own.is_dir():
         recipe = replace(recipe, data=str(own.resolve()))  # to be found on resuming
     check(recipe)
-    loaded = data.load(recipe.data, data_dir, progress=progress)
+    loaded = given or load_data(recipe.data, data_dir, progress=progress)
     parts = divide(recipe, loaded)
     channels, height, width = loaded.train.images.shape[1:]
-    network = build_network(recipe, (channels, height, width), loaded.train.classes)
+    shape = (channels, height, width)
+    if network is None:
+        network = build_network(recipe, shape, loaded.train.classes)
+    else:
+        network = _fitted(network, shape, loaded.train.classes)
     choice = engines.choose(engine, network, device)
     settings = recipe.settings
     made = engines.make(choice, network, settings.optimizer, settings.objective, threads, compile)
-    run = runs.create(recipe, network, describe_data(loaded, parts), made, out)
+    folder = None if out is None else Path(out)
+    run = runs.create(recipe, network, describe_data(loaded, parts), made, folder)
     return Experiment(recipe, parts, made, choice, run, snapshots)
 
 
 def go_on(
-    folder: Path,
+    folder: str | os.PathLike[str],
     *,
-    data_dir: Path | None = None,
+    data: Any = None,
+    data_dir: str | os.PathLike[str] | None = None,
     engine: str | None = None,
     device: str | None = None,
     threads: int | None = None,
@@ -114,21 +138,29 @@ def go_on(
     """An experiment that goes on where its folder's last checkpoint stands.
 
     Engine, device and threads are the run's own where not given; ``epochs`` trains it further
-    than its recipe says; a run that has snapshots goes on keeping them. Raises RunError when it is
-    no run, in use, or its pictures are others.
+    than its recipe says; a run that has snapshots goes on keeping them. ``data`` are the pictures
+    of a run that was trained on arrays, as ``train`` takes them. Raises RunError when it is no run,
+    in use, or its pictures are others.
     """
+    folder = Path(folder)
     record = runs.read(folder)
     recipe = record.recipe
     if epochs is not None:
         recipe = recipes.change(recipe, "epochs", epochs)
-    loaded = data.load(recipe.data, data_dir, progress=progress)
+    if data is None:
+        loaded = load_data(recipe.data, data_dir, progress=progress)
+    else:
+        loaded = arrays.dataset(data, record.network.classes)
     parts = divide(recipe, loaded)
     described = describe_data(loaded, parts)
     for key in ("sha256", "examples"):
         if described[key] != record.info["data"][key]:
+            where = "Give the folder that run.json names by --data-dir"
+            if data is not None or recipe.data == IN_MEMORY:
+                where = "Give the arrays that it was trained on by data="
             raise runs.RunError(
                 f"{folder} was trained on other pictures than {loaded.source} holds: {key} differs "
-                f"({described[key]} now). Give the folder that run.json names by --data-dir"
+                f"({described[key]} now). {where}"
             )
     before = record.info["engine"]
     if device is None:  # that of another engine may be none of the one asked for
@@ -147,22 +179,80 @@ def go_on(
     return Experiment(recipe, parts, made, choice, run, wanted)
 
 
-def train(recipe: str | Recipe = "d2l", *, out: Path | None = None, **changes: Any) -> RunRecord:
+def train(
+    recipe: str | Recipe = "d2l",
+    *,
+    data: Any = None,
+    network: str | Network | Sequence[Layer] | None = None,
+    optimizer: str | Optimizer | None = None,
+    lr: float | None = None,
+    out: str | os.PathLike[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    engine: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    snapshots: bool = False,
+    **changes: Any,
+) -> RunRecord:
     """The record of a new run of a recipe, shown live where this runs: for notebooks and scripts.
 
-    ``changes`` are the recipe's keys, with ``__`` for the dot: ``epochs=3``,
-    ``schedule__kind="cosine"``. Interrupting it (Ctrl-C, the notebook's stop button) leaves a run
-    that ``go_on`` goes on with. Raises as ``begin`` and ``Experiment.train`` do.
+    ``data`` is a data set's name or folder, or the pictures themselves: ``(images, labels)`` and
+    what else ``lenet.arrays.dataset`` takes. ``network`` is a name of the zoo, a Network, or a list
+    of layers. ``optimizer`` is "sgd", "adam" or "adamw", which then has its usual values, or an
+    Optimizer; ``lr`` is the highest learning rate. ``changes`` are the recipe's other keys, with
+    ``__`` for the dot: ``epochs=3``, ``schedule__kind="cosine"``.
+
+    Interrupting it (Ctrl-C, the notebook's stop button) leaves a run that ``go_on`` goes on with.
+    Raises as ``begin`` and ``Experiment.train`` do.
     """
     from lenet import live
 
-    named = recipes.load(recipe) if isinstance(recipe, str) else recipe
+    named = recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
+    if isinstance(data, str | os.PathLike):
+        named = recipes.change(named, "data", os.fspath(data))
+        data = None
+    if isinstance(network, str):
+        named = replace(recipes.change(named, "network", network), layers="")
+        network = None
+    elif network is not None and not isinstance(network, Network):
+        named = replace(named, network=OWN, layers=layer_text.to_text(_layers(network)))
+        network = None
+    if isinstance(optimizer, str):
+        named = recipes.with_method(named, optimizer, lr is not None)
+    elif optimizer is not None:
+        named = recipes.change(named, "optimizer", optimizer)
+    if lr is not None:
+        named = recipes.change(named, "schedule.learning_rate", lr)
     for key, value in changes.items():
         named = recipes.change(named, key.replace("__", "."), value)
-    experiment = begin(named, out=out)
+    experiment = begin(
+        named,
+        data=data,
+        network=network,
+        data_dir=data_dir,
+        engine=engine,
+        device=device,
+        threads=threads,
+        out=out,
+        snapshots=snapshots,
+    )
     with live.choose_view(named.settings, len(experiment.parts.train)) as view:
         experiment.train([view])
     return runs.read(experiment.run.folder)
+
+
+def with_network(recipe: Recipe, network: Network) -> Recipe:
+    """The recipe with this network in place of its own.
+
+    Raises RecipeError for a network that has a name of the zoo, but other layers.
+    """
+    trace(network)
+    name = network.name
+    if name in zoo.NETWORKS:
+        same = zoo.build(name, network.input_shape, network.classes)
+        if same.layers == network.layers:
+            return replace(recipe, network=name, layers="")
+    return replace(recipe, network=name, layers=layer_text.to_text(network.layers))
 
 
 def check(recipe: Recipe) -> None:
@@ -197,15 +287,40 @@ def build_network(
     return zoo.build(recipe.network, input_shape, classes)
 
 
-def divide(recipe: Recipe, loaded: data.Dataset) -> Parts:
+def _layers(given: Any) -> tuple[Layer, ...]:
+    """The layers of a list, checked: whether they fit together depends on the pictures."""
+    if not isinstance(given, Sequence):
+        raise ArchitectureError(
+            f"network is a {type(given).__name__}; give a name, a lenet.Network, or a list of "
+            "layers; lenet.from_torch makes a network of a PyTorch module"
+        )
+    return Network(OWN, (1, 1, 1), tuple(given), ()).layers
+
+
+def _fitted(network: Network, shape: tuple[int, int, int], classes: tuple[str, ...]) -> Network:
+    """The network with the classes of the pictures; ArchitectureError where it takes others."""
+    if network.input_shape != shape:
+        raise ArchitectureError(
+            f"network {network.name!r} takes pictures of {show_shape(network.input_shape)}, these "
+            f"are {show_shape(shape)}"
+        )
+    if len(network.classes) != len(classes):
+        raise ArchitectureError(
+            f"network {network.name!r} has {len(network.classes)} classes, the pictures have "
+            f"{len(classes)}"
+        )
+    return replace(network, classes=classes)
+
+
+def divide(recipe: Recipe, loaded: Dataset) -> Parts:
     """The pictures to learn from, those held out as the recipe says, and the test set."""
     if not recipe.val:
         return Parts(loaded.train, None, loaded.test)
-    train, val = data.hold_out(loaded.train, recipe.val, recipe.settings.seed)
+    train, val = hold_out(loaded.train, recipe.val, recipe.settings.seed)
     return Parts(train, val, loaded.test)
 
 
-def describe_data(loaded: data.Dataset, parts: Parts) -> dict[str, Any]:
+def describe_data(loaded: Dataset, parts: Parts) -> dict[str, Any]:
     """Which pictures these are, for run.json."""
     examples = {
         name: len(split)

@@ -67,7 +67,7 @@ def write_idx(path: str | os.PathLike[str], array: UInt8) -> None:
             f"cannot write {array.dtype} {array.shape} to {path}: IDX files here hold uint8 "
             "with 1 to 4 dimensions; convert with .astype(numpy.uint8) if the values fit"
         )
-    path, head = Path(path), _header(array.shape)
+    path, head = Path(path), header(array.shape)
     data = np.ascontiguousarray(array).reshape(-1).data
     if path.suffix != ".gz":
         return write_atomically(path, head + bytes(data))
@@ -77,7 +77,8 @@ def write_idx(path: str | os.PathLike[str], array: UInt8) -> None:
     return write_atomically(path, bytes(packed))
 
 
-def _header(shape: tuple[int, ...]) -> bytes:
+def header(shape: tuple[int, ...]) -> bytes:
+    """The bytes before the data of an array of that shape."""
     return bytes((0, 0, 8, len(shape))) + b"".join(size.to_bytes(4, "big") for size in shape)
 
 

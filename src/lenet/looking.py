@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet import arrays, data, diagrams, engines, evaluation, runs, zoo
 from lenet import convolution_kernels as kernel_numbers
-from lenet import data, diagrams, engines, runs, zoo
 from lenet import explanations as words
 from lenet import feature_maps as maps_of_picture
 from lenet import parameter_statistics as numbers
@@ -108,15 +108,53 @@ def statistics(model: Model) -> Statistics:
     return numbers.statistics(subject.network, subject.parameters)
 
 
+def evaluate(
+    model: Model,
+    parameters: Parameters | None = None,
+    split: Split | tuple[Any, Any] | None = None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+) -> Report:
+    """How good a model is: loss, accuracy, each class, what is mistaken for what.
+
+    Without ``split``, on the test pictures of its run; else on that Split, or on the arrays
+    ``(images, labels)`` (see ``lenet.arrays``). ``parameters`` are for a network that has none.
+
+    Raises ValueError for a network without weights or pictures, DataError where the run's pictures
+    are not here, ArchitectureError where they are not the network's, EngineError where no engine
+    computes it.
+    """
+    if parameters is None:
+        subject = open_subject(model)
+        if subject.remark:
+            raise ValueError(f"{subject.remark}; give a run, or parameters")
+    elif isinstance(model, Network):
+        subject = Subject(model, parameters, None)
+    else:
+        raise ValueError(f"parameters go with a Network, not with {model!r:.80}")
+    network = subject.network
+    if isinstance(split, tuple):
+        split = arrays.split(*split, network.classes)
+    if split is None:
+        split = subject.test_split(data_dir)
+    if split is None:
+        raise ValueError(
+            f"network {network.name!r} is of no run, which would have test pictures: give "
+            "split=(images, labels)"
+        )
+    return evaluation.evaluate(network, subject.parameters, split, threads)
+
+
 def features(
     model: Model,
-    picture: int | str,
+    picture: int | str | NDArray[Any] | os.PathLike[str],
     *,
     language: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Features:
     """What every layer makes of a picture: an index into the run's test pictures, "CLASS:n" for
-    the n-th of a class, or a picture's file.
+    the n-th of a class, a picture's file, or its pixels in an array (see ``lenet.arrays.picture``).
 
     Raises PictureError where there is no such picture, DataError where the run's data is not here,
     EngineError where no engine computes the network.
@@ -137,15 +175,19 @@ def explain(
 
 def _features(
     subject: Subject,
-    picture: int | str,
+    picture: int | str | NDArray[Any] | os.PathLike[str],
     language: str | None,
     data_dir: str | os.PathLike[str] | None,
     progress: bool,
 ) -> Features:
-    # a picture's own file needs no data set
-    is_file = not isinstance(picture, int) and os.path.isfile(picture)
-    split = None if is_file else subject.test_split(data_dir, progress=progress)
-    found = maps_of_picture.find_picture(picture, subject.network, split)
+    if arrays.is_array(picture):
+        found = maps_of_picture.Picture(arrays.picture(picture), "array", "an array", None)
+    else:
+        what = os.fspath(picture) if isinstance(picture, str | os.PathLike) else int(picture)
+        # a picture's own file needs no data set
+        is_file = isinstance(what, str) and os.path.isfile(what)
+        split = None if is_file else subject.test_split(data_dir, progress=progress)
+        found = maps_of_picture.find_picture(what, subject.network, split)
     spoken = words.known_language(language)
     return maps_of_picture.features(subject.network, subject.parameters, found, spoken)
 

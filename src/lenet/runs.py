@@ -87,8 +87,9 @@ class RunRecord:
         return str(self.info["outcome"]["status"])
 
 
-def read(folder: Path) -> RunRecord:
+def read(folder: str | os.PathLike[str]) -> RunRecord:
     """The record of a run, finished or not. Raises RunError where there is none."""
+    folder = Path(folder)
     try:
         info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         _check_info(info)
@@ -105,8 +106,11 @@ def read(folder: Path) -> RunRecord:
     return record
 
 
-def list_runs(root: Path, tell: Callable[[str], None] = lambda line: None) -> list[RunRecord]:
+def list_runs(
+    root: str | os.PathLike[str] = "runs", tell: Callable[[str], None] = lambda line: None
+) -> list[RunRecord]:
     """The runs in a folder, oldest first; ``tell`` is called for each that cannot be read."""
+    root = Path(root)
     found = []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
         if folder.name.startswith(".") or not (folder / "run.json").is_file():
@@ -118,9 +122,10 @@ def list_runs(root: Path, tell: Callable[[str], None] = lambda line: None) -> li
     return sorted(found, key=lambda run: str(run.info.get("started", "")))
 
 
-def load_model(path: Path) -> tuple[Network, Parameters]:
+def load_model(path: str | os.PathLike[str]) -> tuple[Network, Parameters]:
     """The network and weights of a model.safetensors or of a run's folder: those of its last
     checkpoint where it has not finished, or trains on. Raises RunError or WeightsError."""
+    path = Path(path)
     if not path.is_dir():
         return load_network(path)
     record, model = read(path), path / "model.safetensors"

@@ -8,6 +8,7 @@ NaN and infinity are numbers like others: a training that went wrong can be look
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,14 @@ class WeightsError(ValueError):
     """A file that holds no usable weights; the message names the file and the reason."""
 
 
-def save_network(path: Path, network: Network, parameters: Parameters) -> bytes:
+def save_network(path: str | os.PathLike[str], network: Network, parameters: Parameters) -> bytes:
     """Write a network and its weights as one safetensors file; returns the bytes written.
 
     The same network and weights give the same bytes. OSError where there is no space.
     """
     check_parameters(network, parameters, str(path))
     content = pack_network(network, parameters)
-    write_atomically(path, content)
+    write_atomically(Path(path), content)
     return content
 
 
@@ -45,13 +46,13 @@ def pack_network(network: Network, parameters: Parameters) -> bytes:
     return pack(parameters, {"network": to_dict(network)})
 
 
-def load_network(path: Path) -> tuple[Network, Parameters]:
+def load_network(path: str | os.PathLike[str]) -> tuple[Network, Parameters]:
     """The network and the weights, float32 in the order of its layers, of a file that
     ``save_network`` wrote.
 
     Raises WeightsError naming the file, whatever the file holds.
     """
-    parameters, metadata = unpack(read_whole(path), str(path))
+    parameters, metadata = unpack(read_whole(Path(path)), str(path))
     if "network" not in metadata:
         raise WeightsError(
             f"{path}: holds no network; if it is a checkpoint, give the run's folder instead"

@@ -7,6 +7,7 @@ of Settings; sections are optimizer, schedule, objective, augmentation and early
 from __future__ import annotations
 
 import dataclasses
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -64,12 +65,13 @@ def names() -> list[str]:
     )
 
 
-def load(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
+def load(name: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> Recipe:
     """The named recipe, or that of a TOML file by its path, with some values changed.
 
     ``changes`` maps dotted keys to values: ``{"epochs": 3, "schedule.kind": "cosine"}``.
     Raises RecipeError or SettingError, naming the key and the value.
     """
+    name = os.fspath(name)
     if name.endswith(".toml"):
         path = Path(name)
         try:
@@ -221,6 +223,8 @@ def _changed(part: Any, path: str, key: str, value: Any) -> Any:
     """A settings dataclass with the value at the dotted ``path`` inside it changed."""
     head, _, rest = path.partition(".")
     kinds = _types(type(part))
+    if not rest and dataclasses.is_dataclass(kinds.get(head)) and isinstance(value, kinds[head]):
+        return replace(part, **{head: value})  # a program may give a whole section
     if head not in kinds or (not rest and dataclasses.is_dataclass(kinds[head])):
         raise _unknown(key)
     if rest:
