@@ -15,6 +15,7 @@ SOURCE = Path(lenet.__file__).parent
 # Each module with those of ours that it may import; DESIGN's layers, bottom first.
 ALLOWED: dict[str, set[str]] = {
     "files": set(),
+    "untrusted": set(),
     "scratch": set(),
     "download": set(),
     "names": set(),
@@ -25,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "arrays": {"data", "idx"},
     "parameters": {"architecture"},
     "zoo": {"architecture", "names"},
-    "weights": {"architecture", "files", "parameters"},
+    "weights": {"architecture", "files", "parameters", "untrusted"},
     "engines": {"_native", "architecture", "names", "optimization", "parameters"},
     "translation": {"architecture", "engines", "optimization", "parameters"},
     "acceleration": {"architecture", "engines", "optimization", "parameters", "translation"},
@@ -106,7 +107,8 @@ ALLOWED: dict[str, set[str]] = {
             "layer_text",
             "optimization",
         ),
-        *("parameters", "recipes", "runs", "snapshots", "training", "weights", "zoo"),
+        *("parameters", "recipes", "runs", "snapshots", "training", "untrusted", "weights"),
+        "zoo",
     },
     "cli": {"*"},
     "__main__": {"cli"},

@@ -661,6 +661,24 @@ def test_a_damaged_safetensors_file_is_refused(draw: st.DataObject) -> None:
         assert said.isprintable()
 
 
+def test_tensors_over_the_same_bytes_are_refused_before_they_are_copied(client: Client) -> None:
+    """2,000 tensors of 0.6 MB that lie in one place: 1.2 GB from a body of 0.6 MB."""
+    import tracemalloc
+
+    floats = 150_000
+    for kind in ("F32", "F16", "BF16"):
+        size = 4 if kind == "F32" else 2
+        entry = {"dtype": kind, "shape": [floats], "data_offsets": [0, size * floats]}
+        header = json.dumps({f"{i}.weight": entry for i in range(1_999)}).encode()
+        content = len(header).to_bytes(8, "little") + header + bytes(size * floats)
+        tracemalloc.start()
+        sentence = refused(post_file(client, "x.safetensors", content, network="lenet"))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert "lies over another" in sentence
+        assert peak < 50_000_000
+
+
 def test_at_most_twenty_files_are_kept(client: Client) -> None:
     refs = []
     network = zoo.mlp((1, 4, 4), 3)  # fits no data set: nothing is measured

@@ -326,6 +326,44 @@ HOSTILE: dict[str, bytes] = {
 }
 
 
+def test_what_is_wrong_with_its_places_is_said(good: bytes, refused: Refused) -> None:
+    """Before anything is copied: 2,000 tensors over the same bytes would be 2,000 times as much."""
+    header, data = parts_of(good)
+    second = header["4.weight"]
+    start, stop = second["data_offsets"]
+    assert "lies over another" in refused(file_of({**header, "twice": second}, data))
+    shorter = {**header, "4.weight": {**second, "data_offsets": [start, stop - 4]}}
+    assert "its shape [3, 18] needs 216" in refused(file_of(shorter, data))
+    assert "8 bytes follow its last tensor" in refused(good + bytes(8))
+    empty = {"dtype": "F32", "shape": [0], "data_offsets": [start + 4, start + 4]}
+    assert "lies over another" in refused(file_of({**header, "nothing": empty}, data))
+    del header["0.bias"]
+    assert "has a gap before it" in refused(file_of(header, data))
+
+
+def test_a_cut_off_file_says_how_much_is_there_and_what_to_do(
+    good: bytes, refused: Refused
+) -> None:
+    begin = 8 + int.from_bytes(good[:8], "little")
+    for length, said in (
+        (len(good) - 1, f"its tensors end at byte {len(good):,}, the file has {len(good) - 1:,}"),
+        (begin - 1, f"its header alone takes {begin:,} bytes, the file has {begin - 1:,}"),
+        (5, "it has 5 bytes"),
+    ):
+        message = refused(good[:length])
+        assert said in message
+        assert "Copy it anew; a run's weights 'lenet train --resume RUN' writes again" in message
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_a_link_is_read_where_it_was_named_and_nowhere_else(good: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(good)
+    (tmp_path / "link").symlink_to("file")
+    assert load_network(tmp_path / "link")[0] == SMALL
+    with pytest.raises(WeightsError, match="a link, not a file"):
+        load_network(tmp_path / "link", links=False)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_files_are_refused_in_a_line_and_at_once(name: str, refused: Refused) -> None:
     started = time.process_time()

@@ -1,14 +1,24 @@
-"""Writing files so that none is ever half there: beside, synced, renamed."""
+"""Files written so that none is ever half there, and read so that none holds the reader up.
+
+Written: beside, synced, renamed. Read: plain files alone, up to a size. A pipe or a device has no
+end, and a link in a folder that somebody sent leads out of it.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 UNFINISHED = ".tmp"  # how the names end that a reader must pass over
+
+
+class FileError(ValueError):
+    """What is no plain file, or too large to be read; the message names it."""
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -33,6 +43,48 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
             raise
         if durable:
             sync_folder(path.parent)
+
+
+def read_bounded(path: Path, most_bytes: int, *, links: bool = False) -> bytes:
+    """The bytes of a plain file. Raises FileError and OSError, as ``open_plain`` does; FileError,
+    too, for more than ``most_bytes``."""
+    with open_plain(path, links=links) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(size + 1) if size <= most_bytes else b""  # it may grow meanwhile
+    if max(size, len(content)) > most_bytes:
+        raise FileError(f"{path}: has {size:,} bytes; at most {most_bytes:,} are read")
+    return content
+
+
+def open_plain(path: Path, *, links: bool = False) -> BinaryIO:
+    """A plain file, open for reading; a link to one as well if ``links``.
+
+    Raises FileError for what is none (a folder, a pipe, a device, a link), and never waits for
+    it. OSError where there is nothing, or no access.
+    """
+    _check_plain(path, (os.stat if links else os.lstat)(path))  # some devices act when opened
+    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    flags |= getattr(os, "O_NONBLOCK", 0) | (0 if links else getattr(os, "O_NOFOLLOW", 0))
+    handle = os.open(path, flags)
+    try:
+        _check_plain(path, os.fstat(handle))  # it may have been exchanged
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def _check_plain(path: Path, status: os.stat_result) -> None:
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFLNK: "a link",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+    }
+    kind = stat.S_IFMT(status.st_mode)
+    if kind != stat.S_IFREG:
+        what = kinds.get(kind, "a device")
+        raise FileError(f"{path}: {what}, not a file; put the file itself there")
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -6,8 +6,6 @@ the same names, or by shapes that only one layer has. Which way was taken is tol
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import subprocess
 import sys
@@ -20,7 +18,8 @@ import numpy as np
 from lenet import zoo
 from lenet.architecture import ArchitectureError, Network, from_dict, show_shape
 from lenet.parameters import Parameters, parameter_shapes
-from lenet.weights import KEY, LARGEST_HEADER, MOST_TENSORS, WeightsError
+from lenet.untrusted import plain
+from lenet.weights import KEY, Entry, WeightsError, read_header
 
 TORCH_PATIENCE_S: Final = 60.0
 SUFFIXES: Final = (".safetensors", ".pt", ".pth")
@@ -43,11 +42,11 @@ def read(name: str, content: bytes) -> Opened:
     suffix = name[name.rfind(".") :].lower() if "." in name else ""
     if suffix not in SUFFIXES:
         raise WeightsError(
-            f"{_plain(name)}: give a .safetensors file, or a state dict of PyTorch as .pt or .pth"
+            f"{plain(name)}: give a .safetensors file, or a state dict of PyTorch as .pt or .pth"
         )
     if suffix != ".safetensors":
         content = _from_torch(content)
-    return _safetensors(content)
+    return _safetensors(content, plain(name, 100))
 
 
 def _from_torch(content: bytes) -> bytes:
@@ -60,32 +59,19 @@ def _from_torch(content: bytes) -> bytes:
         raise WeightsError("PyTorch took too long to read it") from None
     if result.returncode:
         lines = result.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise WeightsError(_plain(lines[-1]) if lines else "PyTorch could not read it")
+        raise WeightsError(plain(lines[-1]) if lines else "PyTorch could not read it")
     return result.stdout
 
 
-def _safetensors(content: bytes) -> Opened:
+def _safetensors(content: bytes, where: str) -> Opened:
     """The tensors of a safetensors file, all of them float32, in the order of the state dict.
 
-    Read here, since the library's reader knows no bfloat16 for NumPy, and forgets the order.
+    The library's reader knows no bfloat16 for NumPy, and forgets the order.
     """
-    size = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or size > min(LARGEST_HEADER, len(content) - 8):
-        raise WeightsError("this is no safetensors file, or one that is cut off")
-    try:
-        header = json.loads(content[8 : 8 + size])
-        metadata = header.pop("__metadata__", None) or {}
-        if len(header) > MOST_TENSORS:
-            raise WeightsError(f"it has {len(header):,} tensors, more than {MOST_TENSORS:,}")
-        data = memoryview(content)[8 + size :]
-        converted: set[str] = set()
-        tensors = {name: _tensor(entry, data, converted) for name, entry in header.items()}
-        order = json.loads(metadata.get("order", "null"))
-        network = json.loads(metadata.get(KEY, "null"))
-    except WeightsError:
-        raise
-    except Exception as error:  # of many kinds: a stranger chose the bytes
-        raise WeightsError(f"this safetensors file is damaged: {_plain(str(error))}") from None
+    header = read_header(content, where)
+    converted: set[str] = set()
+    tensors = {entry.name: _tensor(entry, content, converted) for entry in header.entries}
+    order, network = header.described("order"), header.described(KEY)
     in_order = isinstance(order, list) and sorted(map(str, order)) == sorted(tensors)
     if in_order:
         tensors = {str(name): tensors[str(name)] for name in order}
@@ -93,25 +79,19 @@ def _safetensors(content: bytes) -> Opened:
     return Opened(tensors, _network(network), in_order, remarks)
 
 
-def _tensor(entry: Any, data: memoryview, converted: set[str]) -> Any:
-    shape, (start, stop), kind = tuple(entry["shape"]), entry["data_offsets"], entry["dtype"]
-    if not all(type(n) is int and n >= 0 for n in (*shape, start, stop)) or len(shape) > 8:
-        raise WeightsError("a tensor's shape or place is no whole number")
-    if not start <= stop <= len(data):
-        raise WeightsError("it is cut off")
-    raw = data[start:stop]
-    if kind == "BF16":  # the upper half of a float32
-        wide = np.frombuffer(raw, "<u2").astype(np.uint32) << 16
-        values = wide.view(np.float32)
-    elif kind in _FLOATS:
-        values = np.frombuffer(raw, np.dtype(_FLOATS[kind]).newbyteorder("<")).astype(np.float32)
+def _tensor(entry: Entry, content: bytes, converted: set[str]) -> Any:
+    raw = memoryview(content)[entry.start : entry.stop]
+    if entry.kind == "BF16":  # the upper half of a float32
+        values = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
+    elif entry.kind in _FLOATS:
+        stored = np.dtype(_FLOATS[entry.kind]).newbyteorder("<")
+        with np.errstate(over="ignore"):  # float64 beyond float32: infinity
+            values = np.frombuffer(raw, stored).astype(np.float32)
     else:
         return None  # counters, such as num_batches_tracked
-    if kind != "F32":
-        converted.add(kind)
-    if values.size != math.prod(shape):
-        raise WeightsError("a tensor's shape does not fit its bytes")
-    return values.reshape(shape)
+    if entry.kind != "F32":
+        converted.add(entry.kind)
+    return values.reshape(entry.shape)
 
 
 def _network(values: Any) -> Network | None:
@@ -120,7 +100,7 @@ def _network(values: Any) -> Network | None:
     try:
         return from_dict(values["network"])
     except ArchitectureError as error:
-        raise WeightsError(f"the network in the file: {_plain(str(error))}") from None
+        raise WeightsError(f"the network in the file: {plain(str(error))}") from None
 
 
 # --- which tensor is which ---------------------------------------------------------------------
@@ -142,7 +122,7 @@ def match(opened: Opened, network: Network) -> tuple[Parameters, str]:
         part = _WEIGHT.fullmatch(name)
         if part is None:
             raise WeightsError(
-                f"{_plain(name)} is neither a weight nor a bias; network {network.name!r} has "
+                f"{plain(name)} is neither a weight nor a bias; network {network.name!r} has "
                 "nothing else"
             )
         theirs.setdefault(part[1], {})[part[2]] = name
@@ -173,7 +153,7 @@ def match(opened: Opened, network: Network) -> tuple[Parameters, str]:
         for layer in ours
         for part in ("weight", "bias")
     }
-    listed = ", ".join(f"{_plain(pairs[layer]) or '(none)'} → {layer}" for layer in ours)
+    listed = ", ".join(f"{plain(pairs[layer]) or '(none)'} → {layer}" for layer in ours)
     return parameters, f"{how}: {listed}"
 
 
@@ -249,8 +229,3 @@ def _misfit(network: Network, wanted: dict[str, Any], there: dict[str, Any]) -> 
         f"the file is not of network {network.name!r}: it has layers of {'; '.join(has)[:300]}, "
         f"and the network needs {'; '.join(needs)[:300]}"
     )
-
-
-def _plain(text: str) -> str:
-    """What a stranger wrote, printable and short."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text[:300])
