@@ -20,10 +20,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lenet import data, experiments, recipes, runs, training
+from lenet import data, experiments, recipes, run_info, runs, training
 from lenet.checkpoints import checkpoint_files, last_checkpoint
 from lenet.engines import EngineError
 from lenet.experiments import Experiment
+from lenet.optimization import SettingError
 from lenet.parameters import parameter_shapes
 from lenet.recipes import Recipe
 from lenet.runs import RunError, load_model
@@ -169,7 +170,7 @@ def test_it_appears_whole(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.Mo
         assert not target.exists()
         assert path.name.startswith(".")
         seen.append(names_in(path))
-        runs._check_info(info_of(path))
+        run_info.check(info_of(path))
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", watched)
@@ -222,7 +223,7 @@ def test_many_at_once_get_a_folder_each(recipe: Recipe, in_tmp: Path) -> None:
     assert names_in(Path("runs")) == {folder.name for folder in found}
 
 
-@pytest.mark.parametrize("name", ["../../out", "a/b", "two words", "x" * 300, "", "\n\0", "模型"])
+@pytest.mark.parametrize("name", ["../../out", "a/b", "two words", "x" * 300, "", "模型"])
 def test_a_recipe_may_be_called_anything(name: str, recipe: Recipe, in_tmp: Path) -> None:
     experiment = experiments.begin(dataclasses.replace(recipe, name=name), **NUMPY)
     experiment.run.close()
@@ -230,6 +231,15 @@ def test_a_recipe_may_be_called_anything(name: str, recipe: Recipe, in_tmp: Path
     (record,) = runs.list_runs(Path("runs"))
     assert record.folder == experiment.run.folder
     assert record.recipe.name == name
+
+
+@pytest.mark.parametrize("name", ["\n\0", "\x1b[2J", "x" * 301, "a\u202eb"])
+def test_a_name_that_would_act_on_a_terminal_is_not_written(
+    name: str, recipe: Recipe, in_tmp: Path
+) -> None:
+    with pytest.raises(SettingError, match=r"name is '.*: it (must|has)"):
+        experiments.begin(dataclasses.replace(recipe, name=name), **NUMPY)
+    assert names_in(in_tmp) == set()
 
 
 def test_out_that_is_taken_is_refused(recipe: Recipe, finished: Path, tmp_path: Path) -> None:
@@ -495,14 +505,17 @@ def test_list_runs(recipe: Recipe, finished: Path, tmp_path: Path) -> None:
 # --- history -----------------------------------------------------------------------------------
 
 
-NUMBERS = st.floats(allow_nan=False)
+LOSSES = st.floats(allow_nan=False)
+SHARES = st.floats(0, 1)
 READINGS = st.builds(
     Reading,
-    epoch=NUMBERS,
     step=st.integers(0, 10**12),
     examples_seen=st.integers(0, 10**15),
-    **dict.fromkeys(("train_loss", "train_acc", "wall_s", "examples_per_s"), NUMBERS),
-    **{name: st.none() | NUMBERS for name in ("val_loss", "val_acc", "test_loss", "test_acc")},
+    train_loss=LOSSES,
+    train_acc=SHARES,
+    **dict.fromkeys(("epoch", "wall_s", "examples_per_s"), st.floats(0, allow_infinity=False)),
+    **dict.fromkeys(("val_loss", "test_loss"), st.none() | LOSSES),
+    **dict.fromkeys(("val_acc", "test_acc"), st.none() | SHARES),
 )
 
 

@@ -530,7 +530,10 @@ def runs(
     if not found:
         print(f"no runs in {root}; 'lenet train' makes one")
         return
+    from rich.markup import escape
     from rich.table import Table
+
+    from lenet.untrusted import plain
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in (
@@ -550,10 +553,8 @@ def runs(
         recipe, history = run.recipe, run.history
         tested = [row.test_acc for row in history if row.test_acc is not None]
         table.add_row(
-            run.folder.name,
-            run.status,
-            recipe.network,
-            recipe.data,
+            *(escape(plain(text)) for text in (run.folder.name, run.status)),
+            *(escape(plain(text)) for text in (recipe.network, recipe.data)),
             f"{history[-1].epoch:g}/{recipe.settings.epochs}" if history else "–",
             f"{history[-1].train_loss:.3f}" if history else "–",
             f"{tested[-1]:.3f}" if tested else "–",

@@ -62,6 +62,8 @@ def open_plain(path: Path, *, links: bool = False) -> BinaryIO:
     Raises FileError for what is none (a folder, a pipe, a device, a link), and never waits for
     it. OSError where there is nothing, or no access.
     """
+    if "\0" in os.fspath(path):
+        raise FileError(f"{os.fspath(path)!r}: a name with a zero byte, which no file has")
     _check_plain(path, (os.stat if links else os.lstat)(path))  # some devices act when opened
     flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     flags |= getattr(os, "O_NONBLOCK", 0) | (0 if links else getattr(os, "O_NOFOLLOW", 0))

@@ -12,6 +12,8 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.untrusted import shown
+
 
 class SettingError(ValueError):
     """A value that no training can use; the message names it and says what is possible."""
@@ -193,7 +195,7 @@ class Settings:
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise SettingError(f"{name} is {value!r}, must be one of {', '.join(known)}")
+        raise SettingError(f"{name} is {shown(value)}, must be one of {', '.join(known)}")
 
 
 def _check(
@@ -212,13 +214,13 @@ def _check(
     """
     kind = Integral if whole else Real
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise SettingError(f"{name} is {value!r}, must be a {'whole ' if whole else ''}number")
+        raise SettingError(f"{name} is {shown(value)}, must be a {'whole ' if whole else ''}number")
     inside = (value > low if above else value >= low) and (value < high if below else value <= high)
     if inside and _is_finite(value):
         return
     least = f"above {low:g}" if above else f"at least {low:g}"
     most = "finite" if math.isinf(high) else f"{'below' if below else 'at most'} {high:.10g}"
-    raise SettingError(f"{name} is {value!r}, must be {least} and {most}")
+    raise SettingError(f"{name} is {shown(value)}, must be {least} and {most}")
 
 
 def _is_finite(value: float) -> bool:

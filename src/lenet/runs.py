@@ -18,6 +18,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import os
 import platform
 import re
@@ -34,26 +35,34 @@ from typing import Any, TextIO
 
 from filelock import FileLock, Timeout
 
-from lenet import recipes
+from lenet import recipes, run_info
 from lenet.architecture import Network, from_dict, to_dict
-from lenet.checkpoints import last_checkpoint, save_checkpoint
+from lenet.checkpoints import last_checkpoint, remove_old, save_checkpoint
 from lenet.engines import Engine
-from lenet.files import about, remove_unfinished, sync_folder, write_atomically
+from lenet.files import (
+    FileError,
+    about,
+    read_bounded,
+    remove_unfinished,
+    sync_folder,
+    write_atomically,
+)
 from lenet.parameters import Parameters, State, check_parameters, initialize, parameter_shapes
+from lenet.run_info import ENVIRONMENT
 from lenet.training import Callbacks, Checkpoint, Outcome, Progress, Reading
+from lenet.untrusted import UntrustedError, from_json, plain
 from lenet.weights import load_network, save_network
 
 WALL_CLOCK_COLUMNS = ("wall_s", "examples_per_s")  # all that differs between equal runs
 COLUMNS = [field.name for field in dataclasses.fields(Reading)]
 WHOLE_NUMBERS = ("step", "examples_seen")
 MAY_BE_EMPTY = ("val_loss", "val_acc", "test_loss", "test_acc")
-ENVIRONMENT = ("engine", "versions")  # parts of run.json that decide a result's last bits
-NEEDED = {  # of run.json, to go on with the run
-    dict: ("recipe", "network", "data.sha256", "data.examples", "versions"),
-    str: ("engine.name", "engine.device", "outcome.status"),
-    int: ("engine.threads",),
-    list: ("resumed",),
-}
+LARGEST_INFO = 4_000_000  # bytes of a run.json; ours have some thousand
+LARGEST_HISTORY = 64_000_000  # bytes: 400,000 readings
+LARGEST_REMARKS = 1_000_000  # bytes
+MOST_REMARKS = 1_000
+LONGEST_REMARK = 2_000  # characters
+LARGEST_WHOLE = 2**63 - 1
 
 
 class RunError(ValueError):
@@ -87,23 +96,37 @@ class RunRecord:
         return str(self.info["outcome"]["status"])
 
 
-def read(folder: str | os.PathLike[str]) -> RunRecord:
-    """The record of a run, finished or not. Raises RunError where there is none."""
+def read(folder: str | os.PathLike[str], *, history: bool = True) -> RunRecord:
+    """The record of a run, finished or not; unless ``history``, its readings are not read.
+
+    Raises RunError where there is none, or a value in it is none that it can have.
+    """
     folder = Path(folder)
+    path = folder / "run.json"
     try:
-        info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        _check_info(info)
-        record = RunRecord(folder, info, read_history(folder / "history.csv"))
+        info = from_json(read_bounded(path, LARGEST_INFO))
+        run_info.check(info)
+        record = RunRecord(folder, info, [])
         record.recipe, record.network  # noqa: B018 - raise where they cannot be understood
+        path = folder / "history.csv"
+        return dataclasses.replace(record, history=read_history(path)) if history else record
     except (FileNotFoundError, NotADirectoryError):
         there = "holds no run.json" if folder.is_dir() else "is a file"
         what = there if folder.exists() else "does not exist"
         raise RunError(
             f"{folder} is not a run: it {what}. 'lenet runs' lists the runs there are"
         ) from None
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise RunError(f"{folder / 'run.json'} cannot be read: {error}") from None
-    return record
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from None
+    except ValueError as error:  # ours, all of them: what was read is bounded
+        raise _unreadable(path, str(error).removeprefix(f"{path}: ")) from None
+
+
+def _unreadable(path: Path, reason: str) -> RunError:
+    said = plain(reason, 500)
+    return RunError(
+        f"{path} cannot be read: {said}; put back a copy of it, or move the folder elsewhere"
+    )
 
 
 def list_runs(
@@ -113,13 +136,13 @@ def list_runs(
     root = Path(root)
     found = []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        if folder.name.startswith(".") or not (folder / "run.json").is_file():
+        if folder.name.startswith(".") or not os.path.lexists(folder / "run.json"):
             continue  # not a run, or one that was killed while its folder was made
         try:
             found.append(read(folder))
         except RunError as error:
             tell(str(error))
-    return sorted(found, key=lambda run: str(run.info.get("started", "")))
+    return sorted(found, key=lambda run: run.info.get("started") or "")
 
 
 def load_model(path: str | os.PathLike[str]) -> tuple[Network, Parameters]:
@@ -129,8 +152,8 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Network, Parameters]:
     if not path.is_dir():
         return load_network(path)
     record, model = read(path), path / "model.safetensors"
-    if record.status == "finished" and model.exists():
-        return load_network(model)
+    if record.status == "finished" and os.path.lexists(model):
+        return load_network(model, links=False)  # a run's folder may be a stranger's
     found, _ = last_checkpoint(path)
     if found is None:
         raise RunError(f"{path} has no weights yet: go on with 'lenet train --resume {path}'")
@@ -143,9 +166,9 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Network, Parameters]:
 
 
 def read_history(path: Path) -> list[Reading]:
-    """Every whole row of a history.csv, up to the first that a power failure damaged."""
+    """Every whole row of a history.csv, up to the first that is damaged. Raises FileError."""
     try:
-        return parse_history(path.read_bytes().decode("utf-8", "replace"))
+        return parse_history(read_bounded(path, LARGEST_HISTORY).decode("utf-8", "replace"))
     except FileNotFoundError:
         return []
 
@@ -164,9 +187,21 @@ def parse_history(text: str) -> list[Reading]:
 
 
 def _number(name: str, cell: str) -> Any:
+    """A cell's value. Raises ValueError for one that no training can have come to."""
     if not cell and name in MAY_BE_EMPTY:
         return None
-    return int(cell) if name in WHOLE_NUMBERS else float(cell)
+    if name in WHOLE_NUMBERS:
+        if len(cell) > 19 or not 0 <= int(cell) <= LARGEST_WHOLE:
+            raise ValueError(name)
+        return int(cell)
+    value = float(cell)
+    if name.endswith("_acc"):
+        possible = 0 <= value <= 1
+    else:  # a loss may have become anything
+        possible = name.endswith("_loss") or 0 <= value < math.inf
+    if not possible:
+        raise ValueError(name)
+    return value
 
 
 def history_text(readings: list[Reading]) -> str:
@@ -187,16 +222,25 @@ class Remark:
 
 
 def read_remarks(path: Path) -> list[Remark]:
-    """Every whole line of a remarks.jsonl; none where nothing was said."""
-    remarks = []
-    with suppress(OSError):
-        for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
-            try:
-                values = json.loads(line)
-                remarks.append(Remark(int(values["examples_seen"]), str(values["text"])))
-            except (KeyError, TypeError, ValueError, RecursionError):
-                break
-    return remarks
+    """Every line of a remarks.jsonl that is one; none where nothing was said, or it is no file."""
+    try:
+        lines = read_bounded(path, LARGEST_REMARKS).split(b"\n")[:-1]  # the last is cut off
+    except (OSError, FileError):
+        return []
+    remarks = (_remark(line) for line in lines)
+    return list(itertools.islice((remark for remark in remarks if remark), MOST_REMARKS))
+
+
+def _remark(line: bytes) -> Remark | None:
+    try:
+        values = from_json(line.decode("utf-8", "replace"))
+    except UntrustedError:
+        return None
+    fields = values if isinstance(values, dict) else {}
+    seen, text = fields.get("examples_seen"), fields.get("text")
+    if type(seen) is not int or seen < 0 or not isinstance(text, str):
+        return None
+    return Remark(seen, plain(text, LONGEST_REMARK))
 
 
 # --- a run under way ---------------------------------------------------------------------------
@@ -245,8 +289,9 @@ class Run:
     def fail(self, error: BaseException) -> None:
         """Record why the run ended; a full disk must not hide the error that is being told."""
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        said = (str(error) or type(error).__name__)[: run_info.LONGEST_TEXT]
         with suppress(OSError):
-            self._set_outcome({"status": status, "message": str(error) or type(error).__name__})
+            self._set_outcome({"status": status, "message": said})
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -294,21 +339,24 @@ def create(
     """A new run's folder, held by this process: ``out``, or the next runs/DATE-RECIPE-N.
 
     ``data`` says which pictures: name, source and hashes. Raises RunError when ``out`` is taken,
-    OSError when it cannot be written.
+    SettingError or UntrustedError for what ``read`` would refuse, OSError when it cannot be
+    written.
     """
     start = _first_checkpoint(recipe, network)
-    info = {
+    info: dict[str, Any] = {
         "recipe": recipes.to_dict(recipe),
         "network": to_dict(network),
         "data": dict(data),
         "engine": describe_engine(engine),
         "versions": _versions(engine),
         "machine": {"system": platform.platform(), "processor": processor()},
-        "command": shlex.join(["lenet", *sys.argv[1:]]),
+        "command": shlex.join(["lenet", *sys.argv[1:]])[: run_info.LONGEST_TEXT],
         "started": _now(),
         "resumed": [],
         "outcome": {"status": "running"},
     }
+    recipes.from_dict(info["recipe"])  # what could not be read back is not written
+    run_info.check(info)
     folder = _make_folder(recipe.name, info, out)
     return Run(folder, info, network, start, _lock=_take(folder))
 
@@ -324,6 +372,7 @@ def resume(folder: Path, recipe: recipes.Recipe, engine: Engine) -> Run:
     try:
         record = read(folder)  # it may have changed before it was ours
         checkpoint, remarks = last_checkpoint(folder)
+        remove_old(folder)
         if checkpoint is None:
             checkpoint = _first_checkpoint(recipe, engine.network)
             remarks.append("no checkpoint to go on from: starting at the beginning")
@@ -371,20 +420,6 @@ def processor() -> str:
 
 
 # --- details -----------------------------------------------------------------------------------
-
-
-def _check_info(info: Any) -> None:
-    """Raise ValueError where a run.json lacks what ``NEEDED`` lists."""
-    for kind, key in ((kind, key) for kind, keys in NEEDED.items() for key in keys):
-        value = info
-        for name in key.split("."):
-            value = value.get(name) if isinstance(value, dict) else None
-        if not isinstance(value, kind):
-            raise ValueError(f"{key} is missing or of the wrong kind")
-    for entry in info["resumed"]:
-        parts = [entry.get(key) if isinstance(entry, dict) else None for key in ENVIRONMENT]
-        if not all(isinstance(part, dict) for part in parts):
-            raise ValueError(f"an entry of resumed lacks {' or '.join(ENVIRONMENT)}")
 
 
 def _check_fit(network: Network, checkpoint: Checkpoint, folder: Path) -> None:
@@ -453,7 +488,10 @@ def _numbered(parent: Path, recipe_name: str) -> Iterator[Path]:
 def _take(folder: Path) -> FileLock:
     """Hold a run's folder until this process ends, however it ends."""
     # not of a thread: a server begins a run in one and ends it in another
-    lock = FileLock(folder / ".lock", thread_local=False)
+    path = folder / ".lock"
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        raise RunError(f"{path} is no plain file: remove it, then nothing holds the run")
+    lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:

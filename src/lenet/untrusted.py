@@ -52,7 +52,7 @@ def from_toml(content: bytes | str) -> dict[str, Any]:
     """The values of a TOML text. Raises UntrustedError, as ``from_json`` does."""
     try:
         text = content if isinstance(content, str) else content.decode("utf-8")
-        values = tomllib.loads(text.replace("\r\n", "\n"))
+        values = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise UntrustedError(f"byte {error.start} is no UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:  # a sentence with line and column

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from lenet.files import FileError, read_bounded
 from lenet.names import did_you_mean
 from lenet.optimization import (
     DEFAULT_LEARNING_RATE,
@@ -23,6 +23,18 @@ from lenet.optimization import (
     SettingError,
     Settings,
 )
+from lenet.untrusted import (
+    LONGEST_NAME,
+    LONGEST_TITLE,
+    UntrustedError,
+    from_toml,
+    shown,
+    trouble_with_name,
+)
+
+LARGEST = 200_000  # bytes of a recipe's file; a network of many layers has some thousand
+LONGEST_LAYERS = 50_000  # characters, as layer_text reads them
+LONGEST_PATH = 4_096
 
 
 class RecipeError(ValueError):
@@ -75,19 +87,21 @@ def load(name: str | os.PathLike[str], changes: Mapping[str, Any] | None = None)
     if name.endswith(".toml"):
         path = Path(name)
         try:
-            text = path.read_text(encoding="utf-8")
+            content = read_bounded(path, LARGEST, links=True)
+        except FileError as error:
+            raise RecipeError(f"recipe {error}") from None
         except OSError as error:
             raise RecipeError(f"recipe {name}: {error.strerror}") from None
         name = path.stem
     elif name in names():
-        text = (files(__package__) / f"{name}.toml").read_text(encoding="utf-8")
+        content = (files(__package__) / f"{name}.toml").read_bytes()
     else:
         hint = did_you_mean(name, names())
         raise RecipeError(f"unknown recipe {name!r}; {hint}known are {', '.join(names())}")
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"recipe {name}: not TOML: {error}") from None
+        values = from_toml(content)
+    except UntrustedError as error:
+        raise RecipeError(f"recipe {name}: {error}") from None
     recipe = from_dict({"name": name, **values})
     for key, value in (changes or {}).items():
         recipe = change(recipe, key, value)
@@ -137,8 +151,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise RecipeError(f"--set {text!r}: write key=value, such as --set schedule.kind=cosine")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        return key.strip(), from_toml(f"value = {value}")["value"]
+    except UntrustedError:
         return key.strip(), value.strip()
 
 
@@ -199,7 +213,7 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
     for key, value in rest.items():
         if key in sections():
             if not isinstance(value, dict):
-                raise RecipeError(f"{key} is {value!r}, must be a section")
+                raise RecipeError(f"{key} is {shown(value)}, must be a section")
             # as one: values of a section are checked against each other
             recipe = replace(recipe, settings=_with_section(recipe.settings, key, value))
         else:
@@ -247,8 +261,31 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
     """The value as the field's type; whole numbers pass for numbers, nothing else is converted."""
     wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
     kind = next((k for k in wanted if kind in (k, k | None)), kind)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise SettingError(f"{key} is {value!r}, must be {wanted[kind]}")
+    if not isinstance(value, (int, float) if kind is float else kind) or (
+        isinstance(value, bool) and kind is not bool
+    ):
+        raise SettingError(f"{key} is {shown(value)}, must be {wanted[kind]}")
+    if kind is float:
+        try:
+            return float(value)
+        except OverflowError:
+            raise SettingError(f"{key} is {shown(value)}, too large for a number") from None
+    if isinstance(value, str):
+        _check_text(key, value)
     return value
+
+
+def _check_text(key: str, text: str) -> None:
+    """Raise SettingError for a text that is too long, or would act on the terminal it is on."""
+    if key == "layers":  # several lines, checked one by one when they are read
+        if len(text) > LONGEST_LAYERS:
+            raise SettingError(
+                f"layers has {len(text):,} characters; at most {LONGEST_LAYERS:,} fit"
+            )
+        return
+    names = ("network", "initialization")
+    most = LONGEST_PATH if key == "data" else LONGEST_NAME if key in names else LONGEST_TITLE
+    # the name of a folder may hold bytes that are no text
+    trouble = trouble_with_name(text.encode(errors="replace").decode(), most)
+    if trouble:
+        raise SettingError(f"{key} is {shown(text)}: it {trouble}")

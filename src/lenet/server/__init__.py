@@ -134,6 +134,8 @@ def _serve(folder: Path, listening: socket.socket, host: str, browser: bool) -> 
     try:
         server.run(sockets=[listening])
     finally:
+        if lab.queue.worker is not None:  # it is told once only, here if nowhere else
+            lab.queue.worker.tell_to_stop()
         for kind, handler in zip(kinds, before, strict=True):
             signal.signal(kind, handler)
 

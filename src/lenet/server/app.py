@@ -20,8 +20,9 @@ from lenet.server.answers import error, file, page
 from lenet.server.api import make_router
 from lenet.server.events import Hub
 from lenet.server.jobs import LabError
-from lenet.server.lab import Lab
+from lenet.server.lab import Event, Lab
 from lenet.server.security import Addresses, Guard
+from lenet.untrusted import plain
 
 WEB: Final = Path(__file__).parent.parent / "web"
 TICK_S: Final = 0.1
@@ -44,11 +45,13 @@ def make_app(
         try:
             yield
         finally:
-            hub.close()
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
-            await asyncio.to_thread(lab.shut_down, SHUT_DOWN_S)
+            try:
+                hub.close()
+                watching.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watching
+            finally:  # whatever failed: what trains is paused
+                await asyncio.to_thread(lab.shut_down, SHUT_DOWN_S)
 
     app = FastAPI(
         title="LeNet's lab",
@@ -79,19 +82,32 @@ def make_app(
 
 async def _watch(lab: Lab, hub: Hub, stopping: Callable[[], bool]) -> None:
     """Look at the runs again and again, and tell the pages; stop what trains when it is time."""
-    told = ""
-    while not stopping():
-        try:
-            for event, values in lab.tick():
+    try:
+        while not stopping():
+            for event, values in _tick(lab):
                 hub.tell(event, values)
-        except OSError as wrong:  # no space, say: told once, and tried again
-            if str(wrong) != told:
-                told = str(wrong)
-                print(f"lenet: {wrong}", file=sys.stderr)
-        await asyncio.sleep(TICK_S)
-    if lab.queue.worker is not None:
-        lab.queue.worker.tell_to_stop()
-    hub.close()
+            await asyncio.sleep(TICK_S)
+    finally:
+        if lab.queue.worker is not None:
+            lab.queue.worker.tell_to_stop()
+        hub.close()
+
+
+def _tick(lab: Lab) -> list[Event]:
+    """What the lab tells; what keeps it from its work is told once, and tried again."""
+    try:
+        events = lab.tick()
+        lab.trouble = ""
+        return events
+    except Exception as wrong:  # no space, say; whatever it is, it is not the end of watching
+        if isinstance(wrong, OSError):
+            trouble = plain(f"{wrong.filename or lab.root}: {wrong.strerror or wrong}")
+        else:
+            trouble = f"{type(wrong).__name__}, a mistake of this program"
+        if trouble != lab.trouble:
+            print(f"lenet: {trouble}", file=sys.stderr)
+        lab.trouble = trouble
+        return lab.new_warnings()
 
 
 def _add_errors(app: FastAPI) -> None:

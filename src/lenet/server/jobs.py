@@ -31,13 +31,15 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from lenet import recipes
-from lenet.files import write_atomically
+from lenet.files import FileError, open_plain, read_bounded, write_atomically
 from lenet.recipes import Recipe
+from lenet.untrusted import from_json, plain
 
 FORMAT: Final = 1
 KEPT_DAYS: Final = 30  # in the trash
 ENDED_WELL: Final = (0, 130, 143)  # to the end, or stopped with a checkpoint
 LOG_TAIL: Final = 4_096  # bytes that are looked at for a reason
+LARGEST_STATE: Final = 64_000_000  # bytes of state.json: some thousand recipes in full
 
 
 class LabError(Exception):
@@ -315,30 +317,41 @@ def _read(root: Path, path: Path) -> Queue:
     """What state.json says; what is damaged in it is as if it were not there."""
     queue = Queue(root)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        values = from_json(read_bounded(path, LARGEST_STATE))
+    except (OSError, ValueError):
         return queue
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         return queue
     for name, into in (("jobs", queue.jobs), ("removed", queue.removed)):
         for key, job in _dict(values.get(name)).items():
             with suppress(KeyError, TypeError, ValueError):
+                if not _is_plain(key):
+                    continue
                 recipes.from_dict(job["recipe"])
                 into[key] = Job(job["recipe"], str(job["created"]))
     queue.waiting = [
         name
         for name in dict.fromkeys(_texts(values.get("queue")))
-        if name in queue.jobs or (root / name / "run.json").is_file()
+        if name in queue.jobs or (_is_plain(name) and (root / name / "run.json").is_file())
     ]
     queue.stopped = set(_texts(values.get("stopped")))
     queue.starred = set(_texts(values.get("starred")))
-    queue.failed = {key: str(text) for key, text in _dict(values.get("failed")).items()}
+    queue.failed = {
+        key: plain(text, 500)
+        for key, text in _dict(values.get("failed")).items()
+        if isinstance(text, str)
+    }
     queue.first_run = values.get("first_run") is True
     running = _dict(values.get("running"))
     left, pid = running.get("name"), running.get("pid")
     if isinstance(left, str) and isinstance(pid, int) and _trains(pid, left):
         queue.worker = Worker(left, pid)  # the earlier lab was killed, the training was not
     return queue
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name is that of a folder beside the others, and leads nowhere else."""
+    return not name.startswith(".") and not {*name} & {"/", "\\", "\0"} and 0 < len(name) < 256
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -361,11 +374,13 @@ def _trains(pid: int, name: str) -> bool:
 def _last_line(path: Path) -> str:
     """The last line that a training wrote, which says why it ended."""
     try:
-        text = path.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
-    except OSError:
+        with open_plain(path) as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL))
+            text = log.read(LOG_TAIL).decode("utf-8", "replace")
+    except (OSError, FileError):
         return ""
     lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip().removeprefix("lenet: ")[:500] if lines else ""
+    return plain(lines[-1].strip().removeprefix("lenet: "), 500) if lines else ""
 
 
 def _now() -> str:

@@ -24,8 +24,10 @@ from lenet.server import datasets
 from lenet.server.datasets import Described
 from lenet.server.jobs import LabError, Queue, open_queue
 from lenet.server.watching import Changes, Watched, watch
+from lenet.untrusted import plain
 
 SCAN_S: Final = 1.0  # how often folders are looked at in which nothing is known to happen
+SCANNING_S: Final = 0.05  # of a tick that new folders may take; the rest waits for the next ticks
 FIRST_RECIPE: Final = "quickstart"
 MOST_PARAMETERS: Final = 8_000_000
 MOST_ACTIVATIONS: Final = 250_000_000  # 1 GB
@@ -42,13 +44,17 @@ class Lab:
         self.root = root.resolve()
         self.queue: Queue = open_queue(self.root)
         self.runs: dict[str, Watched] = {}
+        self.damaged: dict[str, str] = {}  # folders that hold a run which cannot be shown, and why
+        self.trouble = ""  # why the lab itself cannot go on as it should
+        self._warned: dict[str, Any] = {}  # what the pages know of these two
         self._told: dict[str, dict[str, Any]] = {}  # the summaries that the pages have
         self._root_time = 0
         self._times: dict[str, int] = {}  # of the folders, when they were last looked at
         self._scanned = -SCAN_S
         self._version = -1  # of the queue, when the pages were last told of it
-        self._find_runs(full=True)
+        self._find_runs(full=True, first=True)
         self._names = set(self.names())
+        self._warned = self.warnings()
         if not self.runs and not self.queue.jobs and not self.queue.first_run:
             self.queue.first_run = True
             self.queue.add(recipes.load(FIRST_RECIPE))
@@ -64,14 +70,29 @@ class Lab:
             "folder": str(self.root),
             "runs": self.summaries(),
             "trash": self.queue.thrown_away(),
+            **self.warnings(),
             **_choices(),
             "data": [datasets.to_json(each) for each in self.data().values()],
         }
 
     def summaries(self) -> list[dict[str, Any]]:
         """Every run and every training that waits, oldest first."""
-        found = [self.summary(name) for name in self.names()]
+        found = []
+        for name in self.names():
+            try:
+                found.append(self.summary(name))
+            except Exception as wrong:  # a stranger's folder: whatever it is, the others are shown
+                self._give_up(name, wrong)
         return sorted(found, key=lambda each: (each["started"] or "", each["name"]))
+
+    def warnings(self) -> dict[str, Any]:
+        """``damaged``: the folders whose run cannot be read, and why; ``trouble``: the lab's."""
+        faults = {name: watched.fault for name, watched in self.runs.items() if watched.fault}
+        listed = sorted((self.damaged | faults).items())
+        return {
+            "damaged": [{"name": plain(name), "reason": why} for name, why in listed],
+            "trouble": self.trouble,
+        }
 
     def names(self) -> list[str]:
         """The names of all of them."""
@@ -83,6 +104,8 @@ class Lab:
         watched = self.runs.get(name)
         values = watched.summary() if watched else self._job_summary(name)
         status, message = self.status(name)
+        if watched and watched.fault:
+            message = watched.fault
         ours = watched is None or not watched.held or self.queue.runs(name)
         return {
             **values,
@@ -221,10 +244,13 @@ class Lab:
         events: list[Event] = []
         appeared = self._find_runs(full)  # and all that is in them
         touched, self._version = self._version != self.queue.version, self.queue.version
-        for name, watched in self.runs.items():
-            changes = appeared.get(name) or self._look(watched, full, name == ended)
-            if touched or changes is not None:
-                events += self._tell(name, changes or Changes())
+        for name, watched in [*self.runs.items()]:
+            try:
+                changes = appeared.get(name) or self._look(watched, full, name == ended)
+                if touched or changes is not None:
+                    events += self._tell(name, changes or Changes())
+            except Exception as wrong:  # a stranger's folder: the others are watched on
+                self._give_up(name, wrong)
         for name in self.queue.jobs:
             if touched and name not in self.runs:
                 events += self._tell(name, Changes())
@@ -232,17 +258,30 @@ class Lab:
         for name in sorted(before - self._names):
             self._told.pop(name, None)
             events.append(("removed", {"name": name}))
-        return events
+        return events + self.new_warnings()
+
+    def new_warnings(self) -> list[Event]:
+        """The event that tells the pages of damaged runs and trouble, where it is news."""
+        warnings = self.warnings()
+        if warnings == self._warned:
+            return []
+        self._warned = warnings
+        return [("warnings", warnings)]
 
     def shut_down(self, patience_s: float) -> None:
         """Pause what trains, keep the queue as it is, and let the folder go."""
-        self.queue.wait(patience_s, self._has_ended)
-        with suppress(OSError):
-            self.queue.save()
-        self.queue.close()
+        try:
+            self.queue.wait(patience_s, self._has_ended)
+        finally:
+            with suppress(OSError):
+                self.queue.save()
+            self.queue.close()
 
-    def _find_runs(self, full: bool) -> dict[str, Changes]:
-        """Watch the folders that have appeared, forget those that have gone; the new ones."""
+    def _find_runs(self, full: bool, *, first: bool = False) -> dict[str, Changes]:
+        """Watch the folders that have appeared, forget those that have gone; the new ones.
+
+        ``first``: before there is anybody to wait, all of them, with the whole of their histories.
+        """
         try:
             changed = os.stat(self.root).st_mtime_ns
         except OSError:
@@ -255,39 +294,57 @@ class Lab:
             for entry in entries:
                 if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
                     there.add(entry.name)
-        for name in [name for name in self.runs if name not in there]:
-            del self.runs[name]
-        for name in self._times.keys() - there:
-            del self._times[name]
+        for known in (self.runs, self._times, self.damaged):
+            for name in known.keys() - there:
+                del known[name]
         appeared: dict[str, Changes] = {}
+        began = time.monotonic()
         for name in sorted(there - self.runs.keys()):
+            if not first and time.monotonic() - began > SCANNING_S:
+                self._root_time = 0  # go on at the next tick
+                break
             if not self._folder_changed(name):
                 continue  # it was no run the last time
             try:
                 watched = watch(self.root / name)
-                changes = watched.look()
-            except runs.RunError as error:
-                if (self.root / name / "run.json").exists():
-                    print(f"lenet: {error}", file=sys.stderr)
+                changes = watched.look(runs.LARGEST_HISTORY) if first else watched.look()
+                watched.ask_lock()
+            except Exception as wrong:  # a stranger's folder: the others are found
+                if os.path.lexists(self.root / name / "run.json"):
+                    self._give_up(name, wrong)
+                else:
+                    self.damaged.pop(name, None)
                 continue
-            watched.ask_lock()
+            self.damaged.pop(name, None)
             self.runs[name] = watched
             appeared[name] = dataclasses.replace(changes, reset=True)
             if self.queue.jobs.pop(name, None):
                 self.queue.save()
         return appeared
 
+    def _give_up(self, name: str, wrong: Exception) -> None:
+        """Show a run no more, and say why, until something changes in its folder."""
+        reason = (
+            str(wrong)
+            if isinstance(wrong, runs.RunError)
+            else f"{name} cannot be shown: {type(wrong).__name__}, a mistake of this program"
+        )
+        if self.damaged.get(name) != reason:
+            print(f"lenet: {plain(reason, 1_000)}", file=sys.stderr)
+        self.damaged[name] = plain(reason, 1_000)
+        self.runs.pop(name, None)
+
     def _look(self, watched: Watched, full: bool, ended: bool) -> Changes | None:
         """What is new in a run that trains, or whose folder has changed; None where nothing is."""
         ours = self.queue.runs(watched.name)
-        busy = ours or ended or watched.held
+        busy = ours or ended or watched.held or watched.behind
         says_so = watched.record.status == "running"  # or was killed: its lock tells
         if not busy and not (full and (says_so or self._folder_changed(watched.name))):
             return None
         try:
             changes = watched.look()
         except (runs.RunError, OSError):
-            return None  # gone, or half of it: the next scan says
+            return None  # gone: the next scan says
         turned = False
         if ours:
             watched.held = False
@@ -337,7 +394,7 @@ class Lab:
     def _has_ended(self, name: str) -> bool:
         """Whether a run's outcome is written."""
         try:
-            return runs.read(self.root / name).status != "running"
+            return runs.read(self.root / name, history=False).status != "running"
         except runs.RunError:
             return False
 

@@ -17,12 +17,15 @@ from filelock import FileLock, Timeout
 
 from lenet import runs, snapshots
 from lenet.architecture import Network, trace
+from lenet.files import FileError, open_plain
 from lenet.recipes import Recipe
 from lenet.runs import COLUMNS, Remark
 from lenet.server.datasets import Described, of_run
 from lenet.training import Reading
 
 SETTLED_S: Final = 0.1  # a folder's time has steps of some milliseconds: later is certain
+MOST_BYTES: Final = 1 << 18  # of a history that are read at a look; the rest at the next ones
+_MORE: Final = -1  # the size of a history of which the rest is still to be read
 
 Signature = tuple[int, int, int] | None
 
@@ -56,6 +59,7 @@ class Watched:
     steps: list[int] = field(default_factory=list)  # of the snapshots
     remarks: list[Remark] = field(default_factory=list)
     held: bool = False  # another process trains into it
+    fault: str = ""  # why its run.json can no longer be read; the record is the last that could
     _header: str = ""
     _read: int = 0  # bytes of history.csv
     _signatures: dict[str, Signature] = field(default_factory=dict)
@@ -65,15 +69,25 @@ class Watched:
         """The folder's."""
         return self.folder.name
 
-    def look(self) -> Changes:
-        """What is new. Raises RunError where the run is gone or damaged."""
+    @property
+    def behind(self) -> bool:
+        """Whether the last look left some of a long history to the next one."""
+        return (self._signatures.get("history.csv") or (0,))[0] == _MORE
+
+    def look(self, most_bytes: int = MOST_BYTES) -> Changes:
+        """What is new; of a history, ``most_bytes`` at once. Raises RunError where it is gone."""
         record = self._changed("run.json")
         if record:
-            self.record = runs.read(self.folder)
-            self.recipe = self.record.recipe
+            try:
+                self.record = runs.read(self.folder, history=False)
+                self.recipe, self.fault = self.record.recipe, ""
+            except runs.RunError as error:
+                if self._signatures["run.json"] is None:
+                    raise
+                self.fault = str(error)
         # in this order: the row of a snapshot that is seen is there to be read
         added, gone = self._new_snapshots()
-        reset, readings = self._new_readings()
+        reset, readings = self._new_readings(most_bytes)
         remarks = self._new_remarks()
         return Changes(readings, added, gone, remarks, reset, record)
 
@@ -89,7 +103,7 @@ class Watched:
         self._signatures[name] = now
         return changed
 
-    def _new_readings(self) -> tuple[bool, list[Reading]]:
+    def _new_readings(self, most_bytes: int) -> tuple[bool, list[Reading]]:
         before = self._signatures.get("history.csv")
         if not self._changed("history.csv"):
             return False, []
@@ -101,17 +115,18 @@ class Watched:
         if again:
             self._read, self._header = 0, ""
         try:
-            with (self.folder / "history.csv").open("rb") as file:
+            with open_plain(self.folder / "history.csv") as file:
                 file.seek(self._read)
-                text = file.read().decode("utf-8", "replace")
-        except OSError:
+                content = file.read(most_bytes)
+        except (OSError, FileError):
             return False, []
-        whole = text[: text.rfind("\n") + 1]
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(content) == most_bytes and whole:  # there is more: it is looked at once more
+            self._signatures["history.csv"] = (_MORE, now[1], now[2])
+        self._read += len(whole)
+        rows = whole.decode("utf-8", "replace")
         if not self._header:
-            self._header, _, rows = whole.partition("\n")
-        else:
-            rows = whole
-        self._read += len(whole.encode())
+            self._header, _, rows = rows.partition("\n")
         found = runs.parse_history(f"{self._header}\n{rows}")
         reset = again and self.readings != found[: len(self.readings)]
         if again and not reset:
@@ -135,7 +150,7 @@ class Watched:
     def _new_remarks(self) -> list[Remark]:
         if not self._changed("remarks.jsonl"):
             return []
-        before, self.remarks = self.remarks, runs.read_remarks(self.folder / "remarks.jsonl")
+        before, self.remarks = {*self.remarks}, runs.read_remarks(self.folder / "remarks.jsonl")
         return [remark for remark in self.remarks if remark not in before]
 
     # --- as plain values ---
@@ -144,7 +159,7 @@ class Watched:
         """The run in short, but for its status and what the lab knows of it."""
         info, last = self.record.info, self.readings[-1] if self.readings else None
         outcome = info["outcome"]
-        tested = [reading.test_acc for reading in self.readings if reading.test_acc is not None]
+        tested = (r.test_acc for r in reversed(self.readings) if r.test_acc is not None)
         return {
             "name": self.name,
             "started": info.get("started"),
@@ -155,9 +170,7 @@ class Watched:
             "epochs": self.recipe.settings.epochs,
             "epochs_done": last.epoch if last else 0,
             "last": None if last is None else dataclasses.asdict(last),
-            "last_test_acc": tested[-1]
-            if tested
-            else None,  # a last reading within an epoch has none
+            "last_test_acc": next(tested, None),  # a last reading within an epoch has none
             "wall_s": outcome.get("wall_s", last.wall_s if last else 0),
             "examples_per_s": outcome.get("examples_per_s", last.examples_per_s if last else None),
             "engine": info["engine"]["name"],
@@ -165,9 +178,8 @@ class Watched:
 
     def details(self) -> dict[str, Any]:
         """History by columns, snapshots, remarks, and run.json."""
-        rows = [dataclasses.asdict(reading) for reading in self.readings]
         return {
-            "history": {name: [row[name] for row in rows] for name in COLUMNS},
+            "history": {name: [getattr(row, name) for row in self.readings] for name in COLUMNS},
             "snapshots": self.snapshots_json(self.steps),
             "remarks": [remark.text for remark in self.remarks],
             "remark_epochs": [self.epoch_of(remark) for remark in self.remarks],
@@ -187,12 +199,8 @@ class Watched:
 
 def watch(folder: Path) -> Watched:
     """A run from now on, nothing but its record read. Raises RunError where there is none."""
-    record = runs.read(folder)
-    network = record.network
-    try:
-        described = of_run(record.info)
-    except (KeyError, TypeError, ValueError) as error:
-        raise runs.RunError(f"{folder / 'run.json'} cannot be read: {error}") from None
+    record = runs.read(folder, history=False)
+    network, described = record.network, of_run(record.info)
     parameters = sum(row.parameters for row in trace(network))
     return Watched(folder, record, record.recipe, network, described, parameters)
 
@@ -207,7 +215,7 @@ def _signature(path: Path) -> Signature:
 
 def _is_locked(path: Path) -> bool:
     """Whether a process holds the lock; a run whose folder cannot be written to is not ours."""
-    if not path.exists():
+    if path.is_symlink() or not path.is_file():  # a lock is emptied when it is taken
         return False
     lock = FileLock(path, thread_local=False)
     try:

@@ -92,10 +92,10 @@ export function serverBackend() {
     dataset: (name) => remember(sets, name, () => readSet(name)),
     post,
     remove: change("DELETE"),
-    /** Calls handlers.state, .run, .removed with what the server tells; `lost` and `found`. */
+    /** Calls handlers.state, .run, .removed, .warnings with what the server tells; `lost` and `found`. */
     events(handlers) {
       const source = new EventSource("/api/events");
-      for (const kind of ["state", "run", "removed"]) {
+      for (const kind of ["state", "run", "removed", "warnings"]) {
         source.addEventListener(kind, (event) => handlers[kind]?.(JSON.parse(event.data)));
       }
       source.addEventListener("error", () => handlers.lost?.());

@@ -92,7 +92,7 @@ export default function mount(root, context) {
     } else if (runs.record(shown) === null) {
       loadShown();
     }
-    list.update(runs.all(), runs.queue(), shown);
+    list.update(runs.all(), runs.queue(), shown, runs.warnings());
     drawWelcome();
   }
 
@@ -106,7 +106,7 @@ export default function mount(root, context) {
     }
     Object.assign(memory, { run: name, step });
     setParams({ run: name });
-    list.update(runs.all(), runs.queue(), shown);
+    list.update(runs.all(), runs.queue(), shown, runs.warnings());
     if (runs.record(name)) draw();
     else loadShown();
   }

@@ -5,18 +5,21 @@ import { inBrief } from "lenet/learn/panel.js";
 
 const ACTIVE = ["running", "paused", "queued"];
 const MOST_DONE = 6;
+const MOST_DAMAGED = 20;
 
 /**
  * The list in `section`; `choose(name)` is called for the one to show.
  *
- * `update(runs, queue, shown)`: summaries oldest first, the waiting names in order, the shown name.
+ * `update(runs, queue, shown, warnings)`: summaries oldest first, the waiting names in order, the
+ * shown name, and what keeps runs from being shown.
  */
 export default function mountRunList(section, { t, choose, navigate }) {
   let key = "";
   const list = h("ul", { class: "run-list" });
   const all = h("p", { class: "small" },
     h("a", { href: "#/compare", onclick: toCompare }, t("learn.all-runs")));
-  fill(section, h("h2", {}, t("learn.trainings")), list, all);
+  const faults = h("div", { class: "run-faults small failure", role: "status" });
+  fill(section, h("h2", {}, t("learn.trainings")), list, all, faults);
 
   function toCompare(event) {
     event.preventDefault();
@@ -24,7 +27,7 @@ export default function mountRunList(section, { t, choose, navigate }) {
   }
 
   return {
-    update(runs, queue, shown) {
+    update(runs, queue, shown, { damaged, trouble }) {
       const active = runs.filter((run) => ACTIVE.includes(run.status));
       const done = runs.filter((run) => !ACTIVE.includes(run.status)).slice(-MOST_DONE).reverse();
       const lines = [...active, ...done].map((run) => {
@@ -34,8 +37,8 @@ export default function mountRunList(section, { t, choose, navigate }) {
           : t(`learn.status.${run.status}`);
         return { name: run.name, status, brief: inBrief(run, t), state: run.status };
       });
-      const now = JSON.stringify([lines, shown]);
-      section.hidden = runs.length === 0;
+      const now = JSON.stringify([lines, shown, damaged, trouble]);
+      section.hidden = runs.length === 0 && damaged.length === 0 && !trouble;
       if (now === key) return;
       key = now;
       const focused = list.contains(document.activeElement)
@@ -61,6 +64,15 @@ export default function mountRunList(section, { t, choose, navigate }) {
             ),
           ),
         ),
+      );
+      fill(
+        faults,
+        trouble ? h("p", {}, t("learn.trouble", { reason: trouble })) : null,
+        damaged.length > 0 ? h("p", {}, t("learn.damaged", { count: damaged.length })) : null,
+        damaged.length > 0
+          ? h("ul", {}, damaged.slice(0, MOST_DAMAGED).map(({ name, reason }) =>
+            h("li", {}, h("strong", {}, name), ": ", reason)))
+          : null,
       );
       if (focused !== null) list.querySelector(`[data-run="${CSS.escape(focused)}"]`)?.focus();
     },

@@ -5,6 +5,7 @@
  *
  * `all()` has every run's summary, oldest first; `get(name)` one summary or undefined; `queue()`
  * the names that wait, in their order; `load(name)` promises a run's record and keeps it growing;
+ * `warnings()` what keeps runs from being shown, `{damaged: [{name, reason}], trouble}`;
  * `record(name)` is that record or null; `trash()` the names that can be restored; `close()` ends
  * it. A record is `{summary, history, snapshots, remarks, info}`, a new one for every change.
  *
@@ -16,6 +17,7 @@ export function watchRuns(backend, memory, changed) {
   const records = new Map();
   const deleted = (memory.deleted ??= new Set()); // names; longer than this view
   const meanwhile = new Map(); // name → what came by event while the run's record was on its way
+  let warnings = { damaged: [], trouble: "" };
   let heard = false;
   let lost = false;
   let closed = false;
@@ -30,6 +32,11 @@ export function watchRuns(backend, memory, changed) {
       if (known.has(name)) load(name).catch(() => records.delete(name));
       else records.delete(name);
     }
+    onWarnings(state);
+  }
+
+  function onWarnings({ damaged = [], trouble = "" }) {
+    warnings = { damaged, trouble };
     changed({ list: true });
   }
 
@@ -70,6 +77,7 @@ export function watchRuns(backend, memory, changed) {
     state: onState,
     run: onRun,
     removed: onRemoved,
+    warnings: onWarnings,
     lost() {
       if (!lost) changed({ connection: "lost" });
       lost = true;
@@ -88,6 +96,7 @@ export function watchRuns(backend, memory, changed) {
       [...known.values()].filter((run) => run.status === "queued").map((run) => run.name),
     record: (name) => records.get(name) ?? null,
     trash: () => [...deleted],
+    warnings: () => warnings,
     load,
     close() {
       closed = true;
