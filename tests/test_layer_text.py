@@ -1,6 +1,7 @@
 """Layers as text: they read back as they were, and what is no layer is told with its line."""
 
 import dataclasses
+import time
 import warnings
 
 import pytest
@@ -136,6 +137,56 @@ def test_numbers_in_torch_s_order_and_by_name() -> None:
 
 
 # --- refusals ----------------------------------------------------------------------------------
+
+
+GIANT = "0x" + "f" * 6_000  # Python computes it, and does not write it
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"Linear({GIANT}, 10)",
+        f"Linear(-{GIANT}, 10)",
+        f"Linear(84, 10, bias={GIANT})",
+        f"Linear([{GIANT}], 10)",
+        f"Linear({GIANT} * 2, 10)",
+        f"Linear({{{GIANT}}}, 10)",
+        f"Dropout({GIANT})",
+        f"Conv2d(1, 6, ({GIANT}, {GIANT}))",
+        f"Conv2d(1, 6, 5, connections={GIANT})",
+        f"AvgPool2d(2, ceil_mode={GIANT})",
+        "Linear(" + "9" * 6_000 + ", 10)",
+        "Linear(0b" + "1" * 15_000 + ", 10)",
+        "Dropout(1e999)",
+        "Dropout(-1e999)",
+    ],
+)
+def test_giant_numbers_are_refused_by_a_sentence_of_ours(line: str) -> None:
+    with pytest.raises(LayerTextError) as caught:
+        parse(line)
+    message = str(caught.value)
+    assert message.startswith("line 1: ")
+    assert "limit" not in message
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(["ReLU()"] * 5_000),
+        ", ".join(["ReLU()"] * 5_000),
+        "Conv2d(1, 9000, 1, connections=[" + "[0]," * 9_000 + "])",
+        "Conv2d(1, 3000, 1, connections=[" + "[0]," * 3_000 + "])",
+        "Linear(" + "1+" * 7_000 + "1, 2)",
+        "a." * 7_900 + "b()",
+        "Linear(" + ",".join(f"a{i}=1" for i in range(2_000)) + ")",
+    ],
+)
+def test_what_would_take_long_is_refused_at_once(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(LayerTextError):
+        parse(text)
+    assert time.process_time() - began < 0.3
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,10 @@ Shape = tuple[int, ...]
 T = TypeVar("T")
 
 LARGEST = 2**31 - 1  # of any size: more is a mistake, or a file that wants to fill the memory
+MOST_LAYERS = 1_000
+LONGEST_NAME = 100  # of a network or a class
+# Signs that turn the order of what follows: a name with one reads as another.
+_TURNING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 
 
 class ArchitectureError(ValueError):
@@ -390,10 +394,26 @@ def _typed_layer(index: int, layer: Any) -> Layer:
     return dataclasses.replace(layer, **typed) if typed else layer
 
 
+def trouble_with_name(name: str, most: int = LONGEST_NAME) -> str:
+    """What is wrong with a name that is printed, as the end of a sentence; empty if nothing.
+
+    >>> trouble_with_name("ankle boot"), trouble_with_name("a\\nb")
+    ('', 'must have no control characters')
+    """
+    if len(name) > most:
+        return f"has {len(name):,} characters, must have at most {most}"
+    # they would act on the terminal that prints them; surrogates have no UTF-8
+    if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in name):
+        return "must have no control characters"
+    if any(ord(sign) in _TURNING for sign in name):
+        return "must have no signs that turn the direction of writing"
+    return ""
+
+
 def _check_input_shape(shape: Shape) -> None:
     if len(shape) != 3 or min(shape) < 1 or max(shape) > LARGEST:
         raise ArchitectureError(
-            f"input shape {shape} must be (channels, height, width), each at least 1 "
+            f"input shape {_show(shape)} must be (channels, height, width), each at least 1 "
             f"and at most {LARGEST}"
         )
 
@@ -401,9 +421,13 @@ def _check_input_shape(shape: Shape) -> None:
 def _check_head(network: Network) -> None:
     _check_input_shape(network.input_shape)
     for name in (network.name, *network.classes):
-        # control characters would act on the terminal that prints them; surrogates have no UTF-8
-        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-            raise ArchitectureError(f"the name {_show(name)} must have no control characters")
+        if trouble := trouble_with_name(name):
+            raise ArchitectureError(f"the name {_show(name)} {trouble}")
+    if len(network.layers) > MOST_LAYERS:
+        raise ArchitectureError(
+            f"network {_show(network.name)} has {len(network.layers):,} layers; "
+            f"at most {MOST_LAYERS:,} are taken"
+        )
     if not network.layers:
         raise ArchitectureError(f"network {_show(network.name)} has no layers; give at least one")
     if len(network.classes) < 2:
@@ -443,7 +467,8 @@ def _check_values(index: int, layer: Layer) -> None:
             valid = 1 <= value <= LARGEST
         if not valid:
             raise ArchitectureError(
-                f"layer {index} ({type(layer).__name__}): {field.name} is {value}, must be {wanted}"
+                f"layer {index} ({type(layer).__name__}): {field.name} is {_show(value)}, "
+                f"must be {wanted}"
             )
     if isinstance(layer, Conv2d) and layer.connections is not None:
         _check_connections(index, layer, layer.connections)

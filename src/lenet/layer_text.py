@@ -22,9 +22,12 @@ from typing import Any, Final
 
 from lenet.architecture import LARGEST, LAYER_TYPES, Layer, Network, trace
 from lenet.names import did_you_mean
+from lenet.untrusted import shown
 
 LONGEST: Final = 50_000  # characters; lenet5 with its table has 500
+LONGEST_LINE: Final = 16_000  # characters; a table of 1,000 rows has that many
 MOST_LAYERS: Final = 500
+MOST_BRACKETS: Final = 2_000  # opening ones in a line, as many as rows of a table
 
 # Arguments of torch.nn that change nothing at these values; they have no other value here.
 AS_IN_TORCH: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
@@ -87,6 +90,7 @@ def parse_lines(text: str) -> tuple[tuple[int, Layer], ...]:
         if wrapped and code.endswith(")") and code.count(")") == code.count("(") + 1:
             wrapped, code = False, code[:-1].rstrip(", \t")
         if code:
+            _check_length(number, code)
             found += [(number, layer) for layer in _layers(number, code)]
         if len(found) > MOST_LAYERS:
             raise LayerTextError(number, f"more than {MOST_LAYERS} layers")
@@ -122,6 +126,18 @@ def _line(layer: Layer) -> str:
 
 
 # --- reading -----------------------------------------------------------------------------------
+
+
+def _check_length(number: int, code: str) -> None:
+    """Refuse what would take long to read, before it is read."""
+    if len(code) > LONGEST_LINE:
+        raise LayerTextError(
+            number, f"it has {len(code):,} characters; at most {LONGEST_LINE:,} fit in a line"
+        )
+    if code.count("[") + code.count("(") > MOST_BRACKETS:
+        raise LayerTextError(
+            number, f"it cannot be read: it has more than {MOST_BRACKETS:,} brackets"
+        )
 
 
 def _layers(number: int, code: str) -> list[Layer]:
@@ -194,7 +210,7 @@ def _check_ignored(
     if key == "inplace" or value == ignored[key] or _square(value) == ignored[key]:
         return
     raise LayerTextError(
-        number, f"{name}: {key} is {_cut(repr(value))}; here it is always {ignored[key]!r}"
+        number, f"{name}: {key} is {shown(value)}; here it is always {ignored[key]!r}"
     )
 
 
@@ -207,7 +223,7 @@ def _value(number: int, what: str, kind: str, node: ast.expr) -> Any:
     if kind == "float":
         plain = isinstance(value, int | float) and not isinstance(value, bool)
         if not plain or (isinstance(value, int) and abs(value) > LARGEST):
-            raise LayerTextError(number, f"{what} is {_cut(repr(value))}, must be a number")
+            raise LayerTextError(number, f"{what} is {shown(value)}, must be a number")
         if not math.isfinite(value):
             raise LayerTextError(number, f"{what} is {value}, must be finite")
         return float(value)
@@ -216,7 +232,7 @@ def _value(number: int, what: str, kind: str, node: ast.expr) -> Any:
         square = "; windows are square here: write one number" if type(value) is tuple else ""
         raise LayerTextError(
             number,
-            f"{what} is {_cut(repr(value))}, must be a whole number of at most {LARGEST}{square}",
+            f"{what} is {shown(value)}, must be a whole number of at most {LARGEST}{square}",
         )
     return value
 

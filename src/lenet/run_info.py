@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from lenet.untrusted import LONGEST_TITLE, UntrustedError, shown, trouble_with_name
+from lenet.architecture import trouble_with_name
+from lenet.untrusted import UntrustedError, shown
 
 LONGEST_TEXT: Final = 10_000  # a command line, a path, an error
+LONGEST_LINE: Final = 300  # a name, a title
 
 
 def _is_object(value: Any) -> bool:
@@ -29,7 +31,7 @@ def _is_text(value: Any) -> bool:
 def _is_name(value: Any) -> bool:
     # that of a folder may hold bytes that are no text
     return isinstance(value, str) and not trouble_with_name(
-        value.encode(errors="replace").decode(), LONGEST_TITLE
+        value.encode(errors="replace").decode(), LONGEST_LINE
     )
 
 
@@ -56,7 +58,7 @@ def _are_counts(value: Any) -> bool:
 _OBJECT: Final = (_is_object, "an object")
 _LIST: Final = (_is_list, "a list")
 _TEXT: Final = (_is_text, f"a text of at most {LONGEST_TEXT:,} characters")
-_NAME: Final = (_is_name, f"a name: at most {LONGEST_TITLE} characters, no control characters")
+_NAME: Final = (_is_name, f"a name: at most {LONGEST_LINE} characters, no control characters")
 _COUNT: Final = (_is_count, "a whole number, at least 0")
 _NUMBER: Final = (_is_number, "a number")
 _FLAG: Final = (_is_flag, "true or false")

@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import json
 import tomllib
-import unicodedata
 from typing import Any, Final
 
 DEEPEST: Final = 50  # brackets inside brackets; ours have five
 LARGEST_WHOLE: Final = 2**63 - 1
-LONGEST_NAME: Final = 100  # of a class, a network, a file in a title
-LONGEST_TITLE: Final = 300
 LONGEST_SHOWN: Final = 300
-
-# Signs that turn the order of what follows: a name with one reads as another.
-_TURNING: Final = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 
 
 class UntrustedError(ValueError):
@@ -87,7 +81,8 @@ def shown(value: Any) -> str:
     try:
         return plain(repr(value), 100)
     except (ValueError, RecursionError):  # 4,300 digits; brackets in brackets
-        return f"a {type(value).__name__} too long to show"
+        kind = "whole number" if isinstance(value, int) else type(value).__name__
+        return f"a {kind} too long to show"
 
 
 def plain(text: str, most: int = LONGEST_SHOWN) -> str:
@@ -97,22 +92,6 @@ def plain(text: str, most: int = LONGEST_SHOWN) -> str:
     'a?b?[2J'
     """
     return "".join(sign if sign.isprintable() else "?" for sign in text[:most])
-
-
-def trouble_with_name(name: str, most: int = LONGEST_NAME) -> str:
-    """What is wrong with a name that is printed, as the end of a sentence; empty if nothing.
-
-    >>> trouble_with_name("ankle boot"), trouble_with_name("a\\nb")
-    ('', 'must have no control characters')
-    """
-    if len(name) > most:
-        return f"has {len(name):,} characters, must have at most {most}"
-    # they would act on the terminal that prints them; surrogates have no UTF-8
-    if any(unicodedata.category(s) in ("Cc", "Cs", "Zl", "Zp") for s in name):
-        return "must have no control characters"
-    if any(ord(sign) in _TURNING for sign in name):
-        return "must have no signs that turn the direction of writing"
-    return ""
 
 
 def _whole(digits: str) -> int:

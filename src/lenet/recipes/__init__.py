@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from lenet.architecture import LONGEST_NAME, trouble_with_name
 from lenet.files import FileError, read_bounded
 from lenet.names import did_you_mean
 from lenet.optimization import (
@@ -23,18 +24,12 @@ from lenet.optimization import (
     SettingError,
     Settings,
 )
-from lenet.untrusted import (
-    LONGEST_NAME,
-    LONGEST_TITLE,
-    UntrustedError,
-    from_toml,
-    shown,
-    trouble_with_name,
-)
+from lenet.untrusted import UntrustedError, from_toml, shown
 
 LARGEST = 200_000  # bytes of a recipe's file; a network of many layers has some thousand
 LONGEST_LAYERS = 50_000  # characters, as layer_text reads them
 LONGEST_PATH = 4_096
+LONGEST_TITLE = 300
 
 
 class RecipeError(ValueError):

@@ -84,7 +84,7 @@ def _add_lab(router: APIRouter, lab: Lab, hub: Hub) -> None:
 
     @router.post("/networks/check")
     async def check(asked: NetworkText) -> Response:
-        return check_network(asked)
+        return await asyncio.to_thread(check_network, asked)
 
 
 def _add_changes(router: APIRouter, lab: Lab) -> None:
