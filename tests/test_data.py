@@ -246,11 +246,46 @@ def test_a_gzip_bomb_is_left_early(tmp_path):
         tracemalloc.stop()
 
 
+def test_a_header_that_promises_more_pictures_than_there_are_labels_is_refused_unread(tmp_path):
+    """A small gzip file can hold a gigabyte: it is compared with the labels before."""
+    import gzip
+    import tracemalloc
+
+    arrays = [np.zeros((3, 4, 4), np.uint8), np.array([0, 1, 2], np.uint8)] * 2
+    for name, array in zip(data.FILES, arrays, strict=True):
+        idx.write_idx(tmp_path / name, array)
+    count = 60_000_000
+    head = bytes((0, 0, 8, 3)) + b"".join(n.to_bytes(4, "big") for n in (count, 4, 4))
+    (tmp_path / data.FILES[0]).unlink()
+    with gzip.open(tmp_path / f"{data.FILES[0]}.gz", "wb", compresslevel=1) as file:
+        file.write(head + bytes(40_000_000))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=f"has {count} pictures, .* 3 labels"):
+        data.load(tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("x" * 101, "line 2 has 101 characters"),
+        ("a\x1b[2Jb", "line 2 is"),
+        ("a\u202eb", "line 2 is"),
+    ],
+)
+def test_the_name_of_a_class_is_short_and_acts_on_no_terminal(tmp_path, line, said):
+    (tmp_path / "classes.txt").write_text(f"cat\n{line}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=said):
+        data._read_classes(tmp_path / "classes.txt")
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for name in ("pipe", ".", "absent"):
-        with pytest.raises(DataError, match="no such file"):
+    for name, said in (("pipe", "a pipe"), (".", "a folder"), ("absent", "no such file")):
+        with pytest.raises(DataError, match=said):
             idx.read_idx(tmp_path / name)
 
 

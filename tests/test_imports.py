@@ -16,6 +16,7 @@ SOURCE = Path(lenet.__file__).parent
 ALLOWED: dict[str, set[str]] = {
     "files": set(),
     "untrusted": set(),
+    "picture_files": {"files"},
     "scratch": set(),
     "download": set(),
     "names": set(),
@@ -54,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "explanations": {"architecture", "inspection", "parameters", "text_width"},
     "feature_maps": {
         *("architecture", "data", "engines", "evaluation", "explanations", "figures"),
-        *("maps", "optimization", "parameters", "text_width"),
+        *("maps", "optimization", "parameters", "picture_files", "text_width"),
     },
     "looking": {
         *(

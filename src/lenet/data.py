@@ -35,8 +35,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.files import UNFINISHED
-from lenet.idx import REMEDY, IdxFile, UInt8, read_file, read_stream, write_idx
+from lenet.files import UNFINISHED, FileError, read_bounded
+from lenet.idx import REMEDY, IdxFile, UInt8, read_file, read_shape, read_stream, write_idx
 from lenet.idx import DataError as DataError
 from lenet.names import did_you_mean
 
@@ -53,6 +53,8 @@ BUNDLED: Final = Path(__file__).with_name("datasets") / "fashion-mnist-small"
 
 STALE_S: Final = 600.0
 IN_MEMORY: Final = "(arrays)"  # the name of a data set that a program gave, and that is in no file
+LARGEST_CLASSES: Final = 1_000_000  # bytes of a classes.txt
+LONGEST_CLASS: Final = 100  # characters, as for a network's classes
 
 
 class DataNotFoundError(DataError):
@@ -378,15 +380,28 @@ def _load_folder(folder: Path) -> Dataset:
 
 def _read_classes(path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-    classes = tuple(line.strip() for line in lines)
+        text = read_bounded(path, LARGEST_CLASSES, links=True).decode("utf-8-sig")
+    except FileError as error:
+        raise DataError(str(error)) from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: cannot be read as UTF-8 text, from byte {error.start} on; save it as UTF-8"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    classes = tuple(line.strip() for line in text.rstrip().splitlines())
     for number, name in enumerate(classes, 1):
         if not name or not name.isprintable() or name in classes[: number - 1]:
             raise DataError(
-                f"{path}: line {number} is {name!r}; write one class a line, no two alike"
+                f"{path}: line {number} is {name[:100]!r}; write one class a line, no two alike"
             )
+        if len(name) > LONGEST_CLASS:
+            raise DataError(
+                f"{path}: line {number} has {len(name):,} characters; the name of a class has at "
+                f"most {LONGEST_CLASS}"
+            )
+        if number > 256:
+            break
     if not 1 <= len(classes) <= 256:
         raise DataError(f"{path}: has {len(classes)} classes; labels are bytes, so 1 to 256 fit")
     return classes
@@ -415,33 +430,43 @@ def _read_all(folder: Path, remedy: str) -> dict[str, IdxFile]:
     lacking = [file for file in FILES if file not in paths]
     if lacking:
         raise DataError(f"{folder}: there is no {', no '.join(lacking)} (.gz or not); add it")
+    # By their headers, before a small file is unpacked to the gigabyte that it promises.
+    _check_shapes(folder, paths, {file: read_shape(paths[file], remedy) for file in FILES}, remedy)
     # Decompressing and hashing release the interpreter: the test files cost no time.
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(len(FILES)) as pool:
         reading = {file: pool.submit(read_file, paths[file], remedy) for file in FILES}
-    files = {file: read.result() for file, read in reading.items()}
-    for images, labels in ((files[FILES[0]], files[FILES[1]]), (files[FILES[2]], files[FILES[3]])):
-        if images.array.ndim not in (3, 4) or labels.array.ndim != 1:
+    return {file: read.result() for file, read in reading.items()}
+
+
+def _check_shapes(
+    folder: Path,
+    paths: Mapping[str, Path],
+    shapes: Mapping[str, tuple[int, ...]],
+    remedy: str,
+) -> None:
+    """Raise DataError where the shapes of FILES do not fit together."""
+    for images, labels in (FILES[:2], FILES[2:]):
+        if len(shapes[images]) not in (3, 4) or len(shapes[labels]) != 1:
             raise DataError(
-                f"{images.path} has shape {images.array.shape} and {labels.path.name} "
-                f"{labels.array.shape}; pictures need (n, height, width) or (n, channels, height, "
+                f"{paths[images]} has shape {shapes[images]} and {paths[labels].name} "
+                f"{shapes[labels]}; pictures need (n, height, width) or (n, channels, height, "
                 "width), labels (n,). Are the files exchanged?"
             )
-        if len(images.array) != len(labels.array):
+        if shapes[images][0] != shapes[labels][0]:
             raise DataError(
-                f"{images.path} has {len(images.array)} pictures, {labels.path.name} "
-                f"{len(labels.array)} labels: the two do not belong together. {remedy}"
+                f"{paths[images]} has {shapes[images][0]} pictures, {paths[labels].name} "
+                f"{shapes[labels][0]} labels: the two do not belong together. {remedy}"
             )
-        if images.array.size == 0:
-            raise DataError(f"{images.path}: shape {images.array.shape} holds no picture. {remedy}")
-    sizes = [files[file].array.shape[1:] for file in (FILES[0], FILES[2])]
+        if 0 in shapes[images]:
+            raise DataError(f"{paths[images]}: shape {shapes[images]} holds no picture. {remedy}")
+    sizes = [shapes[images][1:] for images in (FILES[0], FILES[2])]
     if sizes[0] != sizes[1]:
         raise DataError(
             f"{folder}: training pictures are {sizes[0]}, test pictures {sizes[1]}: "
             "make them equal in size"
         )
-    return files
 
 
 def _dataset(

@@ -17,6 +17,7 @@ from lenet.evaluation import softmax
 from lenet.explanations import Language
 from lenet.optimization import Objective, Optimizer
 from lenet.parameters import Parameters, State
+from lenet.picture_files import PictureFileError, open_picture
 from lenet.text_width import cells, padded, wrapped
 
 if TYPE_CHECKING:
@@ -215,9 +216,6 @@ def _from_split(split: Split | None, index: int, text: str) -> Picture:
     )
 
 
-MOST_PIXELS = 50_000_000  # of a file: more is a mistake, or wants to fill the memory
-
-
 def picture_from_file(path: Path, network: Network) -> Picture:
     """A picture's file as the network takes it: turned upright, made grey or RGB, resized.
 
@@ -226,7 +224,7 @@ def picture_from_file(path: Path, network: Network) -> Picture:
     inverted, so a dark digit on white paper is not what a network trained on MNIST has seen.
     Raises PictureError for a file that is no picture.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     channels, height, width = network.input_shape
     if channels not in (1, 3):
@@ -234,14 +232,10 @@ def picture_from_file(path: Path, network: Network) -> Picture:
             f"network {network.name!r} takes {channels} channels; a picture's file has 1 or 3"
         )
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise PictureError(f"{path}: {image.width}×{image.height} pixels are too many")
+        with open_picture(path) as image:
             upright = ImageOps.exif_transpose(image).convert("RGBA")
-    except UnidentifiedImageError:
-        raise PictureError(f"{path}: not a picture that can be read; give PNG or JPEG") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PictureError(f"{path}: cannot be read as a picture: {error}") from None
+    except PictureFileError as error:
+        raise PictureError(str(error)) from None
     opaque = Image.new("RGBA", upright.size, "black")
     opaque.alpha_composite(upright)
     made = opaque.convert("L" if channels == 1 else "RGB")

@@ -13,6 +13,7 @@ import math
 import os
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.files import write_atomically
+from lenet.files import FileError, open_plain, write_atomically
 
 UInt8 = NDArray[np.uint8]
 
@@ -84,25 +85,50 @@ def header(shape: tuple[int, ...]) -> bytes:
 
 def read_file(path: Path, remedy: str = REMEDY) -> IdxFile:
     """The array in an IDX file with the checksum of its bytes; DataError ends with ``remedy``."""
+    with _opened(path, remedy) as stream:
+        return IdxFile(path, *read_stream(stream, str(path)))
+
+
+def read_shape(path: Path, remedy: str = REMEDY) -> tuple[int, ...]:
+    """The shape that an IDX file's header promises; its data are not unpacked.
+
+    So that of files which belong together, one that promises too much is refused beforehand.
+    Raises DataError as ``read_file`` does.
+    """
+    with _opened(path, remedy) as stream:
+        return _shape(_head(_decompressed(stream, str(path))), str(path))[0]
+
+
+@contextmanager
+def _opened(path: Path, remedy: str) -> Iterator[BinaryIO]:
+    """A file that is open; every DataError ends with the remedy, an OSError becomes one."""
     try:
-        if not os.path.isfile(path):  # opening a pipe would wait for ever
-            raise DataError(f"{path}: there is no such file")
-        with path.open("rb", buffering=0) as stream:
-            return IdxFile(path, *read_stream(stream, str(path)))
+        with open_plain(path, links=True) as stream:  # opening a pipe would wait for ever
+            yield stream
     except DataError as error:
         raise DataError(f"{error}. {remedy}") from None
+    except FileError as error:
+        raise DataError(str(error)) from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file. {remedy}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _head(pieces: Iterator[bytes]) -> bytes:
+    """As many of the first pieces as hold the longest header, that of four dimensions."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= 20:
+            break
+    return head
 
 
 def read_stream(stream: BinaryIO, name: str) -> tuple[UInt8, str]:
     """The array in an open IDX file, and the SHA-256 of its decompressed bytes."""
     pieces = _decompressed(stream, name)
-    head = b""
-    for piece in pieces:
-        head += piece
-        if len(head) >= 20:  # the longest header, of four dimensions
-            break
+    head = _head(pieces)
     shape, start = _shape(head, name)
     array = np.empty(math.prod(shape), np.uint8)  # no memory is touched before data arrive
     view, end, digest = array.data, 0, hashlib.sha256(head[:start])

@@ -372,7 +372,8 @@ def animation(walk: Walkthrough, language: Language) -> bytes:
 
     pictures = []
     for figure in frames(walk, language):
-        with Image.open(io.BytesIO(figures.encoded(figure, "png", dpi=100))) as picture:
+        png = io.BytesIO(figures.encoded(figure, "png", dpi=100))
+        with Image.open(png, formats=["PNG"]) as picture:
             pictures.append(picture.convert("RGB"))
     indexed = _with_one_palette(pictures)
     stream = io.BytesIO()
