@@ -33,9 +33,13 @@ ALLOWED: dict[str, set[str]] = {
     "translation": {"architecture", "engines", "optimization", "parameters"},
     "acceleration": {"architecture", "engines", "optimization", "parameters", "translation"},
     "torch": {"acceleration", "architecture", "engines", "parameters", "translation"},
-    "recipes": {"architecture", "files", "names", "optimization", "untrusted"},
     "layer_text": {"architecture", "names", "untrusted"},
+    "recipes": {
+        *("architecture", "files", "layer_text", "names", "optimization", "untrusted", "zoo"),
+    },
+    "defaults": {"data", "recipes"},
     "diagnosis": {"architecture", "data", "engines", "optimization", "parameters"},
+    "verdict": {"diagnosis", "engines", "optimization", "parameters"},
     "training": {"data", "diagnosis", "engines", "optimization", "parameters"},
     "checkpoints": {"files", "parameters", "training", "untrusted", "weights"},
     "runs": {
@@ -74,8 +78,8 @@ ALLOWED: dict[str, set[str]] = {
     "terminal_plot": {"figures", "training"},
     "live": {"figures", "optimization", "terminal_plot", "training"},
     "experiments": {
-        *("architecture", "arrays", "data", "engines", "figures", "layer_text", "live"),
-        *("optimization", "recipes", "runs", "snapshots", "training", "zoo"),
+        *("architecture", "arrays", "data", "defaults", "engines", "figures", "layer_text"),
+        *("live", "optimization", "recipes", "runs", "snapshots", "training", "verdict", "zoo"),
     },
     "benchmark": {
         *("_native", "architecture", "data", "engines", "names", "optimization", "parameters"),
@@ -99,7 +103,7 @@ ALLOWED: dict[str, set[str]] = {
         *("runs", "weights"),
     },
     "server": {
-        *("__version__", "architecture", "checkpoints", "data", "diagnosis", "engines"),
+        *("__version__", "architecture", "checkpoints", "data", "defaults", "diagnosis", "engines"),
         *(
             "evaluation",
             "experiments",

@@ -9,7 +9,7 @@ from lenet import data, evaluation, experiments, optimization, recipes, runs
 
 
 def test_from_nothing_to_a_network_that_recognises_pictures(in_tmp: Path) -> None:
-    changes = {"network": "mlp", "epochs": 1, "schedule.learning_rate": 0.1, "val": 0.1}
+    changes = {"network": "mlp", "epochs": 1, "val": 0.1}
     experiment = experiments.begin(recipes.load("quickstart", changes), engine="numpy")
     stopped = experiment.train(stop=lambda: True)
     assert not stopped.finished
@@ -28,26 +28,26 @@ def test_from_nothing_to_a_network_that_recognises_pictures(in_tmp: Path) -> Non
 
 
 def test_one_call_from_python(in_tmp: Path) -> None:
-    record = lenet.train("quickstart", network="mlp", epochs=1, schedule__learning_rate=0.1)
+    record = lenet.train("quickstart", network="mlp", epochs=1, schedule__learning_rate=0.01)
     assert record.folder.parent == Path("runs")
     assert record.history[-1].epoch == 1
-    assert record.recipe.settings.schedule.learning_rate == 0.1
+    assert record.recipe.settings.schedule.learning_rate == 0.01
 
 
 SMALL = [lenet.Flatten(), lenet.Linear(784, 10)]
 
 
 def test_networks_of_every_form(in_tmp: Path) -> None:
-    by_list = lenet.train("quickstart", network=SMALL, epochs=1, out="list", lr=0.1)
+    by_list = lenet.train("quickstart", network=SMALL, epochs=1, out="list", lr=0.01)
     normal = lenet.Normalization((0.3,), (0.3,))
     own = lenet.Network("own", (1, 28, 28), SMALL, [f"class {n}" for n in range(10)], normal)
-    by_network = lenet.train("quickstart", network=own, epochs=1, out=Path("network"), lr=0.1)
+    by_network = lenet.train("quickstart", network=own, epochs=1, out=Path("network"), lr=0.01)
     assert by_list.network.layers == by_network.network.layers == tuple(SMALL)
     assert by_network.network.name == by_network.recipe.network == "own"
     assert by_network.network.normalization == normal
     assert by_network.network.classes == by_list.network.classes  # those of the pictures
     assert by_network.history != by_list.history
-    again = lenet.train("quickstart", network=lenet.build("mlp"), epochs=1, lr=0.1)
+    again = lenet.train("quickstart", network=lenet.build("mlp"), epochs=1, lr=0.01)
     assert (again.recipe.network, again.recipe.layers) == ("mlp", "")
     lenet.go_on("network", epochs=2).train()
     assert lenet.load_model("network")[0].normalization == normal
@@ -87,8 +87,8 @@ def test_optimizers_of_every_form(in_tmp: Path) -> None:
 def test_arrays_train_resume_and_are_told_apart(in_tmp: Path) -> None:
     train, test = data.bundled().train, data.bundled().test
     pictures = (train.images, train.labels, test.images, test.labels)
-    run = lenet.train("quickstart", data=pictures, network=SMALL, epochs=1, lr=0.1, out="arrays")
-    from_files = lenet.train("quickstart", network=SMALL, epochs=1, lr=0.1)
+    run = lenet.train("quickstart", data=pictures, network=SMALL, epochs=1, lr=0.01, out="arrays")
+    from_files = lenet.train("quickstart", network=SMALL, epochs=1, lr=0.01)
     assert [r.train_loss for r in run.history] == [r.train_loss for r in from_files.history]
     assert run.info["data"]["sha256"] == from_files.info["data"]["sha256"]
     with pytest.raises(data.DataError, match="given as arrays"):

@@ -100,10 +100,11 @@ def run(arguments: list[str]) -> int:
 
 @app.command(
     epilog="""\
-lenet train                                     the tutorials' LeNet
+lenet train                                     quickstart: learns in its first epoch
+lenet train d2l                                 the tutorials' LeNet
 lenet train mnist-adamw --epochs 5              another recipe, shorter
-lenet train --network lenet-relu --lr 0.1       another network
-lenet train --data ./my-pictures --val 0.1      one's own four IDX files
+lenet train --network mlp                       another network
+lenet train --data ./my-pictures --val 0.1      your own four IDX files
 lenet train --set schedule.kind=cosine          any key of a recipe
 lenet train --resume runs/2026-11-21-d2l-1      go on where it stopped"""
 )
@@ -111,8 +112,9 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            help="A recipe's name ('lenet recipes' lists them) or a .toml file. Without one: d2l, "
-            "or quickstart where Fashion-MNIST is neither here nor to be had."
+            help="A recipe's name ('lenet recipes' lists them) or a .toml file. Without one: "
+            "quickstart, on Fashion-MNIST or, where that is not to be had, on a part of it that "
+            "comes with the program."
         ),
     ] = None,
     settings: Annotated[
@@ -187,9 +189,14 @@ def train(
             resume, epochs=epochs, engine=engine, device=device, **machine
         )
     else:
-        asked = _recipe(recipe, changes, settings or [], optimizer, lr is not None, data_dir)
+        asked, chosen = _recipe(recipe, changes, settings or [], optimizer, data_dir)
         experiment = experiments.begin(
-            asked, engine=engine or "auto", device=device or "auto", out=out, **machine
+            asked,
+            chosen=chosen,
+            engine=engine or "auto",
+            device=device or "auto",
+            out=out,
+            **machine,
         )
     _introduce(experiment)
     run = experiment.run
@@ -214,43 +221,30 @@ def train(
 
 def _recipe(
     name: str | None,
-    changes: dict[str, Any],
+    flags: dict[str, Any],
     assignments: list[str],
     optimizer: str | None,
-    lr_given: bool,
     data_dir: Path | None,
-) -> Recipe:
-    """The recipe that the flags describe."""
-    from lenet import recipes
+) -> tuple[Recipe, set[str]]:
+    """The recipe that the flags describe, and the keys that were chosen."""
+    from lenet import defaults, recipes
 
-    if name is None and ("data" in changes or _fashion_mnist_is_here(data_dir)):
-        name = "d2l"
-    elif name is None:
-        name = "quickstart"
-        _say(
-            "Fashion-MNIST is neither here nor to be downloaded: "
-            "this trains on the pictures that come with the program"
-        )
-    recipe = recipes.load(name)
+    changes = {**flags, **dict(map(recipes.parse_assignment, assignments))}
+    if name is None:
+        name = defaults.RECIPE
+        if "data" not in changes:
+            progress = sys.stderr.isatty()
+            changes["data"], why = defaults.choose_data(data_dir, progress=progress)
+            _say(why)
+    # the network first: an optimiser's usual learning rate depends on it
+    network = {key: value for key, value in changes.items() if key in ("network", "layers")}
+    recipe = recipes.load(name, network)
     if optimizer is not None:
-        recipe = recipes.with_method(recipe, optimizer, lr_given)
-    for key, value in [*changes.items(), *map(recipes.parse_assignment, assignments)]:
+        rate_given = "schedule.learning_rate" in changes
+        recipe = recipes.with_method(recipe, optimizer, rate_given)
+    for key, value in changes.items():
         recipe = recipes.change(recipe, key, value)
-    return recipe
-
-
-def _fashion_mnist_is_here(data_dir: Path | None) -> bool:
-    """Whether d2l's data is here or was just fetched; a damaged one is an error, not a no."""
-    from lenet import data
-
-    if data.available("fashion-mnist", data_dir):
-        return True
-    try:
-        # brief: whoever gave no recipe would rather begin than wait for a network that is not there
-        data.fetch("fashion-mnist", progress=sys.stderr.isatty(), patience_s=3)
-    except data.DataNotFoundError:
-        return False
-    return True
+    return recipe, recipes.chosen_keys(name, changes)
 
 
 def _introduce(experiment: Experiment) -> None:
@@ -345,6 +339,8 @@ def evaluate(
     folder = run if run.is_dir() else run.parent
     if data is None:
         data = runs.read(folder).recipe.data
+    if remark := looking.ending(folder):
+        print(f"lenet: {remark}", file=sys.stderr)
     split = datasets.load(data, data_dir, progress=sys.stderr.isatty()).test
     report = evaluation.evaluate(network, parameters, split, threads)
     found = None

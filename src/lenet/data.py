@@ -61,7 +61,12 @@ class DataNotFoundError(DataError):
     """A data set that is nowhere here and could not be downloaded; nothing damaged was met.
 
     The one case in which it is right to go on with the bundled pictures, and to say so.
+    ``summary`` is why no mirror gave it, in a few words: "no connection".
     """
+
+    def __init__(self, message: str, summary: str = "") -> None:
+        super().__init__(message)
+        self.summary = summary
 
 
 class UnknownDataError(DataError):
@@ -532,7 +537,9 @@ def fetch(
                 raise DataNotFoundError(
                     f"{name}: {file}.gz could not be downloaded: {'; '.join(reasons)}. Connect to "
                     f"a network, or set LENET_DATA to a folder that holds {name}/{FILES[0]}.gz "
-                    "and its three companions; fashion-mnist-small comes with the package"
+                    "and its three companions; fashion-mnist-small comes with the package",
+                    # of each "ADDRESS: why" the why, once
+                    ", ".join(dict.fromkeys(reason.rpartition(": ")[2] for reason in reasons)),
                 )
             _keep(target, file, content)
     return target

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from lenet.architecture import Layer, Network, ReLU, ScaledTanh, Sigmoid, Tanh, trace
 from lenet.engines import Engine, Pictures, Position
 from lenet.engines.numpy import optimizer_step
-from lenet.optimization import DEFAULT_LEARNING_RATE, Settings
+from lenet.optimization import Settings, usual_learning_rate
 from lenet.parameters import Layout, State, initialize
 
 PROBE_PICTURES = 256  # shares to within 3%; 0.1 s with the numpy engine
@@ -55,7 +55,7 @@ GOOD_STEP = 0.003  # of a layer's size; the median over layers where training go
 Cause = Literal["saturated", "dead", "too-small-step", "too-large-step", "slow-start"]
 
 
-class _Reading(Protocol):
+class Reading(Protocol):
     """The columns of lenet.training.Reading that matter here."""
 
     @property
@@ -135,7 +135,7 @@ def diagnose(
     train: Pictures,
     settings: Settings,
     rates: NDArray[np.float64],
-    history: Sequence[_Reading],
+    history: Sequence[Reading],
     start: State,
 ) -> str | None:
     """One line on why the loss stays at ln(classes), or None where it does not, or not yet.
@@ -168,7 +168,7 @@ class _Part:
 
 
 def find_plateau(
-    history: Sequence[_Reading], labels: NDArray[np.int64], classes: int, settings: Settings
+    history: Sequence[Reading], labels: NDArray[np.int64], classes: int, settings: Settings
 ) -> Plateau | None:
     """The stretch up to the last reading in which nothing was learnt, or None.
 
@@ -206,7 +206,7 @@ def find_plateau(
     )
 
 
-def _parts(history: Sequence[_Reading], epoch_pictures: int, batch_size: int) -> list[_Part]:
+def _parts(history: Sequence[Reading], epoch_pictures: int, batch_size: int) -> list[_Part]:
     """The readings, which are means since their epoch began, as means since the one before."""
     parts = []
     before_epoch, before, loss_before, correct_before = -1, 0, 0.0, 0.0
@@ -245,7 +245,7 @@ def measure_symptoms(
     train: Pictures,
     settings: Settings,
     rates: NDArray[np.float64],
-    history: Sequence[_Reading],
+    history: Sequence[Reading],
     start: State,
     plateau: Plateau,
 ) -> Symptoms:
@@ -390,12 +390,22 @@ def judge(symptoms: Symptoms) -> Diagnosis | None:
     plateau = symptoms.plateau
     if not _is_long(plateau):
         return None
+    if fault := find_fault(symptoms):
+        return fault
+    waited = plateau.steps >= SLOW_STEPS and plateau.pictures >= SLOW_PICTURES
+    if waited and symptoms.activations and symptoms.output_deviation < ABOUT_TO_END:
+        return Diagnosis("slow-start", f"{_head(plateau)}: {_slow(symptoms)}")
+    return None
+
+
+def find_fault(symptoms: Symptoms) -> Diagnosis | None:
+    """The fault that the numbers show, or None where they show none, however short the plateau."""
+    plateau = symptoms.plateau
     head = _head(plateau)
-    farthest = max(symptoms.weights, key=lambda layer: layer.moved)
-    largest = max(symptoms.weights, key=lambda layer: layer.relative_step)
+    farthest, largest = _farthest(symptoms), _largest(symptoms)
     thrown = farthest.moved >= MOVED_FAR or largest.relative_step >= LARGE_STEP
     if thrown and plateau.loss >= HIGH_LOSS * plateau.ignorant_loss:
-        return Diagnosis("too-large-step", f"{head}: {_too_large(symptoms, farthest, largest)}")
+        return Diagnosis("too-large-step", f"{head}: {explain_large_steps(symptoms)}")
 
     if symptoms.activations and symptoms.output_deviation < SAME_OUTPUTS:
         deadest = max(symptoms.activations, key=lambda layer: layer.dead)  # the first such layer
@@ -408,10 +418,15 @@ def judge(symptoms: Symptoms) -> Diagnosis | None:
     moved = statistics.median(layer.moved for layer in symptoms.weights)
     if moved < UNMOVED:
         return Diagnosis("too-small-step", f"{head}: {_too_small(symptoms, moved)}")
-    waited = plateau.steps >= SLOW_STEPS and plateau.pictures >= SLOW_PICTURES
-    if waited and symptoms.activations and symptoms.output_deviation < ABOUT_TO_END:
-        return Diagnosis("slow-start", f"{head}: {_slow(symptoms)}")
     return None
+
+
+def _farthest(symptoms: Symptoms) -> WeightSymptoms:
+    return max(symptoms.weights, key=lambda layer: layer.moved)
+
+
+def _largest(symptoms: Symptoms) -> WeightSymptoms:
+    return max(symptoms.weights, key=lambda layer: layer.relative_step)
 
 
 def _head(plateau: Plateau) -> str:
@@ -447,7 +462,9 @@ def _too_small(symptoms: Symptoms, moved: float) -> str:
     return f"{text}; try a learning rate of {_round(max(better, 10 * rate))} in place of {rate:g}"
 
 
-def _too_large(symptoms: Symptoms, farthest: WeightSymptoms, largest: WeightSymptoms) -> str:
+def explain_large_steps(symptoms: Symptoms) -> str:
+    """That the steps are too large, what shows it, and a learning rate to try."""
+    farthest, largest = _farthest(symptoms), _largest(symptoms)
     if farthest.moved >= MOVED_FAR:
         evidence = f"{_way(symptoms, farthest)}"
     else:
@@ -576,10 +593,9 @@ def _smaller_rate(symptoms: Symptoms) -> str:
 
 
 def _usual_rate(symptoms: Symptoms) -> float:
-    """Where to begin with this optimiser: the default; with ReLU a ninth of the sigmoids' SGD."""
-    usual = DEFAULT_LEARNING_RATE[symptoms.method] * (1 - symptoms.momentum)
+    """Where to begin with this optimiser; momentum makes a step so much longer."""
     sigmoids = any(layer.kind == "Sigmoid" for layer in symptoms.activations)
-    return usual if symptoms.method != "sgd" or sigmoids else usual / 9
+    return usual_learning_rate(symptoms.method, sigmoids=sigmoids) * (1 - symptoms.momentum)
 
 
 def _figure(value: float) -> str:

@@ -7,13 +7,13 @@ and leave the same folder.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lenet import arrays, engines, layer_text, recipes, runs, zoo
+from lenet import arrays, defaults, engines, layer_text, recipes, runs, verdict, zoo
 from lenet.architecture import ArchitectureError, Layer, Network, show_shape, trace
 from lenet.data import IN_MEMORY, KNOWN, Dataset, hold_out
 from lenet.data import load as load_data
@@ -22,7 +22,7 @@ from lenet.optimization import Optimizer
 from lenet.recipes import Recipe
 from lenet.runs import RunRecord
 from lenet.snapshots import folder_of, keep_snapshots
-from lenet.training import Callbacks, Outcome, Parts, fit
+from lenet.training import Callbacks, Outcome, Parts, call, fit, steps_per_epoch
 
 OWN = "mine"  # the name of a network that is given as a list of layers
 
@@ -37,32 +37,38 @@ class Experiment:
     choice: Choice
     run: runs.Run
     snapshots: bool = False  # kept at every reading
+    remarks: tuple[str, ...] = ()  # what was fitted to the pictures, a line each
 
     def train(
         self, callbacks: Sequence[Callbacks] = (), stop: Callable[[], bool] = lambda: False
     ) -> Outcome:
         """Train to the end or until ``stop()``, then write the result and the curves.
 
-        The folder is let go in any case, and run.json says how it ended. Raises TrainingError
-        where a loss is not finite, OSError where a file cannot be written.
+        The folder is let go in any case, and run.json says how it ended. A network that has not
+        learnt when it ends gets a last remark. Raises TrainingError where a loss is not finite,
+        OSError where a file cannot be written.
         """
         with closing(self.run):
             try:
-                own = [self.run.callbacks()]
+                last_words: list[str] = []  # what was said since the last reading
+                told = [self.run.callbacks(), *callbacks]
+                told.append(
+                    Callbacks(on_reading=lambda _: last_words.clear(), on_remark=last_words.append)
+                )
                 if self.snapshots:
                     keeping, keep_last = keep_snapshots(self.run, self.engine.state)
-                    own.append(keeping)
+                    told.append(keeping)
+                for remark in self.remarks:
+                    call(told, "on_remark", remark)
                 outcome = fit(
-                    self.engine,
-                    self.parts,
-                    self.recipe.settings,
-                    self.run.start,
-                    [*own, *callbacks],
-                    stop,
+                    self.engine, self.parts, self.recipe.settings, self.run.start, told, stop
                 )
                 if self.snapshots:
                     keep_last(outcome)
-                self.run.finish(outcome)
+                if outcome.finished and not last_words and (last := self._verdict(outcome)):
+                    # one that was at its end already has it among its remarks
+                    call(told if outcome.history else told[1:], "on_remark", last)
+                self.run.finish(outcome, " ".join(last_words) if outcome.finished else "")
             except BaseException as error:
                 self.run.fail(error)
                 raise
@@ -71,12 +77,25 @@ class Experiment:
                 draw_curves(record)
         return outcome
 
+    def _verdict(self, outcome: Outcome) -> str | None:
+        """Why the network has not learnt, judged by the whole run, or None where it has."""
+        settings, train = self.recipe.settings, self.parts.train
+        return verdict.conclude(
+            self.engine,
+            train,
+            settings,
+            settings.schedule.learning_rates(steps_per_epoch(settings, train), settings.epochs),
+            [*self.run.earlier, *outcome.history],
+            runs.first_checkpoint(self.recipe, self.engine.network).state,
+        )
+
 
 def begin(
     recipe: str | Recipe,
     *,
     data: Any = None,
     network: Network | None = None,
+    chosen: Collection[str] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     engine: str = "auto",
     device: str = "auto",
@@ -90,7 +109,9 @@ def begin(
 
     ``data`` are pictures in place of the recipe's, as ``lenet.arrays.dataset`` takes them;
     ``network`` takes the place of the recipe's: its layers, name and normalization, with the
-    classes of the pictures.
+    classes of the pictures. ``chosen`` are the keys of the recipe that somebody chose: the others
+    are fitted to pictures that are few (``defaults.fit_to_few``). Without it the recipe is taken as
+    it is.
 
     Raises the ValueErrors of what it puts together (DataError, ArchitectureError, EngineError,
     SettingError, RunError), before anything is written, and OSError when nothing can be.
@@ -108,6 +129,9 @@ def begin(
     check(recipe)
     loaded = given or load_data(recipe.data, data_dir, progress=progress)
     parts = divide(recipe, loaded)
+    remarks: list[str] = []
+    if chosen is not None:
+        recipe, remarks = defaults.fit_to_few(recipe, chosen, len(parts.train))
     channels, height, width = loaded.train.images.shape[1:]
     shape = (channels, height, width)
     if network is None:
@@ -119,7 +143,7 @@ def begin(
     made = engines.make(choice, network, settings.optimizer, settings.objective, threads, compile)
     folder = None if out is None else Path(out)
     run = runs.create(recipe, network, describe_data(loaded, parts), made, folder)
-    return Experiment(recipe, parts, made, choice, run, snapshots)
+    return Experiment(recipe, parts, made, choice, run, snapshots, tuple(remarks))
 
 
 def go_on(
@@ -180,7 +204,7 @@ def go_on(
 
 
 def train(
-    recipe: str | Recipe = "d2l",
+    recipe: str | os.PathLike[str] | Recipe | None = None,
     *,
     data: Any = None,
     network: str | Network | Sequence[Layer] | None = None,
@@ -196,6 +220,9 @@ def train(
 ) -> RunRecord:
     """The record of a new run of a recipe, shown live where this runs: for notebooks and scripts.
 
+    Without a recipe it is quickstart, on Fashion-MNIST where that is here or can be downloaded,
+    else on the pictures that come with the program.
+
     ``data`` is a data set's name or folder, or the pictures themselves: ``(images, labels)`` and
     what else ``lenet.arrays.dataset`` takes. ``network`` is a name of the zoo, a Network, or a list
     of layers. ``optimizer`` is "sgd", "adam" or "adamw", which then has its usual values, or an
@@ -207,28 +234,42 @@ def train(
     """
     from lenet import live
 
-    named = recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
+    asked = {key.replace("__", "."): value for key, value in changes.items()}
     if isinstance(data, str | os.PathLike):
-        named = recipes.change(named, "data", os.fspath(data))
-        data = None
-    if isinstance(network, str):
-        named = replace(recipes.change(named, "network", network), layers="")
+        asked["data"], data = os.fspath(data), None
+    if network is not None and not isinstance(network, Network):
+        by_name = isinstance(network, str)
+        asked["network"] = network if by_name else OWN
+        asked["layers"] = "" if by_name else layer_text.to_text(_layers(network))
         network = None
-    elif network is not None and not isinstance(network, Network):
-        named = replace(named, network=OWN, layers=layer_text.to_text(_layers(network)))
-        network = None
-    if isinstance(optimizer, str):
-        named = recipes.with_method(named, optimizer, lr is not None)
-    elif optimizer is not None:
-        named = recipes.change(named, "optimizer", optimizer)
     if lr is not None:
-        named = recipes.change(named, "schedule.learning_rate", lr)
-    for key, value in changes.items():
-        named = recipes.change(named, key.replace("__", "."), value)
+        asked["schedule.learning_rate"] = lr
+    if isinstance(optimizer, Optimizer):
+        asked["optimizer"], optimizer = optimizer, None
+    chosen = None  # all of a Recipe is
+    if recipe is None:
+        recipe = defaults.RECIPE
+        if data is None and "data" not in asked:
+            asked["data"], why = defaults.choose_data(data_dir)
+            print(why)
+    if not isinstance(recipe, Recipe):
+        chosen = recipes.chosen_keys(recipe, asked)
+        recipe = recipes.load(recipe)
+    # the network first: an optimiser's usual learning rate depends on it
+    first = {key: asked.pop(key) for key in ("layers", "network") if key in asked}
+    for key, value in first.items():
+        recipe = recipes.change(recipe, key, value)
+    if network is not None:
+        recipe = with_network(recipe, network)
+    if optimizer is not None:
+        recipe = recipes.with_method(recipe, optimizer, "schedule.learning_rate" in asked)
+    for key, value in asked.items():
+        recipe = recipes.change(recipe, key, value)
     experiment = begin(
-        named,
+        recipe,
         data=data,
         network=network,
+        chosen=chosen,
         data_dir=data_dir,
         engine=engine,
         device=device,
@@ -236,7 +277,7 @@ def train(
         out=out,
         snapshots=snapshots,
     )
-    with live.choose_view(named.settings, len(experiment.parts.train)) as view:
+    with live.choose_view(experiment.recipe.settings, len(experiment.parts.train)) as view:
         experiment.train([view])
     return runs.read(experiment.run.folder)
 

@@ -168,7 +168,12 @@ def _values(reading: Reading) -> list[str]:
         "val acc": reading.val_acc,
         "test acc": reading.test_acc,
     }
-    return [f"{name} {value:.3f}" for name, value in values.items() if value is not None]
+    return [f"{name} {_short(value)}" for name, value in values.items() if value is not None]
+
+
+def _short(value: float) -> str:
+    """Three digits after the point; of a loss that has blown up, three in all."""
+    return f"{value:.3f}" if value < 1e4 else f"{value:.3g}"
 
 
 def duration(seconds: float) -> str:

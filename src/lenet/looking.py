@@ -50,7 +50,7 @@ class Subject:
     network: Network
     parameters: Parameters
     folder: Path | None  # of the run; None for a network that was not trained
-    remark: str = ""  # where the weights are only the first ones: that
+    remark: str = ""  # where the weights are only the first ones, or have learnt nothing: that
 
     def test_split(
         self,
@@ -78,8 +78,17 @@ def open_subject(model: Model) -> Subject:
     path = Path(model)
     if os.fspath(model) not in zoo.NETWORKS and path.exists():
         network, parameters = runs.load_model(path)
-        return Subject(network, parameters, path if path.is_dir() else path.parent)
+        folder = path if path.is_dir() else path.parent
+        return Subject(network, parameters, folder, ending(folder))
     return _untrained(zoo.build(os.fspath(model)))
+
+
+def ending(folder: Path) -> str:
+    """The last remark of a run; empty where the folder is none."""
+    if not (folder / "run.json").exists():
+        return ""
+    remark = runs.read(folder).remark
+    return f"note: {remark}" if remark else ""
 
 
 def _untrained(network: Network) -> Subject:

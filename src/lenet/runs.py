@@ -69,6 +69,9 @@ class RunError(ValueError):
     """A folder that cannot be used as a run; the message names it and says what to do."""
 
 
+LONGEST_REMARK = 2_000  # characters of a line that others wrote
+
+
 # --- looking at runs ---------------------------------------------------------------------------
 
 
@@ -89,6 +92,12 @@ class RunRecord:
     def network(self) -> Network:
         """The network that was trained."""
         return from_dict(self.info["network"])
+
+    @property
+    def remark(self) -> str:
+        """Why the network has not learnt, where it had not when it ended; else empty. One line."""
+        text = str(self.info["outcome"].get("remark") or "")[:LONGEST_REMARK]
+        return "".join(letter for letter in text if letter.isprintable())
 
     @property
     def status(self) -> str:
@@ -269,8 +278,11 @@ class Run:
             on_checkpoint=self._save,
         )
 
-    def finish(self, outcome: Outcome) -> None:
-        """Write the final weights and the outcome. OSError where there is no space."""
+    def finish(self, outcome: Outcome, remark: str = "") -> None:
+        """Write the final weights and the outcome, with a last remark where there is one.
+
+        Raises OSError where there is no space.
+        """
         result: dict[str, Any] = {"status": "finished" if outcome.finished else "interrupted"}
         if outcome.finished:
             content = save_network(self.folder / "model.safetensors", self.network, outcome.weights)
@@ -283,6 +295,7 @@ class Run:
             "wall_s": round(progress.wall_s, 3),
             "examples_per_s": round(outcome.examples_per_s, 1),
             **({"last": dataclasses.asdict(history[-1])} if history else {}),
+            **({"remark": remark} if remark else {}),
         }
         self._set_outcome(result)
 
@@ -342,7 +355,7 @@ def create(
     SettingError or UntrustedError for what ``read`` would refuse, OSError when it cannot be
     written.
     """
-    start = _first_checkpoint(recipe, network)
+    start = first_checkpoint(recipe, network)
     info: dict[str, Any] = {
         "recipe": recipes.to_dict(recipe),
         "network": to_dict(network),
@@ -374,7 +387,7 @@ def resume(folder: Path, recipe: recipes.Recipe, engine: Engine) -> Run:
         checkpoint, remarks = last_checkpoint(folder)
         remove_old(folder)
         if checkpoint is None:
-            checkpoint = _first_checkpoint(recipe, engine.network)
+            checkpoint = first_checkpoint(recipe, engine.network)
             remarks.append("no checkpoint to go on from: starting at the beginning")
         _check_fit(engine.network, checkpoint, folder)
         done = checkpoint.progress.epoch + (checkpoint.progress.sample > 0)
@@ -432,7 +445,8 @@ def _check_fit(network: Network, checkpoint: Checkpoint, folder: Path) -> None:
             raise RunError(f"{folder / 'checkpoints'}: {error}") from None
 
 
-def _first_checkpoint(recipe: recipes.Recipe, network: Network) -> Checkpoint:
+def first_checkpoint(recipe: recipes.Recipe, network: Network) -> Checkpoint:
+    """Where a run begins: the first weights, a function of the recipe's seed."""
     return Checkpoint(State(initialize(network, recipe.initialization, recipe.settings.seed)))
 
 

@@ -135,7 +135,7 @@ def fit(
         before = progress
         for now in train_to_next_reading(engine, parts.train, settings, rates, progress):
             progress = now
-            _call(callbacks, "on_stretch", progress)
+            call(callbacks, "on_stretch", progress)
             if stop():
                 break
         if progress.sample not in reading_points(settings, parts.train):
@@ -147,27 +147,27 @@ def fit(
             val, test = (measure(engine, split, progress) for split in (parts.val, parts.test))
             progress, best, farewell = choose_best(settings, progress, val, engine, best)
             if farewell:
-                _call(callbacks, "on_remark", farewell)
+                call(callbacks, "on_remark", farewell)
         progress = replace(progress, wall_s=progress.wall_s + time.perf_counter() - started)
         reading = read(settings, parts, before, progress, val, test)
         history.append(reading)
-        _call(callbacks, "on_reading", reading)
+        call(callbacks, "on_reading", reading)
 
         if progress.sample == len(parts.train):
             if progress.epoch > told_epoch + 4:  # a plateau, at most every five epochs
                 remark = diagnose(engine, parts.train, settings, rates, history, start.state)
                 if remark:
                     told_epoch = progress.epoch
-                    _call(callbacks, "on_remark", remark)
+                    call(callbacks, "on_remark", remark)
             progress = replace(
                 progress, epoch=progress.epoch + 1, sample=0, loss_sum=0.0, correct=0
             )
             saved = Checkpoint(engine.state(), progress, best)
-            _call(callbacks, "on_checkpoint", saved)
+            call(callbacks, "on_checkpoint", saved)
 
     if saved.progress != progress:  # stopped inside an epoch
         saved = Checkpoint(engine.state(), progress, best)
-        _call(callbacks, "on_checkpoint", saved)
+        call(callbacks, "on_checkpoint", saved)
     return Outcome(history, saved, finished(progress, settings))
 
 
@@ -341,7 +341,8 @@ def choose_best(
     )
 
 
-def _call(callbacks: Sequence[Callbacks], name: str, argument: object) -> None:
+def call(callbacks: Sequence[Callbacks], name: str, argument: object) -> None:
+    """Call the function of this name of each that has it."""
     for callback in callbacks:
         function = getattr(callback, name)
         if function is not None:

@@ -60,9 +60,7 @@ def pack_network(network: Network, parameters: Parameters) -> bytes:
     return pack(parameters, {"network": to_dict(network)})
 
 
-def load_network(
-    path: str | os.PathLike[str], *, links: bool = True
-) -> tuple[Network, Parameters]:
+def load_network(path: str | os.PathLike[str], *, links: bool = True) -> tuple[Network, Parameters]:
     """The network and the weights, float32 in the order of its layers, of a file that
     ``save_network`` wrote; unless ``links``, a link to one is refused.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -54,10 +55,10 @@ def test_the_form_has_every_key_of_a_recipe(shared_page: Page) -> None:
 
 
 def test_the_usual_values_of_an_optimiser_are_those_of_the_command_line(shared_page: Page) -> None:
-    for method in ("sgd", "adam", "adamw"):
-        start = recipes.load("d2l", {"optimizer.method": "adam" if method == "sgd" else "sgd"})
+    for method, name in itertools.product(("sgd", "adam", "adamw"), ("d2l", "quickstart")):
+        start = recipes.load(name, {"optimizer.method": "adam" if method == "sgd" else "sgd"})
         recipe = recipes.with_method(start, method, learning_rate_given=False)
-        usual = call(shared_page, "learn/fields", "m.usualFor(x)", method)
+        usual = call(shared_page, "learn/fields", "m.usualFor(...x)", [method, name == "d2l"])
         assert usual["schedule.learning_rate"] == recipe.settings.schedule.learning_rate
         assert usual["optimizer.weight_decay"] == recipe.settings.optimizer.weight_decay
 

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from lenet.architecture import LONGEST_NAME, trouble_with_name
+from lenet import layer_text, zoo
+from lenet.architecture import LONGEST_NAME, Sigmoid, trouble_with_name
 from lenet.files import FileError, read_bounded
 from lenet.names import did_you_mean
 from lenet.optimization import (
-    DEFAULT_LEARNING_RATE,
     DEFAULT_WEIGHT_DECAY,
     Optimizer,
     SettingError,
     Settings,
+    usual_learning_rate,
 )
 from lenet.untrusted import UntrustedError, from_toml, shown
 
 LARGEST = 200_000  # bytes of a recipe's file; a network of many layers has some thousand
-LONGEST_LAYERS = 50_000  # characters, as layer_text reads them
 LONGEST_PATH = 4_096
 LONGEST_TITLE = 300
 
@@ -78,7 +78,29 @@ def load(name: str | os.PathLike[str], changes: Mapping[str, Any] | None = None)
     ``changes`` maps dotted keys to values: ``{"epochs": 3, "schedule.kind": "cosine"}``.
     Raises RecipeError or SettingError, naming the key and the value.
     """
+    name, values = _read(os.fspath(name))
+    recipe = from_dict({"name": name, **values})
+    for key, value in (changes or {}).items():
+        recipe = change(recipe, key, value)
+    return recipe
+
+
+def chosen_keys(name: str | os.PathLike[str], changes: Collection[str] = ()) -> set[str]:
+    """The keys that somebody chose: ``changes``, and all that a TOML file of your own holds.
+
+    The recipes of the package are nobody's choice for your pictures: what is not chosen may be
+    fitted to them. Raises RecipeError as ``load`` does.
+    """
     name = os.fspath(name)
+    if not name.endswith(".toml"):
+        return set(changes)
+    _, values = _read(name)
+    inner = {f"{k}.{i}" for k, part in values.items() if isinstance(part, dict) for i in part}
+    return {*values, *inner, *changes}
+
+
+def _read(name: str) -> tuple[str, dict[str, Any]]:
+    """The recipe's name, and what its TOML file holds."""
     if name.endswith(".toml"):
         path = Path(name)
         try:
@@ -94,13 +116,9 @@ def load(name: str | os.PathLike[str], changes: Mapping[str, Any] | None = None)
         hint = did_you_mean(name, names())
         raise RecipeError(f"unknown recipe {name!r}; {hint}known are {', '.join(names())}")
     try:
-        values = from_toml(content)
+        return name, from_toml(content)
     except UntrustedError as error:
         raise RecipeError(f"recipe {name}: {error}") from None
-    recipe = from_dict({"name": name, **values})
-    for key, value in (changes or {}).items():
-        recipe = change(recipe, key, value)
-    return recipe
 
 
 def change(recipe: Recipe, key: str, value: Any) -> Recipe:
@@ -130,10 +148,21 @@ def with_method(recipe: Recipe, method: str, learning_rate_given: bool) -> Recip
     )
     schedule = recipe.settings.schedule
     if not learning_rate_given:
-        schedule = replace(schedule, learning_rate=DEFAULT_LEARNING_RATE[method])
+        usual = usual_learning_rate(method, sigmoids=_has_sigmoids(recipe))
+        schedule = replace(schedule, learning_rate=usual)
     return replace(
         recipe, settings=replace(recipe.settings, optimizer=optimizer, schedule=schedule)
     )
+
+
+def _has_sigmoids(recipe: Recipe) -> bool:
+    """Whether the recipe's network has sigmoids; yes where it is none, which is told later."""
+    try:
+        own = recipe.layers
+        layers = layer_text.parse(own) if own else zoo.build(recipe.network).layers
+    except ValueError:
+        return True
+    return any(isinstance(layer, Sigmoid) for layer in layers)
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -273,9 +302,9 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
 def _check_text(key: str, text: str) -> None:
     """Raise SettingError for a text that is too long, or would act on the terminal it is on."""
     if key == "layers":  # several lines, checked one by one when they are read
-        if len(text) > LONGEST_LAYERS:
+        if len(text) > layer_text.LONGEST:
             raise SettingError(
-                f"layers has {len(text):,} characters; at most {LONGEST_LAYERS:,} fit"
+                f"layers has {len(text):,} characters; at most {layer_text.LONGEST:,} fit"
             )
         return
     names = ("network", "initialization")

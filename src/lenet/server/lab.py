@@ -18,6 +18,7 @@ from typing import Any, Final
 import lenet
 from lenet import engines, experiments, layer_text, recipes, runs, zoo
 from lenet.architecture import Network, to_dict, trace
+from lenet.defaults import fit_to_few
 from lenet.explanations import language_of
 from lenet.recipes import Recipe
 from lenet.server import datasets
@@ -190,6 +191,7 @@ class Lab:
         elif network is not None:
             asked = recipes.change(recipes.change(asked, "network", network), "layers", "")
         experiments.check(asked)
+        asked, _ = fit_to_few(asked, settings, int(chosen.train * (1 - asked.val)))
         built = experiments.build_network(asked, chosen.shape, chosen.classes)
         engines.choose("auto", built, "cpu")  # says which layer none computes
         check_size(built, asked.settings.batch_size)

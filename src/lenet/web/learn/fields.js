@@ -58,9 +58,9 @@ export function matters(field, valueFor) {
 }
 
 /** What changes together with the optimiser, unless it was given: its usual values. */
-export function usualFor(method) {
+export function usualFor(method, sigmoids) {
   return {
-    "schedule.learning_rate": LEARNING_RATE[method],
+    "schedule.learning_rate": method === "sgd" && !sigmoids ? 0.1 : LEARNING_RATE[method],
     "optimizer.weight_decay": WEIGHT_DECAY[method],
     ...(method === "sgd" ? {} : { "optimizer.momentum": 0, "optimizer.nesterov": false }),
   };

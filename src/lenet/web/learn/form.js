@@ -101,8 +101,8 @@ export default function mountForm(section, { backend, t, state, memory, started 
     if (one.key === "optimizer.method" && value !== before) {
       const recipe = recipeOf();
       // back at the recipe's own optimiser: its values, not the usual ones
-      const usual = usualFor(value);
-      for (const key of Object.keys({ ...usualFor("adam"), ...usual })) {
+      const usual = usualFor(value, hasSigmoids());
+      for (const key of Object.keys({ ...usualFor("adam", true), ...usual })) {
         form.values[key] = value === recipe.optimizer.method
           ? valueOf(recipe, key)
           : (usual[key] ?? valueFor(key));
@@ -110,6 +110,12 @@ export default function mountForm(section, { backend, t, state, memory, started 
       drawFields();
     }
     drawState();
+  }
+
+  function hasSigmoids() {
+    const name = form.network ?? recipeOf().network;
+    const text = form.network === OWN ? form.text : networks.find((one) => one.name === name)?.text;
+    return /Sigmoid/.test(text ?? "");
   }
 
   function draw() {

@@ -1,0 +1,152 @@
+"""How a run ended: a line where the network knows no more than a guess, and none where it does."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet import cli, experiments, recipes, runs
+from lenet.verdict import best_guess
+
+
+def ended(
+    changes: dict[str, object], name: str = "d2l", out: str = "run"
+) -> tuple[runs.RunRecord, list[str]]:
+    """A run on the pictures that come with the program, and its remarks."""
+    recipe = recipes.load(name, {"data": "fashion-mnist-small", **changes})
+    experiments.begin(recipe, out=Path(out)).train()
+    return runs.read(Path(out)), [
+        remark.text for remark in runs.read_remarks(Path(out) / "remarks.jsonl")
+    ]
+
+
+# --- starts that have not come to pass ---------------------------------------------------------
+
+
+def test_a_run_that_ends_on_the_natural_plateau_says_so_with_its_own_numbers(
+    in_tmp: Path,
+) -> None:
+    record, (text,) = ended({"epochs": 4})
+    assert text.startswith("this run ended before its network learnt anything: its loss of 2.3")
+    assert "are those of a guess (ln 10, 0.100)" in text
+    assert "Sigmoid networks need about 400 such steps to start, and this run did 160" in text
+    assert "(40 an epoch): try --epochs 25, or ReLU in place of Sigmoid" in text
+    assert record.remark == text
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({"batch_size": 64, "epochs": 1}, "1,600 such steps to start, and this run did 157"),
+        ({"schedule.learning_rate": 0.3, "epochs": 1}, "600 such steps to start, and this run"),
+        ({"epochs": 1, "val": 0.5, "batch_size": 500}, "(10 an epoch): try --epochs 100"),
+    ],
+    ids=["batches of 64", "a third of the rate", "half held out"],
+)
+def test_what_a_start_needs_depends_on_batches_and_rate(
+    in_tmp: Path, changes: dict[str, object], needed: str
+) -> None:
+    assert needed in ended(changes)[0].remark
+
+
+def test_one_step_of_relu_is_too_few(in_tmp: Path) -> None:
+    changes = {"network": "lenet-relu", "batch_size": 10_000, "epochs": 1}
+    changes["schedule.learning_rate"] = 0.001
+    text = ended(changes)[0].remark
+    assert "A network needs 100 steps and more, and this run did 1 (1 an epoch)" in text
+
+
+def test_a_fault_is_named_however_short_the_run(in_tmp: Path) -> None:
+    changes = {"network": "lenet-relu", "schedule.learning_rate": 5.0, "epochs": 1}
+    text = ended(changes)[0].remark
+    assert "of the ReLU" in text or "the steps are too large" in text
+    assert "try a learning rate of 0.1 in place of 5" in text
+
+
+def test_a_plateau_that_was_explained_at_the_end_is_not_explained_twice(in_tmp: Path) -> None:
+    changes = {"network": "lenet-relu", "schedule.learning_rate": 5.0, "epochs": 3}
+    changes["batch_size"] = 64
+    record, texts = ended(changes)
+    assert len(texts) == len(set(texts))
+    assert record.remark == texts[-1]
+
+
+# --- worse than a guess ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [1e4, 1e30])
+def test_a_loss_that_has_blown_up_is_no_success(
+    in_tmp: Path, rate: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "d2l", "--data", "fashion-mnist-small", "--epochs", "1"]
+    assert cli.run([*command, "--lr", f"{rate:g}", "--out", "run"]) == 0
+    printed = capsys.readouterr().out
+    (text,) = [line for line in printed.splitlines() if line.startswith("this run ended worse")]
+    assert "that of a guess ln 10: the steps are too large: 40 steps of SGD moved" in text
+    assert f"try a learning rate of 0.9 in place of {rate:g}" in text
+    assert runs.read(Path("run")).remark == text
+    assert re.search(
+        r"^epoch 1/1  loss [\d.]+e\+\d\d  train", printed, re.MULTILINE
+    )  # no 30 digits
+
+
+def test_a_run_that_has_learnt_gets_no_remark(in_tmp: Path) -> None:
+    for network in ("mlp", "lenet-relu"):
+        record, texts = ended({"epochs": 1, "network": network}, "quickstart", network)
+        assert texts == []
+        assert record.remark == ""
+        assert "remark" not in record.info["outcome"]
+
+
+# --- who tells it ------------------------------------------------------------------------------
+
+
+def test_evaluate_and_inspect_tell_it_again(
+    in_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record, _ = ended({"epochs": 1})
+    capsys.readouterr()
+    assert cli.run(["evaluate", "run"]) == 0
+    assert capsys.readouterr().err == f"lenet: note: {record.remark}\n"
+    assert cli.run(["inspect", "run", "--kernels"]) == 0
+    assert capsys.readouterr().out.startswith(f"note: {record.remark}")
+
+
+def test_what_a_strangers_folder_says_is_short_and_one_line(in_tmp: Path) -> None:
+    record, _ = ended({"epochs": 1})
+    record.info["outcome"]["remark"] = "a\x1b[2J\n" + 5_000 * "b"
+    assert record.remark.startswith("a[2Jbb")
+    assert len(record.remark) <= 2_000
+    record.info["outcome"]["remark"] = {"no": "text"}
+    assert record.remark.isprintable()
+
+
+def test_a_resumed_run_ends_as_one_that_was_never_stopped(in_tmp: Path) -> None:
+    whole, _ = ended({"epochs": 2}, out="whole")
+    ended({"epochs": 1}, out="resumed")
+    experiments.go_on(Path("resumed"), epochs=2).train()
+    resumed = runs.read(Path("resumed"))
+    assert resumed.remark == whole.remark != ""
+    experiments.go_on(Path("resumed")).train()  # at its end already: it says so once more …
+    assert runs.read(Path("resumed")).remark == whole.remark
+    texts = [remark.text for remark in runs.read_remarks(Path("resumed/remarks.jsonl"))]
+    assert texts.count(whole.remark) == 1  # … but writes it down once
+
+
+def test_a_stopped_run_is_not_judged(in_tmp: Path) -> None:
+    recipe = recipes.load("d2l", {"data": "fashion-mnist-small", "epochs": 2})
+    experiments.begin(recipe, out=Path("run")).train(stop=lambda: True)
+    assert runs.read(Path("run")).remark == ""
+
+
+# --- what a guess reaches ----------------------------------------------------------------------
+
+
+def test_the_best_guess() -> None:
+    balanced = best_guess(np.arange(100) % 10, 10)
+    assert (balanced.name, balanced.accuracy) == ("ln 10", 0.1)
+    assert balanced.loss == pytest.approx(np.log(10))
+    uneven = best_guess(np.repeat([0, 1], [90, 10]), 2)
+    assert (uneven.name, uneven.accuracy) == ("0.325", 0.9)
+    assert best_guess(np.zeros(5, np.int64), 1).loss == 0
