@@ -199,7 +199,8 @@ def trained() -> tuple[Network, Parameters]:
         record = lenet.train(
             "quickstart",
             epochs=2,
-            network="lenet-relu",
+            batch_size=256,
+            initialization="xavier",
             optimizer__method="adamw",
             schedule__kind="constant",
             schedule__learning_rate=0.002,

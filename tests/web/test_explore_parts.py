@@ -127,7 +127,7 @@ Model = tuple[Network, Parameters]
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Model:
     """LeNet after two epochs of the bundled pictures."""
     quick = {"epochs": 2, "optimizer.method": "adamw", "schedule.learning_rate": 0.01}
-    recipe = recipes.load("quickstart", {**quick, "schedule.kind": "constant"})
+    recipe = recipes.load("d2l", {**quick, "data": "fashion-mnist-small"})
     folder = tmp_path_factory.mktemp("explore") / "run"
     experiments.begin(recipe, out=folder).train()
     return lenet.load_model(folder)

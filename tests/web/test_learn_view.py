@@ -187,12 +187,13 @@ def test_a_training_started_watched_paused_scrubbed_and_finished(
     with running_lab(tmp_path / "runs") as address:
         open_view(page, address, "learn")
         page.locator("[name=recipe]").select_option("quickstart")
-        page.locator("[name=network]").select_option("lenet-relu")
-        page.locator("[name='optimizer.method']").select_option("adam")
+        page.locator("[name=network]").select_option("lenet-max")
+        page.locator("[name='optimizer.method']").select_option("adamw")
         page.locator("[name=epochs]").fill("24")
+        page.locator("[name=batch_size]").fill("256")
         expect(page.locator(".command")).to_have_text(
-            "lenet train quickstart --network lenet-relu --epochs 24 --lr 0.001 "
-            "--set optimizer.method=adam"
+            "lenet train quickstart --network lenet-max --epochs 24 --batch-size 256 --lr 0.001 "
+            "--set optimizer.method=adamw --set optimizer.weight_decay=0.01"
         )
         with page.expect_request("**/api/train") as sent:
             page.get_by_role("button", name="Start training").click()
@@ -200,10 +201,12 @@ def test_a_training_started_watched_paused_scrubbed_and_finished(
             "recipe": "quickstart",
             "settings": {
                 "epochs": 24,
+                "batch_size": 256,
                 "schedule.learning_rate": 0.001,
-                "optimizer.method": "adam",
+                "optimizer.method": "adamw",
+                "optimizer.weight_decay": 0.01,
             },
-            "network": "lenet-relu",
+            "network": "lenet-max",
             "text": None,
             "data": None,
         }
