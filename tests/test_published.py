@@ -20,8 +20,8 @@ def test_quickstart_learns_at_once_and_ends_where_it_is_published(in_tmp: Path) 
     history = runs.read(experiment.run.folder).history
     tested = [row.test_acc for row in history if row.test_acc is not None]
     assert len(tested) == 10
-    assert tested[0] > 0.65  # FIRST, n = 5
-    assert tested[-1] > 0.84  # LAST, n = 5
+    assert tested[0] > 0.65  # 0.793 ± 0.016, n = 5
+    assert tested[-1] > 0.84  # 0.862 ± 0.003, n = 5
 
 
 @pytest.mark.slow
