@@ -72,8 +72,8 @@ def test_networks_that_do_not_fit_are_refused(in_tmp: Path, network: object, mes
 
 def test_optimizers_of_every_form(in_tmp: Path) -> None:
     short = {"network": SMALL, "epochs": 1}
-    usual = lenet.train("quickstart", optimizer="adam", **short)
-    assert usual.recipe.settings.optimizer == optimization.Optimizer("adam")
+    usual = lenet.train("quickstart", optimizer="adamw", **short)
+    assert usual.recipe.settings.optimizer == optimization.Optimizer("adamw", weight_decay=0.01)
     assert usual.recipe.settings.schedule.learning_rate == 0.001
     given = optimization.Optimizer("adamw", weight_decay=0.1)
     own = lenet.train("quickstart", optimizer=given, lr=0.002, **short)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Collection
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from lenet import data
@@ -21,7 +21,9 @@ LEAST_BATCHES: Final = 10  # an epoch
 LEAST_STEPS: Final = 600  # a run
 
 
-def choose_data(data_dir: Path | None = None, *, progress: bool = False) -> tuple[str, str]:
+def choose_data(
+    data_dir: str | os.PathLike[str] | None = None, *, progress: bool = False
+) -> tuple[str, str]:
     """The data set for a training that names none, and the line that says why it is this one.
 
     Fashion-MNIST where it is here or can be downloaded now, else the pictures that come with the

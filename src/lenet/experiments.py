@@ -256,9 +256,9 @@ def train(
         chosen = recipes.chosen_keys(recipe, asked)
         recipe = recipes.load(recipe)
     # the network first: an optimiser's usual learning rate depends on it
-    first = {key: asked.pop(key) for key in ("layers", "network") if key in asked}
-    for key, value in first.items():
-        recipe = recipes.change(recipe, key, value)
+    for part in ("layers", "network"):
+        if part in asked:
+            recipe = recipes.change(recipe, part, asked.pop(part))
     if network is not None:
         recipe = with_network(recipe, network)
     if optimizer is not None:

@@ -136,7 +136,7 @@ def evaluate(
     """
     if parameters is None:
         subject = open_subject(model)
-        if subject.remark:
+        if subject.folder is None:
             raise ValueError(f"{subject.remark}; give a run, or parameters")
     elif isinstance(model, Network):
         subject = Subject(model, parameters, None)
