@@ -490,6 +490,185 @@ def has_not_more(lab: Lab, count: int) -> Callable[[], bool]:
     return lambda: len(lab.runs["earlier"].readings) <= count
 
 
+# --- folders that strangers filled -------------------------------------------------------------
+
+
+def spoil_remarks(run: Path) -> None:
+    (run / "remarks.jsonl").write_text('{"examples_seen": Infinity, "text": "x"}\n')
+
+
+def spoil_date(run: Path) -> None:
+    info = json.loads((run / "run.json").read_text())
+    (run / "beside").write_text(json.dumps({**info, "started": 1.5}))
+    (run / "beside").rename(run / "run.json")
+
+
+def spoil_number(run: Path) -> None:
+    info = json.loads((run / "run.json").read_text())
+    info["recipe"]["val"] = 10**400
+    (run / "beside").write_text(json.dumps(info))
+    (run / "beside").rename(run / "run.json")
+
+
+def put_a_pipe(run: Path) -> None:
+    (run / "run.json").unlink()
+    os.mkfifo(run / "run.json")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes there")
+@pytest.mark.parametrize("spoil", [spoil_date, spoil_number, put_a_pipe])
+def test_a_spoilt_folder_is_told_of_and_the_others_are_watched_on(
+    spoil: Callable[[Path], None], lab: Lab, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that appears, and one that was good until now."""
+    shutil.copytree(root / "earlier", root / "other")
+    until(lab, lambda: "other" in lab.runs, 5)
+    shutil.copytree(root / "earlier", root / ".bad")
+    spoil(root / ".bad")
+    (root / ".bad").rename(root / "bad")
+    spoil(root / "other")
+    events = until(lab, lambda: len(lab.warnings()["damaged"]) == 2, 5)
+    told = [values for name, values in events if name == "warnings"][-1]
+    assert [each["name"] for each in told["damaged"]] == ["bad", "other"]
+    assert all("run.json cannot be read: " in each["reason"] for each in told["damaged"])
+    state = lab.state()
+    assert state["damaged"] == told["damaged"]
+    assert [run["name"] for run in state["runs"]] == ["earlier", "other"]  # as it was last
+    assert "cannot be read" in lab.summary("other")["message"]
+    (root / "earlier" / "remarks.jsonl").write_text('{"examples_seen": 1, "text": "seen"}\n')
+    until(lab, lambda: [remark.text for remark in lab.runs["earlier"].remarks] == ["seen"], 5)
+    shutil.rmtree(root / "bad")
+    shutil.rmtree(root / "other")
+    until(lab, lambda: lab.warnings()["damaged"] == [], 5)
+    assert capsys.readouterr().err.count("bad") == 1
+
+
+def test_what_no_reader_foresaw_is_not_the_end_of_watching(
+    lab: Lab, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistake of this program in one run: it is shown no more, and the others are."""
+    from lenet.server.watching import Watched
+
+    shutil.copytree(root / "earlier", root / "other")
+    until(lab, lambda: "other" in lab.runs, 5)
+    look = Watched.look
+
+    def fails(watched: Watched, *most: int) -> Any:
+        if watched.name == "other":
+            raise KeyError("x")
+        return look(watched, *most)
+
+    monkeypatch.setattr(Watched, "look", fails)
+    (root / "other" / "remarks.jsonl").write_text("")
+    events = until(lab, lambda: "other" not in lab.runs, 5)
+    assert ("removed", {"name": "other"}) in events
+    assert lab.warnings()["damaged"] == [
+        {"name": "other", "reason": "other cannot be shown: KeyError, a mistake of this program"}
+    ]
+    assert [run["name"] for run in lab.state()["runs"]] == ["earlier"]
+    assert "KeyError" in capsys.readouterr().err
+
+
+def test_trouble_of_the_lab_itself_is_told_and_it_tries_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lenet.server.app import _tick
+
+    def no_space() -> None:
+        raise OSError(28, "No space left on device", "state.json")
+
+    tick = lab.queue.tick
+    for wrong, said in (
+        (no_space, "state.json: No space left on device"),
+        (lambda: 1 / 0, "ZeroDivisionError, a mistake of this program"),
+    ):
+        monkeypatch.setattr(lab.queue, "tick", wrong)
+        assert _tick(lab) == [("warnings", {"damaged": [], "trouble": said})]
+        assert _tick(lab) == []
+        assert capsys.readouterr().err.count(said) == 1
+    monkeypatch.setattr(lab.queue, "tick", tick)
+    assert ("warnings", {"damaged": [], "trouble": ""}) in _tick(lab) + _tick(lab)
+
+
+def test_a_long_history_is_read_in_pieces(lab: Lab, root: Path) -> None:
+    rows = runs.read_history(root / "earlier" / "history.csv")
+    many = rows * (3 * (1 << 18) // len(runs.history_text(rows)))
+    (root / "earlier" / "longer").write_text(runs.history_text(many))
+    (root / "earlier" / "longer").rename(root / "earlier" / "history.csv")
+    until(lab, lambda: len(lab.runs["earlier"].readings) > len(rows), 5)
+    assert len(lab.runs["earlier"].readings) < len(many)
+    until(lab, lambda: lab.runs["earlier"].readings == many, 5)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".lab", "", "a\0b", "x" * 300])
+def test_a_name_in_the_state_leads_nowhere_else(
+    name: str, labs: Callable[[], Lab], root: Path
+) -> None:
+    (root / ".lab").mkdir(exist_ok=True)
+    job = {"recipe": recipes.to_dict(recipes.load("quickstart")), "created": "2026-01-01"}
+    state = {"format": 1, "queue": [name], "jobs": {name: job}, "first_run": True}
+    (root / ".lab" / "state.json").write_text(json.dumps(state))
+    shutil.copytree(root / "earlier", root.parent / "x")
+    assert labs().queue.waiting == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="no pipes there")
+def test_beside_a_spoilt_run_trainings_go_on_and_end_in_good_order(root: Path) -> None:
+    """What is queued is trained, the page hears why, and SIGTERM pauses what trains."""
+    shutil.copytree(root / "earlier", root / "bad")
+    with command(root) as (process, url, token):
+        spoil_remarks(root / "bad")
+        spoil_date(root / "bad")
+        wanted = [{"recipe": "quickstart", "settings": values} for values in (SHORT, LONG)]
+        names = [ask(url, "/api/train", token, each)["name"] for each in wanted]
+        deadline = time.monotonic() + 90
+        while not ask(url, f"/api/runs/{names[1]}")["history"]["step"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        (damaged,) = ask(url, "/api/state")["damaged"]
+        assert damaged["name"] == "bad"
+        assert "started is 1.5" in damaged["reason"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    deadline = time.monotonic() + 20
+    while runs.read(root / names[1]).status == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert runs.read(root / names[1]).status == "interrupted"
+
+
+@pytest.mark.slow
+def test_300_streams_at_once_are_served_soon(root: Path) -> None:
+    """Each hears the state in a second, or as long as 300 small answers take here, if longer."""
+    import http.client
+
+    with command(root) as (_, url, _token):
+        host = url.removeprefix("http://")
+        began = time.monotonic()
+        for _ in range(300):
+            connection = http.client.HTTPConnection(host, timeout=30)
+            connection.request("GET", "/favicon.ico")
+            assert connection.getresponse().status == 204
+            connection.close()
+        patience = max(1.0, time.monotonic() - began)
+        streams = [socket.create_connection(host.split(":"), 30) for _ in range(300)]  # type: ignore[arg-type]
+        try:
+            began = time.monotonic()
+            for stream in streams:
+                stream.sendall(f"GET /api/events HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            for stream in streams:
+                heard = b""
+                while b"event: state" not in heard:
+                    piece = stream.recv(65_536)
+                    assert piece
+                    heard += piece
+            assert time.monotonic() - began < patience
+        finally:
+            for stream in streams:
+                stream.close()
+
+
 # --- the command -------------------------------------------------------------------------------
 
 
