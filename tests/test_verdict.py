@@ -41,8 +41,12 @@ def test_a_run_that_ends_on_the_natural_plateau_says_so_with_its_own_numbers(
         ({"batch_size": 64, "epochs": 1}, "1,600 such steps to start, and this run did 157"),
         ({"schedule.learning_rate": 0.3, "epochs": 1}, "600 such steps to start, and this run"),
         ({"epochs": 1, "val": 0.5, "batch_size": 500}, "(10 an epoch): try --epochs 100"),
+        (
+            {"optimizer.method": "adam", "schedule.learning_rate": 0.001, "epochs": 1},
+            "150 such steps to start, and this run did 40 (40 an epoch): try --epochs 10",
+        ),
     ],
-    ids=["batches of 64", "a third of the rate", "half held out"],
+    ids=["batches of 64", "a third of the rate", "half held out", "adam"],
 )
 def test_what_a_start_needs_depends_on_batches_and_rate(
     in_tmp: Path, changes: dict[str, object], needed: str
@@ -89,6 +93,16 @@ def test_a_loss_that_has_blown_up_is_no_success(
     assert re.search(
         r"^epoch 1/1  loss [\d.]+e\+\d\d  train", printed, re.MULTILINE
     )  # no 30 digits
+
+
+def test_the_rate_that_is_named_is_the_one_that_was_set_not_where_a_schedule_ends(
+    in_tmp: Path,
+) -> None:
+    text = ended({"network": "mlp", "epochs": 1, "schedule.learning_rate": 10.0}, "quickstart")[0]
+    assert "try a learning rate of 0.001 in place of 10" in text.remark
+    text = ended({"epochs": 1, "schedule.learning_rate": 1e-12}, "quickstart", "small")[0]
+    assert "the steps are too small" in text.remark
+    assert "in place of 1e-12" in text.remark
 
 
 def test_a_run_that_has_learnt_gets_no_remark(in_tmp: Path) -> None:

@@ -65,7 +65,8 @@ def fit_to_few(recipe: Recipe, given: Collection[str], examples: int) -> tuple[R
             f"{examples:,} training pictures (batch_size is yours to set)"
         )
     if examples < FEW and "epochs" not in given:
-        least = math.ceil(LEAST_STEPS / math.ceil(examples / settings.batch_size))
+        usual = min(settings.batch_size, _power_of_two(largest))
+        least = math.ceil(LEAST_STEPS / math.ceil(examples / usual))
         if least > settings.epochs:
             remarks.append(
                 f"{least:,} epochs in place of {settings.epochs:,}: with {examples:,} training "

@@ -115,7 +115,7 @@ class Symptoms:
     method: str  # of the optimiser
     momentum: float
     batch_size: int
-    learning_rate: float  # of the last step
+    learning_rate: float  # the highest so far
     steps: int  # since the first weights, those that training started or went on from
     output_deviation: float  # of the logits over the pictures, root mean square over the classes
     activations: tuple[ActivationSymptoms, ...]
@@ -258,7 +258,8 @@ def measure_symptoms(
     probe = np.linspace(0, len(train.labels) - 1, min(PROBE_PICTURES, len(train.labels)))
     chosen = probe.astype(np.int64)  # spread evenly: files may be sorted by class
     images, labels = train.images[chosen], train.labels[chosen]
-    learning_rate = float(rates[min(last.step, len(rates)) - 1])
+    # the highest so far is what somebody set; at the end of a schedule the last one is near 0
+    learning_rate = float(rates[: last.step].max())
 
     outputs = engine.activations(images)
     position = Position(settings.seed, max(math.ceil(last.epoch) - 1, 0), 0)

@@ -29,6 +29,7 @@ BLOWN_UP: Final = 2.0  # times the loss of a guess: no network that has learnt i
 SIGMOIDS_NEED: Final = 400
 SIGMOIDS_NEED_PICTURES: Final = 100_000
 SIGMOIDS_NEED_AT: Final = 0.9  # of the learning rate
+SIGMOIDS_NEED_OF_ADAM: Final = 150  # 112 to 188 at 0.001 and 0.002, in batches of 64 and 256
 OTHERS_NEED: Final = 100  # ReLU and tanh learn from the first step; this is to see it
 BEYOND_THE_START: Final = 2.5  # an epoch number that is proposed is for learning, too
 
@@ -159,7 +160,7 @@ def _too_early(
 def _sigmoids_need(symptoms: Symptoms, rate: float) -> int:
     """The steps that d2l's LeNet takes to leave ln 10, in such batches at this mean rate."""
     if symptoms.method != "sgd":
-        return SIGMOIDS_NEED
+        return SIGMOIDS_NEED_OF_ADAM
     steps = max(SIGMOIDS_NEED, SIGMOIDS_NEED_PICTURES / symptoms.batch_size)
     slower = SIGMOIDS_NEED_AT * (1 - symptoms.momentum) / rate
     return 100 * round(steps * math.cbrt(max(1.0, slower)) / 100)
