@@ -460,6 +460,8 @@ def operation(index: int, layer: Layer) -> Callable[..., Tensor]:
     that has none.
     """
     match layer:
+        case Conv2d(connections=None, kernel_size=1) if layer.stride > 1:
+            return partial(strided_1x1, stride=layer.stride, padding=layer.padding)
         case Conv2d(connections=None):
             return partial(F.conv2d, stride=layer.stride, padding=layer.padding)
         case AvgPool2d():
@@ -492,6 +494,18 @@ def operation(index: int, layer: Layer) -> Callable[..., Tensor]:
             raise EngineError(
                 f"the torch engine does not compute layer {index} ({type(layer).__name__})"
             )
+
+
+def strided_1x1(x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
+    """F.conv2d of 1×1 kernels: the pixels that the stride meets, and then a stride of 1.
+
+    Left to itself oneDNN 3.12 (PyTorch 2.13) writes past its workspace in this convolution's
+    backward, where channels lie last and are fewer than a vector holds
+    (github.com/uxlfoundation/oneDNN/issues/6035); torch.compile puts channels last by itself.
+    """
+    if padding:
+        x = F.pad(x, (padding,) * 4)
+    return F.conv2d(x[:, :, ::stride, ::stride], weight, bias)
 
 
 def flatten(x: Tensor) -> Tensor:
