@@ -372,7 +372,7 @@ def test_receptive_fields_are_where_a_changed_pixel_changes_an_output(chain):
         ((MaxPool2d(3, padding=2),), r"layer 0 \(MaxPool2d\): padding is 2, must be from 0 to 1"),
         ((AvgPool2d(2, stride=-2),), r"layer 0 \(AvgPool2d\): stride is -2, must be at least 1"),
         ((Subsample(1, 0),), r"layer 0 \(Subsample\): kernel_size is 0, must be at least 1"),
-        ((Dropout(1.0),), r"layer 0 \(Dropout\): p is 1.0, must be at least 0 and less than 1"),
+        ((Dropout(1.5),), r"layer 0 \(Dropout\): p is 1.5, must be from 0 to 1"),
         ((ReLU(), Dropout(-0.1)), r"layer 1 \(Dropout\): p is -0.1"),
         ((Dropout(math.nan),), r"layer 0 \(Dropout\): p is nan"),
         ((ScaledTanh(0.0),), r"layer 0 \(ScaledTanh\): amplitude is 0.0, .* finite number"),

@@ -808,7 +808,7 @@ def dropout_scale(
 
 
 @needs_torch
-@pytest.mark.parametrize("p", [1e-9, 0.1, 0.5, 1 / 3, 0.999, np.nextafter(1, 0)])
+@pytest.mark.parametrize("p", [1e-9, 0.1, 0.5, 1 / 3, 0.999, np.nextafter(1, 0), 1.0])
 @pytest.mark.parametrize(
     "position", [Position(0, 0, 0), Position(2**32 - 1, 10**6, 59_990), Position(5, 1, 2**31)]
 )

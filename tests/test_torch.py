@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
+import importlib.util
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -39,12 +41,16 @@ torch = pytest.importorskip("torch")
 
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
+from torch.nn.utils import prune  # noqa: E402
+from torch.overrides import TorchFunctionMode  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 import lenet.torch as lenet_torch  # noqa: E402
 from lenet.torch import UnsupportedModuleError, from_torch, to_torch  # noqa: E402
 from lenet.translation import operations, read  # noqa: E402
 
 PICTURE = (1, 28, 28)
+HAS_NATIVE = importlib.util.find_spec("lenet._native") is not None
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -450,6 +456,287 @@ def test_other_spellings_of_the_same() -> None:
     assert from_torch(thirty_two, (28, 28)).network.layers[0] == Conv2d(1, 6, 5, 1, 2)
 
 
+# --- what the arithmetic allows, though a network is written otherwise -------------------------
+
+
+def outputs(found: Any, X: Tensor) -> Tensor:
+    """What the network gives, by PyTorch's own modules."""
+    net = to_torch(found.network, found.parameters).eval()
+    with torch.no_grad():
+        return cast(Tensor, net(X.reshape(-1, *found.network.input_shape)))
+
+
+ENDS: dict[str, Callable[[], nn.Module]] = {
+    "Softmax": lambda: nn.Softmax(1),
+    "LogSoftmax": lambda: nn.LogSoftmax(-1),
+    "Softmax without dim": nn.Softmax,
+    "LogSoftmax without dim": nn.LogSoftmax,
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_softmax_at_the_end_is_left_out(end: str) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10), ENDS[end]())
+    found, X = from_torch(net, PICTURE), torch.rand(7, *PICTURE)
+    assert found.network.layers == (Flatten(), Linear(784, 10))
+    with torch.no_grad():
+        logits = net[:2](X)
+    assert torch.equal(outputs(found, X), logits)
+
+
+class OldDefaults(nn.Module):
+    """PyTorch's MNIST example as it stood until 2018, without a dim."""
+
+    def __init__(self, end: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, 4, 5), nn.Linear(4 * 12 * 12, 10)
+        self.end = end
+
+    def forward(self, x: Tensor, debug: bool = False, *, scale: float = 1.0) -> Tensor:
+        if debug:
+            raise AssertionError("debug is False where nothing is given")
+        x = F.relu(F.max_pool2d(self.conv(x), 2)).view(-1, 4 * 12 * 12)
+        return self.end(F.dropout(self.fc(x), training=self.training))
+
+
+@pytest.mark.parametrize("end", [F.log_softmax, F.softmax, lambda x: x.softmax(1), F.tanh])
+def test_what_older_code_leaves_out_is_what_pytorch_takes(end: Callable[[Tensor], Tensor]) -> None:
+    net, X = OldDefaults(end).eval(), torch.rand(7, *PICTURE)
+    found = from_torch(net, PICTURE)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's, of the dim
+        theirs = net(X)
+    ours = outputs(found, X)
+    assert torch.equal(ours.argmax(1), theirs.argmax(1))
+    if end is F.log_softmax:
+        assert torch.allclose(F.log_softmax(ours, 1), theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("sigmoid", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_one_output_is_two_classes_of_the_same_probability(sigmoid: bool, bias: bool) -> None:
+    end = [nn.Sigmoid()] * sigmoid
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 5), nn.ReLU(), nn.Linear(5, 1, bias), *end)
+    found, X = from_torch(net, PICTURE, classes=("cat", "dog")), torch.rand(9, *PICTURE)
+    assert found.network.layers[-1] == Linear(5, 2)
+    assert found.network.classes == ("cat", "dog")
+    assert found.keys["3.weight"] == "3.weight"
+    with torch.no_grad():
+        z = net[:4](X)
+    ours = outputs(found, X)
+    assert torch.allclose(ours, torch.cat([torch.zeros_like(z), z], 1), atol=1e-6)
+    assert torch.allclose(F.softmax(ours, 1)[:, 1:], z.sigmoid(), atol=1e-6)
+    # and the loss is binary cross-entropy
+    labels = torch.arange(9) % 2
+    theirs = F.binary_cross_entropy_with_logits(z[:, 0], labels.float())
+    assert float(F.cross_entropy(ours, labels)) == pytest.approx(float(theirs), rel=1e-5)
+
+
+def test_missing_biases_are_zeros_and_named() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 3, 5, bias=False), nn.Flatten(), nn.Linear(1728, 4), nn.Linear(4, 2, False)
+    )
+    found, X = from_torch(net, PICTURE), torch.rand(7, *PICTURE)
+    assert found.zeros == ("0.bias", "3.bias")
+    assert not any(found.parameters[name].any() for name in found.zeros)
+    assert found.keys.keys() == dict(net.named_parameters()).keys()
+    with torch.no_grad():
+        assert torch.allclose(outputs(found, X), net(X), atol=1e-6)
+    again = from_torch(to_torch(found.network, found.parameters), PICTURE)
+    assert again.zeros == ()
+    assert all(np.array_equal(again.parameters[k], v) for k, v in found.parameters.items())
+
+
+@pytest.mark.parametrize(
+    ("size", "picture"),
+    [(784, (1, 28, 28)), (12, (1, 1, 12)), (3072, (1, 1, 3072)), (1, (1, 1, 1))],
+)
+def test_flat_pictures(size: int, picture: tuple[int, int, int]) -> None:
+    for front in ([], [nn.Dropout(0.2)], [nn.Identity(), nn.Tanh()], [nn.Flatten()]):
+        net = nn.Sequential(*front, nn.Linear(size, 6), nn.ReLU(), nn.Linear(6, 3)).eval()
+        found, X = from_torch(net, (size,)), torch.rand(5, size)
+        assert found.network.input_shape == picture
+        assert found.network.layers[0] == Flatten()
+        assert found.keys[f"{len(front)}.weight"].endswith(".weight")
+        with torch.no_grad():
+            assert torch.allclose(outputs(found, X), net(X), atol=1e-6)
+    with pytest.raises(UnsupportedModuleError, match=r"node '_0'.*its input has shape 784"):
+        from_torch(nn.Sequential(nn.Conv2d(1, 2, 5)), (784,))
+
+
+def test_dropout_of_everything_leaves_the_bias() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Dropout(1.0), nn.Linear(784, 3))
+    found = from_torch(net, PICTURE)
+    assert found.network.layers[1] == Dropout(1.0)
+    images = np.random.default_rng(0).integers(0, 256, (6, *PICTURE), np.uint8)
+    labels = np.arange(6) % 3
+    net.train()
+    F.cross_entropy(net(torch.from_numpy(images) / 255), torch.from_numpy(labels)).backward()
+    for kind in ("numpy", "native", "torch"):
+        if kind == "native" and not HAS_NATIVE:
+            continue
+        engine: Any = engines.make(
+            engines.Choice(kind, "cpu", ""), found.network, Optimizer(), Objective(), 1
+        )
+        engine.load(State(found.parameters))
+        gradients = engine.gradients(images, labels, engines.Position(0, 0, 0)).named()
+        assert not gradients["2.weight"].any()
+        assert gradients["2.bias"] == pytest.approx(net[2].bias.grad.numpy(), abs=1e-6)
+
+
+# --- what computes beside forward --------------------------------------------------------------
+
+
+def normalise(self: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return ((inputs[0] - 0.5) / 0.5,)
+
+
+def with_hook(register: Callable[[nn.Sequential], Any]) -> Callable[[], nn.Module]:
+    def make() -> nn.Module:
+        net = classifier(nn.Conv2d(1, 2, 5), nn.Sequential(nn.ReLU()), features=1152)
+        register(net)
+        return net
+
+    return make
+
+
+def compiled() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's own, of what it imports then
+        return cast(nn.Module, torch.compile(classifier(features=784)))
+
+
+def own_call() -> nn.Module:
+    class Normalises(nn.Sequential):
+        def __call__(self, x: Tensor) -> Any:
+            return super().__call__(x - 0.5)
+
+    return Normalises(nn.Flatten(), nn.Linear(784, 2))
+
+
+def subclassed_parameter() -> nn.Module:
+    class Halved(Tensor):
+        @classmethod
+        def __torch_function__(cls, f: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            return super().__torch_function__(f, types, args, kwargs)
+
+    net = classifier(features=784)
+    net[1].weight = nn.Parameter(net[1].weight.detach().as_subclass(Halved))
+    return net
+
+
+def doubling(self: Any, args: Any, *rest: Any) -> Any:
+    return 2 * rest[-1] if len(rest) else args
+
+
+BESIDE: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "pre-hook": (
+        with_hook(lambda net: net.register_forward_pre_hook(normalise)),
+        r"the Sequential has the forward pre-hook normalise at test_torch.py:\d+.*normalization=",
+    ),
+    "pre-hook with kwargs": (
+        with_hook(lambda net: net.register_forward_pre_hook(doubling, with_kwargs=True)),
+        "the Sequential has the forward pre-hook doubling",
+    ),
+    "hook": (
+        with_hook(lambda net: net.register_forward_hook(doubling)),
+        "the Sequential has the forward hook doubling",
+    ),
+    "inner hook": (
+        with_hook(lambda net: net[0].register_forward_hook(doubling)),
+        r"layer 0 \(Conv2d\) has the forward hook doubling .* remove it",
+    ),
+    "hook of an inner Sequential": (
+        with_hook(lambda net: net[1].register_forward_hook(doubling, with_kwargs=True)),
+        r"layer 1 \(Sequential\) has the forward hook doubling",
+    ),
+    "partial": (
+        with_hook(lambda net: net[0].register_forward_hook(functools.partial(doubling))),
+        "the forward hook doubling at",
+    ),
+    "weight_norm of old": (
+        with_hook(lambda net: weight_norm_of_old(net[0])),
+        r"layer 0 \(Conv2d\) has weight_norm on 'weight': .*remove_weight_norm",
+    ),
+    "weight_norm": (
+        with_hook(lambda net: nn.utils.parametrizations.weight_norm(net[0])),
+        r"layer 0 .* computes its weight anew.*remove_parametrizations\(layer, 'weight'\)",
+    ),
+    "spectral_norm of old": (
+        with_hook(lambda net: nn.utils.spectral_norm(net[3])),
+        r"layer 3 \(Linear\) has spectral_norm on 'weight'",
+    ),
+    "pruned": (
+        with_hook(lambda net: prune.l1_unstructured(net[3], "weight", 0.5)),
+        r"layer 3 \(Linear\) has pruning on 'weight': .*prune.remove\(layer, 'weight'\)",
+    ),
+    "lazy": (
+        lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(10)),
+        r"layer 1 \(LazyLinear\) has no sizes yet.*run one batch",
+    ),
+    "compiled": (
+        compiled,
+        "what torch.compile made: give from_torch the Sequential",
+    ),
+    "__call__": (own_call, "the Normalises has a __call__ of its own"),
+    "subclass": (subclassed_parameter, r"weight of layer 1 \(Linear\) is a \w+, which may compute"),
+}
+
+
+def weight_norm_of_old(layer: nn.Module) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is a new one
+        nn.utils.weight_norm(layer)
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_what_computes_beside_forward_is_refused_by_name(case: str) -> None:
+    make, message = BESIDE[case]
+    with pytest.raises(UnsupportedModuleError, match=message) as caught:
+        from_torch(make(), PICTURE)
+    assert "please report" not in str(caught.value)
+
+
+def test_hooks_of_all_modules_and_modes_are_refused() -> None:
+    net, global_hooks = classifier(features=784), nn.modules.module
+    for register in (
+        global_hooks.register_module_forward_pre_hook,
+        global_hooks.register_module_forward_hook,
+    ):
+        handle = register(doubling)
+        try:
+            with pytest.raises(UnsupportedModuleError, match=f"doubling.*{register.__name__}"):
+                from_torch(net, PICTURE)
+        finally:
+            handle.remove()
+
+    class Twice(TorchFunctionMode):
+        def __torch_function__(self, f: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            return f(*args, **(kwargs or {}))
+
+    class Watches(TorchDispatchMode):
+        def __torch_dispatch__(self, f: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            return f(*args, **(kwargs or {}))
+
+    for mode in (Twice(), Watches()):
+        with mode, pytest.raises(UnsupportedModuleError, match=f"mode {type(mode).__name__} is"):
+            from_torch(net, PICTURE)
+    found = from_torch(net, PICTURE)
+    for place in (torch.device("cpu"), torch.device("meta"), torch.autocast("cpu")):
+        with place:
+            again = from_torch(net, PICTURE)
+        assert again.network == found.network
+        assert np.array_equal(again.parameters["1.weight"], found.parameters["1.weight"])
+
+
+def test_hooks_that_leave_the_outputs_alone_are_no_matter() -> None:
+    net = classifier(features=784)
+    net.register_full_backward_hook(lambda *given: None)
+    net.register_state_dict_pre_hook(lambda *given: None)
+    net[1].weight.register_hook(lambda gradient: gradient)
+    assert from_torch(net, PICTURE).network.layers == (Flatten(), Linear(784, 10))
+
+
 # --- what is refused, and why ------------------------------------------------------------------
 
 
@@ -563,6 +850,11 @@ class TwoInputs(nn.Module):
         return x
 
 
+class KeywordNeeded(nn.Module):
+    def forward(self, x: Tensor, *, mask: Tensor) -> Tensor:
+        return x
+
+
 class Starred(nn.Module):
     def forward(self, *pictures: Tensor) -> Tensor:
         return pictures[0]
@@ -601,7 +893,6 @@ REFUSED_MODULES: dict[str, tuple[Callable[[], Any], str]] = {
     "divisor": (lambda: nn.AvgPool2d(2, divisor_override=3), "divisor_override is 3"),
     "norm": (lambda: nn.BatchNorm2d(1), r"node '_0' \(0, BatchNorm2d\): lenet has no such layer"),
     "channels": (lambda: nn.Dropout2d(), r"Dropout2d\): lenet has no such"),
-    "all": (lambda: nn.Dropout(1.0), "p is 1"),
     "wrong": (lambda: nn.Conv2d(3, 2, 3), "expects 3×height×width"),
     "constant": (lambda: nn.Sequential(nn.ConstantPad2d(1, 2.0), nn.Conv2d(1, 2, 3)), "with 2.0"),
 }
@@ -622,18 +913,15 @@ def test_layers_that_are_refused(case: str) -> None:
             "groups is 2",
         ),
         (lambda: nn.Sequential(nn.Linear(784, 10)), r"put nn.Flatten\(\) in front"),
-        (lambda: classifier(features=784, bias=False), "1.weight comes without a bias"),
-        (
-            lambda: nn.Sequential(*classifier(features=784), nn.LogSoftmax(1)),
-            "ends with log_softmax",
-        ),
-        (lambda: nn.Sequential(*classifier(features=784), nn.Softmax(1)), "ends with softmax"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Softmax(1), nn.Linear(784, 10)), "only the end"),
         (lambda: nn.Sequential(nn.Conv2d(1, 2, 3)), "outputs have shape 2×26×26"),
-        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 1)), "1 classes"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.ReLU()), "1 classes"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.Softmax(1)), "1 classes"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 2), nn.Softmax(0)), "only dim=1"),
         (nn.Sequential, "outputs have shape 1×28×28"),
         (TwoInputs, "node 'mask'.*a second input"),
-        (Starred, "second input"),
+        (Starred, "outputs have shape 1×28×28"),
+        (KeywordNeeded, "node 'mask'.*a second input"),
         (shared, "parameter 2.weight is used twice"),
         (replaced_forward, r"0 \(ReLU\) has a forward put in place"),
         (doubled, "parameter 4.weight is torch.float64"),
@@ -646,8 +934,8 @@ def test_modules_that_are_refused(make: Callable[[], Any], message: str) -> None
 
 
 def test_a_network_takes_pictures() -> None:
-    with pytest.raises(UnsupportedModuleError, match=r"\(784,\).*nn.Flatten\(\)"):
-        from_torch(nn.Sequential(nn.Linear(784, 10)), (784,))
+    with pytest.raises(UnsupportedModuleError, match=r"input_shape is \(28, 28\)"):
+        from_torch(nn.Sequential(nn.Linear(28, 10)), (28, 28))
     with pytest.raises(UnsupportedModuleError, match=r"input_shape is \(\)"):
         from_torch(tutorial_001(), ())
 

@@ -453,7 +453,7 @@ def _check_values(index: int, layer: Layer) -> None:
     for field in dataclasses.fields(layer):
         value = getattr(layer, field.name)
         if field.name == "p":
-            valid, wanted = 0 <= value < 1, "at least 0 and less than 1"
+            valid, wanted = 0 <= value <= 1, "from 0 to 1"
         elif field.name == "padding":
             # a window that lies wholly in the padding would have no pixel
             most = LARGEST if isinstance(layer, Conv2d) else layer.kernel_size // 2  # type: ignore[union-attr]

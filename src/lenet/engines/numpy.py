@@ -483,7 +483,8 @@ def dropout_scale(
     picture = hash32(key ^ samples)  # (n,)
     unit = np.arange(units).astype(np.uint32) * np.uint32(0x9E3779B9)
     drawn = hash32(unit[:, None] + picture)
-    return np.where(drawn < p * 2**32, 0, 1 / (1 - p)).reshape(shape)
+    kept = 1 / (1 - p) if p < 1 else 0  # where p is 1, none is
+    return np.where(drawn < p * 2**32, 0, kept).reshape(shape)
 
 
 def hash32(x: NDArray[np.uint32]) -> NDArray[np.uint32]:

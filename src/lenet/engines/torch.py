@@ -579,7 +579,7 @@ def dropout_scale(
     drawn = hash32((picture[:, None] + unit) & MASK)
     # drawn < p · 2³² for whole numbers; with p itself PyTorch would compare in float32
     kept = drawn >= math.ceil(p * 2**32)
-    return (kept.to(dtype) * (1 / (1 - p))).view(shape)
+    return (kept.to(dtype) * (1 / (1 - p) if p < 1 else 0)).view(shape)  # where p is 1, none is
 
 
 def hash32(x: Hashed) -> Hashed:

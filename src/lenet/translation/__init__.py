@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from lenet.architecture import (
     Network,
     Normalization,
     Shape,
+    Sigmoid,
     show_shape,
     trace,
     trace_layers,
@@ -32,6 +34,7 @@ from lenet.optimization import Objective, Optimizer
 from lenet.parameters import Parameters, State
 from lenet.translation.operations import OPERATIONS
 from lenet.translation.reader import Reader, UnsupportedModuleError, picture_shape
+from lenet.translation.surroundings import check_surroundings
 
 __all__ = [
     "Reading",
@@ -57,6 +60,7 @@ class Translation:
     network: Network
     parameters: Parameters
     keys: dict[str, str]  # "conv.0.weight" of the module: "0.weight" of the network
+    zeros: tuple[str, ...] = ()  # biases that the module lacks; training changes them, too
 
 
 @dataclass(frozen=True)
@@ -81,15 +85,17 @@ def from_torch(
     """The network that a module computes, with copies of its parameters and the map of its keys.
 
     ``input_shape`` is that of one picture as the module takes it, (channels, height, width);
-    a module that begins by giving pictures that shape (tutorials 000 to 002: ``Reshape``) may
-    also take (784,). ``normalization`` is what the pixels went through before the module saw them,
-    if it is not pixel / 255; ``classes`` are "0", "1", … where no names are given.
+    or (784,) where it takes flat pictures, of a square and one channel where the length allows,
+    else of one row. ``normalization`` is what the pixels went through before the module saw them,
+    if it is not pixel / 255; ``classes`` are "0", "1", … where no names are given. Of the arguments
+    of ``forward``, pictures alone are given: others keep their defaults.
 
     Sequentials, classes with submodules and functional code may be mixed. Accepted are
 
-    - ``nn.Conv2d``, ``F.conv2d``, ``torch.conv2d`` and ``nn.Linear``, ``F.linear``, with a bias,
-      each with parameters of its own: square kernels, the same stride and padding in both
-      directions, zeros as padding, no dilation, no groups;
+    - ``nn.Conv2d``, ``F.conv2d``, ``torch.conv2d`` and ``nn.Linear``, ``F.linear``, each with
+      parameters of its own: square kernels, the same stride and padding in both directions, zeros
+      as padding, no dilation, no groups. A missing bias becomes one of zeros, named in ``zeros``:
+      the outputs are the same until the network is trained further, which changes it;
     - ``nn.AvgPool2d``, ``F.avg_pool2d`` and ``nn.MaxPool2d``, ``F.max_pool2d``,
       ``torch.max_pool2d``, with square windows; ``ceil_mode`` and ``count_include_pad`` where
       they change nothing;
@@ -107,7 +113,13 @@ def from_torch(
       before a convolution or average pooling;
     - ``nn.Identity``, ``Tensor.contiguous``, ``Tensor.float``, and ``Tensor.size``,
       ``Tensor.shape``, ``Tensor.dim``, ``Tensor.ndim`` for any arithmetic with sizes but the
-      number of pictures.
+      number of pictures;
+    - at the end ``nn.Softmax``, ``F.softmax``, ``torch.softmax``, ``Tensor.softmax``,
+      ``nn.LogSoftmax``, ``F.log_softmax``, ``torch.log_softmax``, ``Tensor.log_softmax`` over the
+      classes. A network ends with its logits, so it is left out: the logits have the same softmax;
+    - one output, z, with a sigmoid behind it or none, as for binary cross-entropy. It becomes the
+      logits 0 and z of two classes, whose softmax is the sigmoid of z: the network's last dense
+      layer has a row of zeros before the module's.
 
     The module stays as it is, and so does PyTorch's random state. The result is tried: on random
     pictures, in evaluation mode, every layer's output must be within 1e-4 of the module's, as a
@@ -115,27 +127,20 @@ def from_torch(
 
     Raises UnsupportedModuleError, naming the node and the reason, for anything else: a skip
     connection, a branch that depends on the pictures, several inputs or outputs, parameters that
-    are shared, unused or not float32. A softmax at the end is refused, too, since the network's
-    outputs would not be the module's: leave it out, predictions are the same without.
+    are shared, unused or not float32; and for what computes beside ``forward``: hooks of the
+    forward pass, parametrizations such as weight_norm, a class's own ``__call__``, active modes.
     """
     module = _on_cpu(module)
+    check_surroundings(module)
     reading = read(module, input_shape)
-    if reading.final:
-        raise UnsupportedModuleError(
-            f"the module ends with {reading.final}, and a network ends with its logits: leave it "
-            "out, CrossEntropyLoss and lenet's predictions have it already"
-        )
-    network = network_of(reading, name, classes, normalization)
-    for index, layer in enumerate(network.layers):
-        if isinstance(layer, Conv2d | Linear) and f"{index}.bias" not in reading.keys:
-            raise UnsupportedModuleError(
-                f"{reading.keys[f'{index}.weight']} comes without a bias, and lenet's layers have "
-                "one that is trained: build the layer with bias=True"
-            )
+    parameters = parameters_of(module, reading)
+    zeros = tuple(name for name in parameters if name not in reading.keys)
+    layers, parameters = _for_two_classes(reading, parameters)
+    network = network_of(replace(reading, layers=layers), name, classes, normalization)
     named = dict(module.named_parameters(remove_duplicate=False))
     ours = {id(named[theirs]): key for key, theirs in reading.keys.items()}
     keys = {theirs: ours[id(parameter)] for theirs, parameter in named.items()}
-    return Translation(network, parameters_of(module, reading), keys)
+    return Translation(network, parameters, keys, zeros)
 
 
 def read(module: nn.Module, input_shape: Shape) -> Reading:
@@ -156,7 +161,7 @@ def read(module: nn.Module, input_shape: Shape) -> Reading:
         if own_forward and getattr(own_forward, "func", None) is not type(own).forward:
             raise UnsupportedModuleError(
                 f"{path or 'the module'} ({type(own).__name__}) has a forward put in place of "
-                "its class's"
+                "its class's: define it in a class of its own"
             )
     with _as_before(module) as written:
         _set_training(module, True)
@@ -212,10 +217,29 @@ def parameters_of(module: nn.Module, reading: Reading) -> Parameters:
         if isinstance(layer, Conv2d | Linear):
             weight = named[reading.keys[f"{index}.weight"]]
             bias = reading.keys.get(f"{index}.bias")
-            values = torch.zeros(len(weight)) if bias is None else named[bias]
+            values = torch.zeros(len(weight), device="cpu") if bias is None else named[bias]
             parameters[f"{index}.weight"] = _array(weight)
             parameters[f"{index}.bias"] = _array(values)
     return parameters
+
+
+def _for_two_classes(
+    reading: Reading, parameters: Parameters
+) -> tuple[tuple[Layer, ...], Parameters]:
+    """The layers and parameters, where they end with one output z as the logits 0 and z.
+
+    A sigmoid behind that output is left out: it is the softmax of the two.
+    """
+    layers = reading.layers[:-1] if reading.layers[-1:] == (Sigmoid(),) else reading.layers
+    last = layers[-1] if layers else None
+    if not isinstance(last, Linear) or last.out_features != 1 or reading.final:
+        return reading.layers, parameters
+    index = len(layers) - 1
+    rows = {
+        name: np.concatenate([np.zeros_like(parameters[name]), parameters[name]])
+        for name in (f"{index}.weight", f"{index}.bias")
+    }
+    return (*layers[:-1], replace(last, out_features=2)), {**parameters, **rows}
 
 
 def _array(values: Tensor) -> NDArray[np.float32]:
@@ -303,14 +327,19 @@ def _try(module: nn.Module, reading: Reading, evaluation: Reader) -> None:
 
     The module must be in evaluation mode.
     """
-    network = network_of(reading, "imported")
+    layers, parameters = _for_two_classes(reading, parameters_of(module, reading))
+    network = network_of(replace(reading, layers=layers), "imported")
     engine = NumpyEngine(network, Optimizer(), Objective(), threads=1)
-    engine.load(State(parameters_of(module, reading)))
+    engine.load(State(parameters))
     images = np.random.default_rng(0).integers(0, 256, (PICTURES, *network.input_shape), np.uint8)
     activations = engine.activations(images)
+    if layers != reading.layers:  # of the logits 0 and z, z
+        activations[-1] = activations[-1][:, 1:]
+    if len(layers) < len(reading.layers):  # the sigmoid behind it
+        activations.append(torch.from_numpy(activations[-1]).sigmoid().numpy())
     computed = [
         values
-        for layer, values in zip(network.layers, activations, strict=True)
+        for layer, values in zip(reading.layers, activations, strict=True)
         if not isinstance(layer, Dropout)
     ]
     table = normalization_table(network)[0].astype(np.float32)
@@ -318,7 +347,9 @@ def _try(module: nn.Module, reading: Reading, evaluation: Reader) -> None:
     assert evaluation.graph is not None
     assert evaluation.current is not None
     recorder = _Recorder(module, evaluation.graph)
-    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+    with torch.no_grad(), torch.autocast("cpu", enabled=False), warnings.catch_warnings():
+        # Of what older code leaves out (the dim of a softmax), the user's own calls tell.
+        warnings.simplefilter("ignore")
         final = recorder.run(X)
         said = type(module).forward(module, X)  # no hooks, and nothing put in its place
     for node, values in zip(evaluation.computing_nodes(), computed, strict=True):

@@ -277,7 +277,8 @@ def _final(name: str) -> Callable[..., Flow]:
         reader: Reader, input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
     ) -> Flow:
         shape = reader.take(input).shape
-        if dim not in (1, -1) or len(shape) != 1 or dtype is not None:
+        # Without a dim, PyTorch takes 1 of two dimensions, and warns: the code is older than that.
+        if dim not in (None, 1, -1) or len(shape) != 1 or dtype is not None:
             raise reader.refuse(f"{name} with dim={dim}; only dim=1, over the classes, is known")
         reader.final = name
         return reader.give(shape)

@@ -8,6 +8,8 @@ stays open.
 
 from __future__ import annotations
 
+import inspect
+import math
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -36,11 +38,17 @@ class UnsupportedModuleError(ValueError):
 
 
 def picture_shape(shape: Shape) -> tuple[int, int, int]:
-    """The shape as a network has it; UnsupportedModuleError for that of a vector."""
+    """The shape as a network has it; UnsupportedModuleError where there is none.
+
+    A vector is a flat picture of one channel: a square where its length allows, else one row.
+    """
+    if len(shape) == 1:
+        side = math.isqrt(shape[0])
+        return (1, side, side) if side**2 == shape[0] else (1, 1, shape[0])
     if len(shape) != 3:
         raise UnsupportedModuleError(
             f"input_shape is {tuple(shape)}, must be (channels, height, width): a network takes "
-            "pictures. A module that takes vectors needs nn.Flatten() in front of it"
+            "pictures, or flat ones, (784,)"
         )
     channels, height, width = shape
     return channels, height, width
@@ -51,6 +59,7 @@ class Count:
 
 
 COUNT = Count()
+STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 ONE_AT_A_TIME = threading.RLock()  # fx puts its own functions into nn.Module, and back
 
 
@@ -134,6 +143,20 @@ class _Tracer(fx.Tracer):
         self.reader.read(node)
         return node
 
+    def create_args_for_root(
+        self, root_fn: Any, is_module: bool, concrete_args: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """``forward`` is called as by anyone, with pictures alone: what has a default keeps it."""
+        _, *parameters = inspect.signature(root_fn).parameters.values()
+        missing = [
+            parameter.name
+            for parameter in parameters[1:]
+            if parameter.default is parameter.empty and parameter.kind not in STARRED
+        ]
+        pictures = [parameter.name for parameter in parameters[:1]] or ["pictures"]
+        inputs = [self.create_proxy("placeholder", name, (), {}) for name in (*pictures, *missing)]
+        return root_fn, [self.root, *inputs]
+
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Proxy(node, self)
 
@@ -204,7 +227,7 @@ class Reader:
         """Take one node; UnsupportedModuleError where it is no layer."""
         self.node = node
         if node.op == "placeholder":
-            if self.current is not None or str(node.target).startswith("*"):
+            if self.current is not None:
                 raise self.refuse("a second input; a network takes pictures alone")
             self.values[node] = self.current = Flow(node, self.input_shape)
         elif node.op == "get_attr":
@@ -297,6 +320,7 @@ class Reader:
         """The end of the chain after one more layer."""
         self.take(value)
         assert self.node is not None
+        self._begin()
         if self.padding:
             if not isinstance(layer, Conv2d | AvgPool2d):
                 raise self._stray_padding()
@@ -308,9 +332,8 @@ class Reader:
             shape = picture_shape(self.input_shape)
             rows = trace_layers(shape, (*self.layers, layer))
         except (ArchitectureError, UnsupportedModuleError) as error:
-            hint = ""
-            if isinstance(layer, Linear) and not self.layers:
-                hint = "; put nn.Flatten() in front of it"
+            flat = isinstance(layer, Linear) and not self.layers
+            hint = "; put nn.Flatten() in front of it" if flat else ""
             raise self.refuse(f"{error}{hint}") from None
         self.layers.append(layer)
         self.nodes.append(self.node)
@@ -320,6 +343,7 @@ class Reader:
         """The parameter that a layer about to be added uses; entered under the layer's number."""
         if not isinstance(stored, Stored) or stored.key not in self.parameters:
             raise self.unknown or self.refuse(f"its {what} is not a parameter of the module")
+        self._begin()
         parameter = self.parameters[stored.key]
         for key in self.keys.values():
             if self.parameters[key] is parameter:
@@ -328,6 +352,13 @@ class Reader:
                 )
         self.keys[f"{len(self.layers)}.{what}"] = stored.key
         return parameter
+
+    def _begin(self) -> None:
+        """Before the first layer of a module that takes vectors: what makes them of pictures."""
+        if not self.layers and len(self.input_shape) == 1:
+            assert self.current is not None
+            self.layers.append(Flatten())
+            self.nodes.append(self.current.node)
 
     def _stray_padding(self) -> UnsupportedModuleError:
         assert self.padding

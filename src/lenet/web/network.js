@@ -317,7 +317,7 @@ function complete(index, description) {
 
 /** What an argument must be, in words; empty where it is. */
 function refusal(layer, name, value) {
-  if (name === "p") return value >= 0 && value < 1 ? "" : "at least 0 and less than 1";
+  if (name === "p") return value >= 0 && value <= 1 ? "" : "from 0 to 1";
   if (name === "amplitude" || name === "slope") {
     return Number.isFinite(value) && value !== 0 ? "" : "a finite number but zero";
   }
