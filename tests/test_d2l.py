@@ -516,7 +516,17 @@ def frozen() -> nn.Module:
     return net
 
 
-@pytest.mark.parametrize("make", [Keeps, Skip, hooked, frozen])
+def softmax_too() -> nn.Module:
+    return nn.Sequential(ClassLeNet(), nn.Softmax(1))  # its loss has another softmax
+
+
+def without_bias() -> nn.Module:
+    net = ClassLeNet()
+    net.fc[0].bias = None  # which from_torch takes, and training would change
+    return net
+
+
+@pytest.mark.parametrize("make", [Keeps, Skip, hooked, frozen, softmax_too, without_bias])
 def test_what_the_engine_would_not_do_alike_pytorch_does(
     small: Dataset, make: Callable[[], nn.Module], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -479,6 +479,7 @@ def test_a_softmax_at_the_end_is_left_out(end: str) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10), ENDS[end]())
     found, X = from_torch(net, PICTURE), torch.rand(7, *PICTURE)
     assert found.network.layers == (Flatten(), Linear(784, 10))
+    assert not found.exact
     with torch.no_grad():
         logits = net[:2](X)
     assert torch.equal(outputs(found, X), logits)
@@ -521,6 +522,7 @@ def test_one_output_is_two_classes_of_the_same_probability(sigmoid: bool, bias: 
     assert found.network.layers[-1] == Linear(5, 2)
     assert found.network.classes == ("cat", "dog")
     assert found.keys["3.weight"] == "3.weight"
+    assert not found.exact
     with torch.no_grad():
         z = net[:4](X)
     ours = outputs(found, X)
@@ -530,6 +532,18 @@ def test_one_output_is_two_classes_of_the_same_probability(sigmoid: bool, bias: 
     labels = torch.arange(9) % 2
     theirs = F.binary_cross_entropy_with_logits(z[:, 0], labels.float())
     assert float(F.cross_entropy(ours, labels)) == pytest.approx(float(theirs), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "end", [lambda z: z.squeeze(1), torch.squeeze, lambda z: torch.sigmoid(z).squeeze(-1)]
+)
+def test_one_output_a_picture_without_its_dimension(end: Callable[[Tensor], Tensor]) -> None:
+    net, X = Forward(lambda self, x: end(self.fc(self.same(self.conv(x)).flatten(1)))), PICTURE
+    net.fc = nn.Linear(2 * 28 * 28, 1)
+    found = from_torch(net, X)
+    assert found.network.layers[-1] == Linear(1568, 2)
+    with pytest.raises(UnsupportedModuleError, match=r"squeeze.*a picture is 10 here"):
+        from_torch(Forward(lambda self, x: self.fc(self.conv(x).flatten(1)).squeeze(1)), PICTURE)
 
 
 def test_missing_biases_are_zeros_and_named() -> None:
@@ -543,7 +557,7 @@ def test_missing_biases_are_zeros_and_named() -> None:
     with torch.no_grad():
         assert torch.allclose(outputs(found, X), net(X), atol=1e-6)
     again = from_torch(to_torch(found.network, found.parameters), PICTURE)
-    assert again.zeros == ()
+    assert (found.exact, again.exact, again.zeros) == (False, True, ())
     assert all(np.array_equal(again.parameters[k], v) for k, v in found.parameters.items())
 
 
@@ -604,6 +618,12 @@ def compiled() -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's own, of what it imports then
         return cast(nn.Module, torch.compile(classifier(features=784)))
+
+
+def scripted() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is old
+        return cast(nn.Module, torch.jit.script(classifier(features=784)))
 
 
 def own_call() -> nn.Module:
@@ -678,6 +698,7 @@ BESIDE: dict[str, tuple[Callable[[], nn.Module], str]] = {
         compiled,
         "what torch.compile made: give from_torch the Sequential",
     ),
+    "scripted": (scripted, "a RecursiveScriptModule has no forward in Python.*it was made of"),
     "__call__": (own_call, "the Normalises has a __call__ of its own"),
     "subclass": (subclassed_parameter, r"weight of layer 1 \(Linear\) is a \w+, which may compute"),
 }
@@ -735,6 +756,8 @@ def test_hooks_that_leave_the_outputs_alone_are_no_matter() -> None:
     net.register_state_dict_pre_hook(lambda *given: None)
     net[1].weight.register_hook(lambda gradient: gradient)
     assert from_torch(net, PICTURE).network.layers == (Flatten(), Linear(784, 10))
+    traced = torch.fx.symbolic_trace(classifier(features=784))  # has a __call__ of its own
+    assert from_torch(traced, PICTURE).network.layers == (Flatten(), Linear(784, 10))
 
 
 # --- what is refused, and why ------------------------------------------------------------------
@@ -915,8 +938,8 @@ def test_layers_that_are_refused(case: str) -> None:
         (lambda: nn.Sequential(nn.Linear(784, 10)), r"put nn.Flatten\(\) in front"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Softmax(1), nn.Linear(784, 10)), "only the end"),
         (lambda: nn.Sequential(nn.Conv2d(1, 2, 3)), "outputs have shape 2×26×26"),
-        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.ReLU()), "1 classes"),
-        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.Softmax(1)), "1 classes"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.ReLU()), "has one output"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.Softmax(1)), "has one output"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 2), nn.Softmax(0)), "only dim=1"),
         (nn.Sequential, "outputs have shape 1×28×28"),
         (TwoInputs, "node 'mask'.*a second input"),
@@ -936,8 +959,14 @@ def test_modules_that_are_refused(make: Callable[[], Any], message: str) -> None
 def test_a_network_takes_pictures() -> None:
     with pytest.raises(UnsupportedModuleError, match=r"input_shape is \(28, 28\)"):
         from_torch(nn.Sequential(nn.Linear(28, 10)), (28, 28))
-    with pytest.raises(UnsupportedModuleError, match=r"input_shape is \(\)"):
-        from_torch(tutorial_001(), ())
+    for shape, shown in (
+        ((), r"\(\)"),
+        (784, "784"),
+        ((-1, 784), r"\(-1, 784\)"),
+        ((0,), r"\(0,\)"),
+    ):
+        with pytest.raises(UnsupportedModuleError, match=f"input_shape is {shown}, must be"):
+            from_torch(tutorial_001(), shape)  # type: ignore[arg-type]
 
 
 def test_a_wrong_result_is_noticed_and_its_layer_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -358,13 +358,14 @@ def _has_hooks(net: nn.Module) -> bool:
 
 
 def translate(net: nn.Module, input_shape: tuple[int, ...]) -> Translation | None:
-    """The module as a network of ours, or None where it is none."""
+    """The module as a network of ours, or None where it is none that trains as the module does."""
     from lenet.torch import UnsupportedModuleError, from_torch
 
     try:
-        return from_torch(net, input_shape)
+        found = from_torch(net, input_shape)
     except UnsupportedModuleError:
         return None
+    return found if found.exact else None
 
 
 # --- files -------------------------------------------------------------------------------------

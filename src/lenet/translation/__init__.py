@@ -50,6 +50,7 @@ __all__ = [
 # to 10,000 terms in another order, a few layers one after the other, by about 1e-5. A wrong stride,
 # padding, order or function moves a layer's outputs by as much as they differ among themselves.
 TOLERANCE = 1e-4
+SINGLE = ("", "squeeze")  # what may come last where there is one output
 PICTURES = 4  # that a translation is tried on
 
 
@@ -61,6 +62,8 @@ class Translation:
     parameters: Parameters
     keys: dict[str, str]  # "conv.0.weight" of the module: "0.weight" of the network
     zeros: tuple[str, ...] = ()  # biases that the module lacks; training changes them, too
+    # Whether outputs and training are the module's: nothing was left out at the end or added.
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Reading:
     input_shape: Shape  # channels, height, width
     layers: tuple[Layer, ...]
     keys: dict[str, str]  # of the network's names: the module's; a bias may be missing
-    final: str  # "softmax" or "log_softmax" after the last layer, or empty
+    final: str  # "softmax", "log_softmax" or "squeeze" after the last layer, or empty
     writes: str  # an attribute that forward sets, or empty
 
 
@@ -117,9 +120,10 @@ def from_torch(
     - at the end ``nn.Softmax``, ``F.softmax``, ``torch.softmax``, ``Tensor.softmax``,
       ``nn.LogSoftmax``, ``F.log_softmax``, ``torch.log_softmax``, ``Tensor.log_softmax`` over the
       classes. A network ends with its logits, so it is left out: the logits have the same softmax;
-    - one output, z, with a sigmoid behind it or none, as for binary cross-entropy. It becomes the
-      logits 0 and z of two classes, whose softmax is the sigmoid of z: the network's last dense
-      layer has a row of zeros before the module's.
+    - one output, z, with a sigmoid behind it or none, as for binary cross-entropy, and then
+      ``torch.squeeze`` or ``Tensor.squeeze`` or none. It becomes the logits 0 and z of two classes,
+      whose softmax is the sigmoid of z: the network's last dense layer has a row of zeros before
+      the module's.
 
     The module stays as it is, and so does PyTorch's random state. The result is tried: on random
     pictures, in evaluation mode, every layer's output must be within 1e-4 of the module's, as a
@@ -140,7 +144,8 @@ def from_torch(
     named = dict(module.named_parameters(remove_duplicate=False))
     ours = {id(named[theirs]): key for key, theirs in reading.keys.items()}
     keys = {theirs: ours[id(parameter)] for theirs, parameter in named.items()}
-    return Translation(network, parameters, keys, zeros)
+    exact = not zeros and not reading.final and layers == reading.layers
+    return Translation(network, parameters, keys, zeros, exact)
 
 
 def read(module: nn.Module, input_shape: Shape) -> Reading:
@@ -148,9 +153,15 @@ def read(module: nn.Module, input_shape: Shape) -> Reading:
 
     Raises UnsupportedModuleError. The module and PyTorch's random state are as before.
     """
-    if not input_shape or any(size < 1 for size in input_shape):
+    if (
+        not isinstance(input_shape, tuple | list)
+        or not input_shape
+        or any(not isinstance(size, int) or size < 1 for size in input_shape)
+    ):
+        shown = tuple(input_shape) if isinstance(input_shape, tuple | list) else input_shape
         raise UnsupportedModuleError(
-            f"input_shape is {tuple(input_shape)}, must be (channels, height, width)"
+            f"input_shape is {shown}, must be (channels, height, width), or (784,) for flat "
+            "pictures; the number of pictures is no part of it"
         )
     for key, parameter in module.named_parameters():
         if parameter.dtype != torch.float32:
@@ -196,6 +207,12 @@ def network_of(
                 f"the outputs have shape {show_shape(outputs)}, must be one number a class: end "
                 "with nn.Flatten() and nn.Linear"
             )
+        if outputs == (1,):
+            raise UnsupportedModuleError(
+                "the module has one output, and a network has one a class, at least 2: end with "
+                "nn.Linear(…, 1), with a sigmoid behind it or none, which becomes two classes; or "
+                "with nn.Linear(…, 2)"
+            )
         network = Network(
             name,
             picture_shape(reading.input_shape),
@@ -232,7 +249,7 @@ def _for_two_classes(
     """
     layers = reading.layers[:-1] if reading.layers[-1:] == (Sigmoid(),) else reading.layers
     last = layers[-1] if layers else None
-    if not isinstance(last, Linear) or last.out_features != 1 or reading.final:
+    if not isinstance(last, Linear) or last.out_features != 1 or reading.final not in SINGLE:
         return reading.layers, parameters
     index = len(layers) - 1
     rows = {

@@ -290,6 +290,17 @@ def _final_module(name: str) -> Callable[..., Flow]:
     return lambda reader, own, input: _final(name)(reader, input, own.dim)
 
 
+def _squeeze(reader: Reader, input: Any, dim: int | None = None) -> Flow:
+    shape = reader.take(input).shape
+    if shape != (1,) or dim not in (None, 1, -1):
+        raise reader.refuse(
+            f"it takes dimensions of size 1 away, and a picture is {show_shape(shape)} here; only "
+            "that of a single output can be, at the end: for others use flatten"
+        )
+    reader.final = "squeeze"
+    return reader.give(shape)
+
+
 def _identity(reader: Reader, input: Any) -> Flow:
     return reader.give(reader.take(input).shape)
 
@@ -329,6 +340,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "unsqueeze": _unsqueeze,
     "softmax": _final("softmax"),
     "log_softmax": _final("log_softmax"),
+    "squeeze": _squeeze,
     "contiguous": _identity,
     "float": _identity,
     "size": _size,
@@ -350,6 +362,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     torch.reshape: _reshape,
     torch.unflatten: _unflatten,
     torch.unsqueeze: _unsqueeze,
+    torch.squeeze: _squeeze,
     F.pad: _pad,
     F.softmax: _final("softmax"),
     torch.softmax: _final("softmax"),

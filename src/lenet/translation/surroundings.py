@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules import module as nn_module
 from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -32,7 +32,12 @@ def check_surroundings(module: nn.Module) -> None:
     Nothing of it is called. Hooks of the backward pass, of parameters and of state dicts are no
     matter: the outputs are the same with them.
     """
-    if compiled := module.__dict__.get("_modules", {}).get("_orig_mod"):
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UnsupportedModuleError(
+            f"a {type(module).__name__} has no forward in Python, which could be followed: give "
+            "from_torch the module that it was made of"
+        )
+    if compiled := module._modules.get("_orig_mod"):
         raise UnsupportedModuleError(
             "the module is what torch.compile made: give from_torch the "
             f"{type(compiled).__name__} that was compiled (module._orig_mod)"
@@ -43,7 +48,8 @@ def check_surroundings(module: nn.Module) -> None:
         for kind, name in KINDS.items():
             for hook in own.__dict__[kind].values():
                 raise UnsupportedModuleError(f"{where} has {_hook(hook, name, own)}")
-        if type(own).__call__ is not nn.Module.__call__:
+        # torch.fx's own does nothing but explain errors.
+        if type(own).__call__ is not nn.Module.__call__ and not isinstance(own, fx.GraphModule):
             raise UnsupportedModuleError(
                 f"{where} has a __call__ of its own, of which forward says nothing: do its work "
                 "in forward"
