@@ -718,6 +718,14 @@ def test_what_computes_beside_forward_is_refused_by_name(case: str) -> None:
     assert "please report" not in str(caught.value)
 
 
+@pytest.mark.parametrize("case", ["inner hook", "partial"])
+def test_a_reading_that_a_hook_spoils_names_the_hook(case: str) -> None:
+    """``read`` alone, which ``accelerate`` uses, does not ask for hooks first."""
+    make, message = BESIDE[case]
+    with pytest.raises(UnsupportedModuleError, match=message):
+        read(make(), PICTURE)
+
+
 def test_hooks_of_all_modules_and_modes_are_refused() -> None:
     net, global_hooks = classifier(features=784), nn.modules.module
     for register in (

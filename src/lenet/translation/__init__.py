@@ -188,7 +188,11 @@ def read(module: nn.Module, input_shape: Shape) -> Reading:
         reading = Reading(
             evaluation.input_shape, tuple(training.layers), training.keys, training.final, ""
         )
-        _try(module, reading, evaluation)
+        try:
+            _try(module, reading, evaluation)
+        except UnsupportedModuleError:
+            check_surroundings(module)  # a hook is a better reason than the numbers that it changed
+            raise
     return replace(reading, writes=written())
 
 
@@ -209,9 +213,9 @@ def network_of(
             )
         if outputs == (1,):
             raise UnsupportedModuleError(
-                "the module has one output, and a network has one a class, at least 2: end with "
-                "nn.Linear(…, 1), with a sigmoid behind it or none, which becomes two classes; or "
-                "with nn.Linear(…, 2)"
+                "the module has one output, and a network has at least 2, one a class. Only "
+                "from_torch takes one, where nothing or a sigmoid comes after nn.Linear(…, 1); "
+                "else end with nn.Linear(…, 2)"
             )
         network = Network(
             name,
