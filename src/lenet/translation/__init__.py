@@ -34,7 +34,7 @@ from lenet.optimization import Objective, Optimizer
 from lenet.parameters import Parameters, State
 from lenet.translation.operations import OPERATIONS
 from lenet.translation.reader import Reader, UnsupportedModuleError, picture_shape
-from lenet.translation.surroundings import check_surroundings
+from lenet.translation.hooks import check_surroundings
 
 __all__ = [
     "Reading",
