@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,9 +32,10 @@ from lenet.engines import normalization_table
 from lenet.engines.numpy import NumpyEngine
 from lenet.optimization import Objective, Optimizer
 from lenet.parameters import Parameters, State
+from lenet.translation.hooks import check_surroundings
 from lenet.translation.operations import OPERATIONS
 from lenet.translation.reader import Reader, UnsupportedModuleError, picture_shape
-from lenet.translation.hooks import check_surroundings
+from lenet.translation.surroundings import Surroundings, Traces, as_before
 
 __all__ = [
     "Reading",
@@ -74,7 +75,7 @@ class Reading:
     layers: tuple[Layer, ...]
     keys: dict[str, str]  # of the network's names: the module's; a bias may be missing
     final: str  # "softmax", "log_softmax" or "squeeze" after the last layer, or empty
-    writes: str  # an attribute that forward sets, or empty
+    writes: str  # what forward does besides ("changes self.last"), or empty
 
 
 def from_torch(
@@ -174,7 +175,7 @@ def read(module: nn.Module, input_shape: Shape) -> Reading:
                 f"{path or 'the module'} ({type(own).__name__}) has a forward put in place of "
                 "its class's: define it in a class of its own"
             )
-    with _as_before(module) as written:
+    with _as_before(module) as traces:
         _set_training(module, True)
         training = Reader(module, input_shape, OPERATIONS)
         training.trace()
@@ -193,7 +194,7 @@ def read(module: nn.Module, input_shape: Shape) -> Reading:
         except UnsupportedModuleError:
             check_surroundings(module)  # a hook is a better reason than the numbers that it changed
             raise
-    return replace(reading, writes=written())
+    return replace(reading, writes=traces.words)
 
 
 def network_of(
@@ -271,45 +272,19 @@ def _array(values: Tensor) -> NDArray[np.float32]:
 
 
 @contextmanager
-def _as_before(module: nn.Module) -> Iterator[Callable[[], str]]:
-    """Put back the modules' attributes and PyTorch's random state afterwards.
+def _as_before(module: nn.Module) -> Iterator[Traces]:
+    """Put back what ``forward`` can change, which modules train, and random states, afterwards.
 
-    The value says which attribute was written in between, apart from ``training``.
+    The value says, afterwards, what was undone, apart from ``training``.
     """
-    inner = ("_parameters", "_buffers", "_modules")
-    before = [
-        (own, dict(own.__dict__), [dict(own.__dict__[name]) for name in inner])
-        for own in module.modules()
-    ]
-
-    def written() -> str:
-        for own, attributes, _ in before:
-            for name in own.__dict__.keys() | attributes.keys():
-                missing = object()
-                old, new = attributes.get(name, missing), own.__dict__.get(name, missing)
-                if name != "training" and old is not new:
-                    return name
-        return ""
-
-    kept = [""]
-    with torch.random.fork_rng(devices=[]):
+    surroundings = Surroundings(module)
+    training = [(own, own.training) for own in module.modules()]
+    with as_before(surroundings) as traces:
         try:
-            yield lambda: kept[0]
+            yield traces
         finally:
-            kept[0] = written()
-            for own, attributes, contents in before:
-                _put_back(own.__dict__, attributes)
-                for name, values in zip(inner, contents, strict=True):
-                    _put_back(own.__dict__[name], values)
-
-
-def _put_back(now: dict[str, Any], before: dict[str, Any]) -> None:
-    """Only what differs: another thread may be reading."""
-    for name in [name for name in now if name not in before]:
-        del now[name]
-    for name, value in before.items():
-        if name not in now or now[name] is not value:
-            now[name] = value
+            for own, trains in training:
+                own.training = trains
 
 
 def _set_training(module: nn.Module, training: bool) -> None:

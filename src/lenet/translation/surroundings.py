@@ -1,0 +1,508 @@
+"""What a module's ``forward`` can see and change besides the pictures.
+
+A reading runs ``forward`` with stand-ins, so it must leave no trace; and what it took from an
+attribute, a dict or a global variable holds only as long as that stays as it was. ``Surroundings``
+remembers all of it: whatever is reached from the code of ``forward`` and of the functions that it
+calls. ``as_before`` puts it back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import builtins
+import collections
+import functools
+import io
+import operator
+import random
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+MOST = 2000  # objects that are looked into; a call would spend longer on more than in the network
+SMALL = 1 << 16  # bytes of an array that are kept
+ATOMS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis), range, slice)
+MISSING = object()
+# Whose functions and objects are not looked into: they change nothing of the user's.
+FOREIGN = frozenset(
+    {
+        *("torch", "functorch", "torchvision", "numpy", "lenet", "matplotlib", "pandas", "scipy"),
+        *("PIL", "tqdm", "rich", "IPython", "ipykernel", "pytest", "_pytest", "pluggy"),
+        *(sys.stdlib_module_names - {"__main__", "test"}),
+    }
+)
+NAMESPACES = (types.SimpleNamespace, argparse.Namespace)
+OF_EVERY_MODULE = frozenset(nn.Module().__dict__)  # hooks among them, which a reading never sees
+# What reaches attributes by names that its code does not show.
+DYNAMIC = frozenset({"getattr", "setattr", "vars", "__dict__", "globals", "locals", "eval", "exec"})
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One place that ``forward`` can see: how to read it, what was there, how to put that back."""
+
+    where: str
+    read: Callable[[], list[Any]]
+    write: Callable[[list[Any]], object]
+    before: list[Any]
+    names: tuple[str, ...] = ()  # of the values, where they are variables
+
+    def changed(self) -> bool:
+        try:
+            now = self.read()
+        except RuntimeError:  # another thread is changing it
+            return True
+        before = self.before
+        if len(now) == len(before) and all(map(operator.is_, now, before)):
+            return False
+        if len(now) != len(before) or not all(map(_same, now, before)):
+            return True
+        self.before = now  # equal numbers in other objects
+        return False
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values are one object, or equal and of a kind that nothing can change."""
+    return a is b or (type(a) is type(b) and isinstance(a, ATOMS) and bool(a == b))
+
+
+@dataclass(slots=True)
+class _Dict:
+    """A dict, or a class's attributes, that ``forward`` can see."""
+
+    where: str  # with {} for the name of a value
+    now: Any  # a dict or a mappingproxy
+    before: dict[Any, Any]
+    own: bool  # of a module, whose ``training`` readings switch and callers look at
+    deep: list[tuple[Any, Any]]  # what can be changed within, and so must be the same object
+
+    def changed(self) -> bool:
+        now, before = self.now, self.before
+        if self.own:
+            before["training"] = now.get("training")
+        try:
+            if now != before:
+                return True
+        except (RuntimeError, ValueError):  # arrays in it; or another thread is changing it
+            return True
+        return any(now[name] is not value for name, value in self.deep)
+
+
+class Surroundings:
+    """What ``forward`` of a module and of its layers can see, as it is now."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._names: set[str] = {"forward", "__call__"}
+        while True:  # until no more code is reached by the names that are known
+            self._dicts: list[_Dict] = []
+            self._named: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+            self._watches: list[_Watch] = []
+            self._met: dict[int, Any] = {}
+            self.unknown = ""  # what can be reached and not be watched
+            known = set(self._names)
+            self._all = not known.isdisjoint(DYNAMIC)
+            self._walk(module, "")
+            if known == self._names:
+                break
+
+    def changed(self) -> str:
+        """What is another than before, as one reads it in code ("self.opt['act']"), or empty."""
+        for dictionary in self._dicts:
+            if dictionary.changed():
+                return _first_difference(dictionary)
+        for where, now, before in self._named:
+            # which parameters or buffers there are; not which tensors they are
+            if (now or before) and _given(now) != _given(before):
+                return where
+        for watch in self._watches:
+            if watch.changed():
+                values = zip(watch.names, watch.read(), watch.before, strict=False)
+                differ = [name for name, now, before in values if not _same(now, before)]
+                return watch.where + ", ".join(differ)
+        return ""
+
+    def put_back(self) -> None:
+        """Make everything as it was; only what differs, since another thread may be reading."""
+        for watch in self._watches:
+            if watch.changed():
+                watch.write(watch.before)
+                watch.before = watch.read()  # a tensor counts this write, too
+        for _, named, tensors in self._named:
+            _restore_dict(named, tensors)
+        for dictionary in self._dicts:
+            if dictionary.changed():
+                if isinstance(dictionary.now, dict):
+                    _restore_dict(dictionary.now, dictionary.before)
+                else:
+                    _restore_class(self._met[id(dictionary.now)], dictionary.before)
+
+    # --- finding it ---
+
+    def _watch(
+        self,
+        where: str,
+        read: Callable[[], list[Any]],
+        write: Callable[[list[Any]], object],
+        names: tuple[str, ...] = (),
+    ) -> None:
+        self._watches.append(_Watch(where, read, write, read(), names))
+
+    def _walk(self, value: Any, where: str) -> None:
+        if isinstance(value, ATOMS) or id(value) in self._met or len(self._met) > MOST:
+            return
+        self._met[id(value)] = value  # kept, so that its id stays its own
+        if isinstance(value, nn.Module):
+            self._walk_module(value, where or "self")
+        elif isinstance(value, Tensor):
+            self._watch_tensor(value, where)
+        elif isinstance(value, np.ndarray):
+            self._watch_array(value, where)
+        elif isinstance(value, FunctionType):
+            self._walk_function(value, where)
+        elif isinstance(value, MethodType):
+            self._walk(value.__func__, where)
+            self._walk(value.__self__, where)
+        elif isinstance(value, staticmethod | classmethod):
+            self._walk(value.__func__, where)
+        elif isinstance(value, property):
+            self._walk(value.fget, where)
+        elif isinstance(value, functools.partial):
+            self._walk_all([value.func, *value.args, *value.keywords.values()], where)
+        elif isinstance(value, type):
+            if not _foreign(value):
+                self._walk_class(value, where)
+        elif isinstance(value, dict | list | set | collections.deque | bytearray):
+            self._walk_container(value, where)
+        elif isinstance(value, tuple | frozenset | types.MappingProxyType):
+            items = value.values() if isinstance(value, types.MappingProxyType) else value
+            self._walk_all([*items], where)
+        elif isinstance(value, io.IOBase) or (hasattr(value, "__next__") and _endless(value)):
+            self.unknown = self.unknown or f"{where}, a {type(value).__name__}"
+        elif isinstance(value, NAMESPACES) or not (
+            isinstance(value, ModuleType) or _foreign(type(value))
+        ):
+            self._walk_object(value, where)
+
+    def _walk_all(self, values: list[Any], where: str) -> None:
+        for value in values:
+            self._walk(value, where)
+
+    def _walk_module(self, own: nn.Module, where: str) -> None:
+        attributes, foreign = own.__dict__, _foreign(type(own))
+        self._watch_dict(attributes, f"{where}.{{}}", own=True)
+        for name, value in [*attributes.items()]:
+            if name == "_modules":
+                self._watch_dict(value, f"{where}[{{}}]")
+                for key, inner in [*value.items()]:
+                    self._walk(inner, f"{where}.{key}" if key.isidentifier() else f"{where}[{key}]")
+            elif name in ("_parameters", "_buffers"):
+                self._named.append((f"{where}.{name}", value, dict(value)))
+                if name == "_buffers":
+                    self._walk_all([*value.values()], where)
+            elif name not in OF_EVERY_MODULE and (foreign or self._all or name in self._names):
+                self._walk(value, f"{where}.{name}")
+        for kind in type(own).__mro__:
+            if kind not in (nn.Module, object):
+                self._walk_class(kind, kind.__name__)
+
+    def _walk_class(self, kind: type, where: str) -> None:
+        if kind is not object and id(kind) != id(nn.Module):
+            self._met[id(kind)] = kind
+            attributes = kind.__dict__
+            self._watch_dict(attributes, f"{where}.{{}}")
+            self._met[id(attributes)] = kind
+            if not _foreign(kind):
+                for name, value in [*attributes.items()]:
+                    if self._all or name in self._names:
+                        self._walk(value, f"{where}.{name}")
+
+    def _walk_function(self, function: FunctionType, where: str) -> None:
+        if _foreign(function):
+            return
+        names = _names_of(function.__code__)
+        self._names |= names
+        for name, cell in zip(
+            function.__code__.co_freevars, function.__closure__ or (), strict=True
+        ):
+            if _cell(cell) is not MISSING:
+                self._watch(
+                    name, functools.partial(_read_cell, cell), functools.partial(_write_cell, cell)
+                )
+                self._walk(_cell(cell), name)
+        self._walk_all([*(function.__defaults__ or ())], where)
+        self._walk_all([*(function.__kwdefaults__ or {}).values()], where)
+        self._walk_namespace(function.__globals__, names, "")
+
+    def _walk_namespace(self, namespace: dict[str, Any], names: set[str], where: str) -> None:
+        """The variables of a Python module that code names."""
+        here = tuple(sorted(name for name in names if name in namespace))
+        if here:
+            self._watch(
+                where,
+                lambda: [namespace.get(name, MISSING) for name in here],
+                lambda before: _restore_names(namespace, here, before),
+                here,
+            )
+        for name in here:
+            value = namespace[name]
+            if not isinstance(value, ModuleType):
+                self._walk(value, where + name)
+            elif id(value) not in self._met and value is not builtins:
+                self._met[id(value)] = value
+                self._walk_namespace(vars(value), names, f"{where}{name}.")
+
+    def _walk_container(self, value: Any, where: str) -> None:
+        if isinstance(value, dict):
+            self._watch_dict(value, f"{where}[{{!r}}]")
+            for key, inner in [*value.items()]:
+                shown = repr(key).replace("{", "").replace("}", "")[:40]
+                self._walk(inner, f"{where}[{shown}]")
+        elif isinstance(value, set):
+            self._watch(where, lambda: [*value], functools.partial(_refill, value, value.update))
+        elif isinstance(value, collections.deque):
+            self._watch(where, lambda: [*value], functools.partial(_refill, value, value.extend))
+        elif isinstance(value, bytearray):
+            self._watch(
+                where,
+                lambda: [bytes(value)],
+                lambda before: value.__setitem__(slice(None), before[0]),
+            )
+        else:
+            self._watch(
+                where, lambda: [*value], lambda before: value.__setitem__(slice(None), before)
+            )
+        if not isinstance(value, dict):
+            for index, inner in enumerate([*value]):
+                self._walk(inner, f"{where}[{index}]")
+        self._walk_object(value, where)  # what a subclass has besides
+
+    def _walk_object(self, value: Any, where: str) -> None:
+        kind = type(value)
+        attributes = getattr(value, "__dict__", None)
+        if isinstance(attributes, dict):
+            self._watch_dict(attributes, f"{where}.{{}}")
+            for name, inner in [*attributes.items()]:
+                if self._all or name in self._names:
+                    self._walk(inner, f"{where}.{name}")
+        slots = [
+            name
+            for base in kind.__mro__
+            for name, member in vars(base).items()
+            if isinstance(member, types.MemberDescriptorType)
+        ]
+        if slots and not _foreign(kind):
+            self._watch(
+                where,
+                lambda: [getattr(value, name, MISSING) for name in slots],
+                lambda before: _restore_slots(value, slots, before),
+            )
+            for name in self._names.intersection(slots):
+                self._walk(getattr(value, name, None), f"{where}.{name}")
+        for base in kind.__mro__:
+            if not _foreign(base):
+                self._walk(base, base.__name__)
+
+    def _watch_dict(self, value: Any, where: str, own: bool = False) -> None:
+        deep = [
+            (name, inner)
+            for name, inner in value.items()
+            if not isinstance(inner, ATOMS) and _compares(inner)
+        ]
+        if own:
+            deep = [(name, inner) for name, inner in deep if name not in OF_EVERY_MODULE]
+        self._dicts.append(_Dict(where, value, dict(value), own, deep))
+
+    def _watch_tensor(self, value: Tensor, where: str) -> None:
+        if isinstance(value, nn.Parameter) or value.is_inference():
+            return
+        size = value.numel() * value.element_size()
+        kept = value.detach().clone() if size <= SMALL else None
+
+        def write(_: list[Any]) -> None:
+            if kept is not None:
+                with torch.no_grad():
+                    value.copy_(kept)
+
+        self._watch(where, lambda: [value._version], write)
+
+    def _watch_array(self, value: NDArray[Any], where: str) -> None:
+        if value.nbytes > SMALL or value.dtype.hasobject:
+            return
+        kept = value.copy()
+        self._watch(where, lambda: [value.tobytes()], lambda _: value.__setitem__(Ellipsis, kept))
+
+
+def _foreign(value: Any) -> bool:
+    """Whether a function or class is Python's, PyTorch's, NumPy's or ours."""
+    if value is builtins:
+        return True
+    name = getattr(value, "__module__", None)
+    return not isinstance(name, str) or name.partition(".")[0] in FOREIGN
+
+
+def _endless(value: Any) -> bool:
+    """Whether it is an iterator, which every look into would change."""
+    try:
+        return iter(value) is value
+    except TypeError:
+        return False
+
+
+def _names_of(code: CodeType) -> set[str]:
+    """All names that a function's code has, those in strings too (``getattr(self, "act")``)."""
+    names = {*code.co_names}
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= _names_of(constant)
+        elif isinstance(constant, str):
+            names |= {part for part in constant.split(".") if part.isidentifier()}
+    return names
+
+
+def _cell(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # a name that is not bound yet
+        return MISSING
+
+
+def _read_cell(cell: types.CellType) -> list[Any]:
+    return [_cell(cell)]
+
+
+def _write_cell(cell: types.CellType, before: list[Any]) -> None:
+    cell.cell_contents = before[0]
+
+
+def _given(named: dict[str, Any]) -> list[str]:
+    return [name for name, tensor in named.items() if tensor is not None]
+
+
+def _first_difference(dictionary: _Dict) -> str:
+    """Where a dict or a module's attributes are others than before, down to the name."""
+    now, before = dictionary.now, dictionary.before
+    for name in [*now, *before]:
+        if now.get(name, MISSING) is not before.get(name, MISSING):
+            return dictionary.where.format(name)
+    return dictionary.where.format("…")
+
+
+def _compares(value: Any) -> bool:
+    """Whether it may be equal to another object, which then is not the one that is watched."""
+    equal: object = type(value).__eq__
+    return equal is not object.__eq__
+
+
+def _refill(value: Any, add: Callable[[Any], None], before: list[Any]) -> None:
+    value.clear()
+    add(before)
+
+
+def _restore_dict(now: dict[Any, Any], before: dict[Any, Any]) -> None:
+    for key in [key for key in now if key not in before]:
+        del now[key]
+    for key, value in before.items():
+        if key not in now or now[key] is not value:
+            now[key] = value
+
+
+def _restore_class(kind: type, before: dict[str, Any]) -> None:
+    for name in [name for name in vars(kind) if name not in before]:
+        type.__delattr__(kind, name)
+    for name, value in before.items():
+        if vars(kind).get(name, MISSING) is not value:
+            type.__setattr__(kind, name, value)
+
+
+def _restore_names(namespace: dict[str, Any], names: tuple[str, ...], before: list[Any]) -> None:
+    for name, value in zip(names, before, strict=True):
+        namespace[name] = value
+
+
+def _restore_slots(value: Any, slots: list[str], before: list[Any]) -> None:
+    for name, old in zip(slots, before, strict=True):
+        if old is not MISSING:
+            object.__setattr__(value, name, old)
+        elif hasattr(value, name):
+            object.__delattr__(value, name)
+
+
+# --- leaving no trace --------------------------------------------------------------------------
+
+
+class Traces:
+    """What a run of ``forward`` left, in words that follow "forward"; empty where nothing."""
+
+    def __init__(self) -> None:
+        self.words = ""
+
+    def add(self, words: str) -> None:
+        """Keep the first."""
+        self.words = self.words or words
+
+
+class _Unheard:
+    """A stream that drops what one thread writes, and passes on what others do."""
+
+    def __init__(self, stream: Any, traces: Traces) -> None:
+        self._stream, self._traces = stream, traces
+        self._thread = threading.get_ident()
+
+    def write(self, text: str) -> Any:
+        if threading.get_ident() != self._thread:
+            return self._stream.write(text)
+        self._traces.add("prints")
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def as_before(surroundings: Surroundings) -> Iterator[Traces]:
+    """Put back afterwards what ``forward`` can change, and the states of random generators.
+
+    What it prints meanwhile is dropped. The value says, afterwards, what was undone.
+    """
+    traces = Traces()
+    streams = sys.stdout, sys.stderr
+    unheard = _Unheard(streams[0], traces), _Unheard(streams[1], traces)
+    pythons, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002 (the user's own)
+    if surroundings.unknown:
+        traces.add(f"can use {surroundings.unknown}, which cannot be put back after trying it")
+    with torch.random.fork_rng(devices=[]):
+        torchs = torch.get_rng_state()
+        sys.stdout, sys.stderr = unheard
+        try:
+            yield traces
+        finally:
+            if sys.stdout is unheard[0]:
+                sys.stdout = streams[0]
+            if sys.stderr is unheard[1]:
+                sys.stderr = streams[1]
+            if where := surroundings.changed():
+                traces.add(f"changes {where}")
+            surroundings.put_back()
+            if (
+                not torch.equal(torchs, torch.get_rng_state())
+                or random.getstate() != pythons
+                or _comparable(np.random.get_state()) != _comparable(numpys)  # noqa: NPY002
+            ):
+                traces.add("draws random numbers")
+                random.setstate(pythons)
+                np.random.set_state(numpys)  # noqa: NPY002
+
+
+def _comparable(state: Any) -> tuple[bytes, Any]:
+    """NumPy's random state: its numbers, and how many of them are used."""
+    return state[1].tobytes(), state[2:]
