@@ -29,7 +29,7 @@ from lenet.acceleration.native import CHUNK, Native
 from lenet.architecture import Shape
 from lenet.engines.native import why_missing
 from lenet.translation import UnsupportedModuleError, read
-from lenet.translation.surroundings import Surroundings
+from lenet.translation.surroundings import Surroundings, being_tried
 
 __all__ = ["CHUNK", "accelerate", "accelerated", "say"]
 
@@ -244,6 +244,7 @@ def _suits(X: Any) -> bool:
     """Whether these are pictures for the engine, and nobody is to see PyTorch's operations."""
     return (
         not torch.compiler.is_compiling()
+        and not being_tried()
         and type(X) is Tensor
         and X.dtype is torch.float32
         and X.device.type == "cpu"
@@ -292,21 +293,22 @@ class _Plan:
         self.kinds = _kinds(module)
         self.hooks = _inner_hooks(module)
         self.final = False  # whether the module is plain from now on, whatever it becomes
-        why, reading = _wrapped(module), None
+        why, reading, writes = _wrapped(module), None, ""
         if self.surroundings.unknown:  # a file, a generator: what a trial does to it stays done
             self.final = True
             why = f"forward can use {self.surroundings.unknown}, which a reading would change"
         if not why:
             try:
                 reading = read(module, self.shape)
+                writes = reading.writes
             except UnsupportedModuleError as error:
-                if strict:
+                why, writes = str(error), error.writes
+                if strict and not writes:
                     raise
-                why = str(error)
-        if reading and reading.writes:
+        if writes:
             self.final = True  # a new reading at every call would find the same
-            why = f"forward {reading.writes}, and the engine would only compute"
-        if why or not reading:
+            why = why or f"forward {writes}, and the engine would only compute"
+        if why or reading is None:
             say(f"lenet: {'no longer' if after else 'not'} accelerated: {why}")
         elif after and after.native and after.native.reading.layers == reading.layers:
             self.native = Native(module, reading, after.native.shared)

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from lenet.architecture import Dropout
 from lenet.engines import Position
 from lenet.translation import TOLERANCE
-from lenet.translation.surroundings import Surroundings, as_before
+from lenet.translation.surroundings import Surroundings, Traces, as_before
 
 if TYPE_CHECKING:
     from lenet.acceleration.native import Native
@@ -85,9 +85,9 @@ def outputs(
     """
     started = time.perf_counter()
     few = X[:PICTURES].detach()
-    why = ""
+    why, traces = "", Traces()
     with torch.no_grad():
-        with as_before(surroundings) as traces:
+        with as_before(surroundings, traces):
             try:
                 with _WithoutDropout():
                     theirs = type(module).forward(module, few)
@@ -152,7 +152,7 @@ def _differing_layer(
     """The first layer of the network whose outputs no operation of the module gives."""
     layers: list[Tensor] = []
     native.replay(few, parameters, None, layers)
-    with as_before(surroundings), _WithoutDropout() as mode:
+    with as_before(surroundings, Traces()), _WithoutDropout() as mode:
         type(module).forward(module, few)
     for index, (layer, values) in enumerate(zip(native.network.layers, layers, strict=True)):
         allowed = TOLERANCE * float(values.abs().max())

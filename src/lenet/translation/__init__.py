@@ -175,7 +175,7 @@ def read(module: nn.Module, input_shape: Shape) -> Reading:
                 f"{path or 'the module'} ({type(own).__name__}) has a forward put in place of "
                 "its class's: define it in a class of its own"
             )
-    with _as_before(module) as traces:
+    with _noting(traces := Traces()), _as_before(module, traces):
         _set_training(module, True)
         training = Reader(module, input_shape, OPERATIONS)
         training.trace()
@@ -272,19 +272,29 @@ def _array(values: Tensor) -> NDArray[np.float32]:
 
 
 @contextmanager
-def _as_before(module: nn.Module) -> Iterator[Traces]:
+def _as_before(module: nn.Module, traces: Traces) -> Iterator[None]:
     """Put back what ``forward`` can change, which modules train, and random states, afterwards.
 
-    The value says, afterwards, what was undone, apart from ``training``.
+    ``traces`` gets what was undone, apart from ``training``.
     """
     surroundings = Surroundings(module)
     training = [(own, own.training) for own in module.modules()]
-    with as_before(surroundings) as traces:
+    with as_before(surroundings, traces):
         try:
-            yield traces
+            yield
         finally:
             for own, trains in training:
                 own.training = trains
+
+
+@contextmanager
+def _noting(traces: Traces) -> Iterator[None]:
+    """Have an error say, too, what forward had done until then."""
+    try:
+        yield
+    except UnsupportedModuleError as error:
+        error.writes = traces.words
+        raise
 
 
 def _set_training(module: nn.Module, training: bool) -> None:

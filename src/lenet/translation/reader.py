@@ -36,6 +36,8 @@ from lenet.architecture import (
 class UnsupportedModuleError(ValueError):
     """A module that is no chain of lenet's layers; the message names the node and the reason."""
 
+    writes = ""  # what forward had done besides until then, see Reading
+
 
 def picture_shape(shape: Shape) -> tuple[int, int, int]:
     """The shape as a network has it; UnsupportedModuleError where there is none.

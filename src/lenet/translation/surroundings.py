@@ -13,12 +13,15 @@ import builtins
 import collections
 import functools
 import io
+import logging
 import operator
+import os
 import random
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -41,6 +44,7 @@ FOREIGN = frozenset(
         *(sys.stdlib_module_names - {"__main__", "test"}),
     }
 )
+FUNCTION = ("__code__", "__defaults__", "__kwdefaults__")
 NAMESPACES = (types.SimpleNamespace, argparse.Namespace)
 OF_EVERY_MODULE = frozenset(nn.Module().__dict__)  # hooks among them, which a reading never sees
 # What reaches attributes by names that its code does not show.
@@ -167,6 +171,9 @@ class Surroundings:
             self._watch_tensor(value, where)
         elif isinstance(value, np.ndarray):
             self._watch_array(value, where)
+        elif value is os.environ or value is os.getenv:
+            variables: Any = os.environ
+            self._watch_dict(variables._data, "os.environ[{!r}]")
         elif isinstance(value, FunctionType):
             self._walk_function(value, where)
         elif isinstance(value, MethodType):
@@ -231,6 +238,11 @@ class Surroundings:
             return
         names = _names_of(function.__code__)
         self._names |= names
+        self._watch(
+            where,
+            lambda: [function.__code__, function.__defaults__, function.__kwdefaults__],
+            lambda before: _restore_slots(function, FUNCTION, before),
+        )
         for name, cell in zip(
             function.__code__.co_freevars, function.__closure__ or (), strict=True
         ):
@@ -429,7 +441,7 @@ def _restore_names(namespace: dict[str, Any], names: tuple[str, ...], before: li
         namespace[name] = value
 
 
-def _restore_slots(value: Any, slots: list[str], before: list[Any]) -> None:
+def _restore_slots(value: Any, slots: Sequence[str], before: list[Any]) -> None:
     for name, old in zip(slots, before, strict=True):
         if old is not MISSING:
             object.__setattr__(value, name, old)
@@ -438,6 +450,14 @@ def _restore_slots(value: Any, slots: list[str], before: list[Any]) -> None:
 
 
 # --- leaving no trace --------------------------------------------------------------------------
+
+ONE_AT_A_TIME = threading.RLock()  # puts something in place of streams that all threads write to
+HERE = threading.local()
+
+
+def being_tried() -> bool:
+    """Whether this thread runs a ``forward`` that is to leave no trace."""
+    return getattr(HERE, "depth", 0) > 0
 
 
 class Traces:
@@ -456,7 +476,7 @@ class _Unheard:
 
     def __init__(self, stream: Any, traces: Traces) -> None:
         self._stream, self._traces = stream, traces
-        self._thread = threading.get_ident()
+        self._thread: int | None = threading.get_ident()
 
     def write(self, text: str) -> Any:
         if threading.get_ident() != self._thread:
@@ -464,45 +484,74 @@ class _Unheard:
         self._traces.add("prints")
         return len(text)
 
+    def end(self) -> None:
+        """Nothing; from now on all is passed on, also where somebody has kept this."""
+        self._thread = None
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
 @contextmanager
-def as_before(surroundings: Surroundings) -> Iterator[Traces]:
+def _unheard(traces: Traces) -> Iterator[None]:
+    """Drop what this thread prints and logs; its warnings are shown as ever."""
+    streams, handle, show = (sys.stdout, sys.stderr), logging.Logger.handle, warnings.showwarning
+    thread = threading.get_ident()
+    quiet = _Unheard(streams[0], traces), _Unheard(streams[1], traces)
+
+    def handled(self: logging.Logger, record: logging.LogRecord) -> None:
+        if threading.get_ident() != thread:
+            return handle(self, record)
+        return traces.add("writes to a log")
+
+    def shown(
+        message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
+        show(message, category, filename, lineno, file or streams[1], line)
+
+    sys.stdout, sys.stderr = quiet
+    logging.Logger.handle = handled  # type: ignore[method-assign]
+    warnings.showwarning = shown
+    try:
+        yield
+    finally:
+        quiet[0].end()
+        quiet[1].end()
+        if sys.stdout is quiet[0]:
+            sys.stdout = streams[0]
+        if sys.stderr is quiet[1]:
+            sys.stderr = streams[1]
+        logging.Logger.handle = handle  # type: ignore[method-assign]
+        if warnings.showwarning is shown:
+            warnings.showwarning = show
+
+
+@contextmanager
+def as_before(surroundings: Surroundings, traces: Traces) -> Iterator[None]:
     """Put back afterwards what ``forward`` can change, and the states of random generators.
 
-    What it prints meanwhile is dropped. The value says, afterwards, what was undone.
+    What it prints or logs meanwhile is dropped. ``traces`` gets what was undone.
     """
-    traces = Traces()
-    streams = sys.stdout, sys.stderr
-    unheard = _Unheard(streams[0], traces), _Unheard(streams[1], traces)
-    pythons, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002 (the user's own)
     if surroundings.unknown:
         traces.add(f"can use {surroundings.unknown}, which cannot be put back after trying it")
-    with torch.random.fork_rng(devices=[]):
-        torchs = torch.get_rng_state()
-        sys.stdout, sys.stderr = unheard
+    with ONE_AT_A_TIME, torch.random.fork_rng(devices=[]), _unheard(traces):
+        states, numpys = _random_states(), np.random.get_state()  # noqa: NPY002 (the user's own)
+        HERE.depth = getattr(HERE, "depth", 0) + 1
         try:
-            yield traces
+            yield
         finally:
-            if sys.stdout is unheard[0]:
-                sys.stdout = streams[0]
-            if sys.stderr is unheard[1]:
-                sys.stderr = streams[1]
+            HERE.depth -= 1
             if where := surroundings.changed():
                 traces.add(f"changes {where}")
             surroundings.put_back()
-            if (
-                not torch.equal(torchs, torch.get_rng_state())
-                or random.getstate() != pythons
-                or _comparable(np.random.get_state()) != _comparable(numpys)  # noqa: NPY002
-            ):
+            if _random_states() != states:
                 traces.add("draws random numbers")
-                random.setstate(pythons)
+                random.setstate(states[0])
                 np.random.set_state(numpys)  # noqa: NPY002
 
 
-def _comparable(state: Any) -> tuple[bytes, Any]:
-    """NumPy's random state: its numbers, and how many of them are used."""
-    return state[1].tobytes(), state[2:]
+def _random_states() -> tuple[Any, ...]:
+    """Those of Python, NumPy and PyTorch, to compare."""
+    numpys: Any = np.random.get_state()  # noqa: NPY002
+    numbers = numpys[1].tobytes(), *numpys[2:], torch.get_rng_state().numpy().tobytes()
+    return random.getstate(), *numbers
