@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import importlib.util
 import io
 import math
@@ -349,6 +350,134 @@ def test_writes_that_leave_no_trace_are_seen() -> None:
     assert_same(fast, plain, X, y)
 
 
+def small() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 5), nn.ReLU(), nn.Flatten(), nn.Linear(2304, 10))
+
+
+def vectors() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 30), nn.Tanh(), nn.Linear(30, 10))
+
+
+def assert_same_gradients(step: Callable[[nn.Module], object], make: Any = small) -> None:
+    """``step``, which ends with gradients, gives plain PyTorch's."""
+    nets = pair(make)
+    for net in nets:
+        step(net)
+    for ours, theirs in zip(*(net.parameters() for net in nets), strict=True):
+        assert (ours.grad is None) == (theirs.grad is None)
+        if theirs.grad is not None:
+            assert float((ours.grad - theirs.grad).norm()) <= 1e-5 * float(theirs.grad.norm() + 1)
+
+
+def read_again(net: Any) -> None:
+    X, V = batch(32, 1)[0], batch(32, 2)[0]
+    net(X)
+    outputs = net(X)
+    net.step = 1
+    with torch.no_grad():
+        net(V)
+    outputs.pow(2).sum().backward()
+
+
+def read_three_times(net: Any) -> None:
+    outputs = []
+    for step in range(3):
+        net.step = step
+        outputs.append(net(batch(5 + step, step)[0]).pow(2).sum())
+    sum(outputs).backward(retain_graph=True)  # type: ignore[union-attr]
+    net(batch()[0])
+    outputs[0].backward()
+
+
+def replaced_and_back(net: Any) -> None:
+    X, V = batch(32, 1)[0], batch(32, 2)[0]
+    outputs, first = net(X), net[1]
+    net[1] = nn.Tanh()
+    net(V)
+    net[1] = first
+    net(V)
+    outputs.pow(2).sum().backward()
+
+
+def two_of_the_same_layers(net: Any) -> None:
+    X, V = batch(32, 1)[0], batch(32, 2)[0]
+    other = accelerate(nn.Sequential(*net)) if "forward" in vars(net) else nn.Sequential(*net)
+    outputs = net(X).pow(2).sum() + other(V).pow(2).sum()
+    net.step = 1
+    net(V)
+    outputs.backward()
+
+
+@pytest.mark.parametrize(
+    "step", [read_again, read_three_times, replaced_and_back, two_of_the_same_layers]
+)
+def test_a_backward_is_of_its_own_batch_however_often_the_module_is_read(step: Any) -> None:
+    assert_same_gradients(step)
+
+
+def negative(values: Tensor) -> Tensor:
+    """The same numbers, with the bit that says that those in memory are negative."""
+    found = torch.complex(torch.zeros_like(values), -values).conj().imag
+    assert found.is_neg()
+    return found
+
+
+def test_numbers_with_the_negative_bit() -> None:
+    X, _ = batch()
+
+    def with_weight(net: Any) -> None:
+        net[3].weight = nn.Parameter(negative(net[3].weight.detach()))
+        net(X).pow(2).sum().backward()
+
+    def conjugate(net: nn.Module) -> None:
+        outputs = net(X)
+        torch.complex(outputs, 2 * outputs).conj().imag.pow(2).sum().backward()
+
+    assert_same_gradients(with_weight)
+    assert_same_gradients(conjugate)
+    assert_same_gradients(lambda net: net(negative(X)).pow(2).sum().backward())
+    assert_same_gradients(lambda net: net(X).backward(negative(torch.ones(8, 10))))
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_many_gradients_at_once(create_graph: bool) -> None:
+    X, _ = batch(4)
+    several = torch.eye(40).reshape(40, 4, 10)[:6]
+
+    def step(net: nn.Module) -> None:
+        parameters = [*net.parameters()]
+        found = torch.autograd.grad(
+            net(X), parameters, several, is_grads_batched=True, create_graph=create_graph
+        )
+        for parameter, part in zip(parameters, found, strict=True):
+            assert part.shape == (6, *parameter.shape)
+            parameter.grad = part.detach().pow(2).sum(0)
+
+    assert_same_gradients(step, vectors)
+
+
+@pytest.mark.parametrize("again", ["", "another batch", "second gradients"])
+@pytest.mark.parametrize("make", [small, vectors])
+def test_a_bias_may_change_between_forward_and_backward(make: Any, again: str) -> None:
+    X, V = batch(8, 1)[0], batch(8, 2)[0]
+
+    def step(net: Any) -> None:
+        outputs = net(X)
+        with torch.no_grad():
+            for layer in net:
+                if isinstance(layer, nn.Linear | nn.Conv2d):
+                    layer.bias.add_(1)
+            if again == "another batch":
+                net(V)
+        loss = outputs.pow(2).sum()
+        if again == "second gradients" and make is vectors:
+            found = torch.autograd.grad(loss, [*net.parameters()], create_graph=True)
+            loss = sum(part.pow(2).sum() for part in found)
+        loss.backward()
+
+    assert_same_gradients(step, make)
+
+
 # --- what goes the module's own way ------------------------------------------------------------
 
 
@@ -429,6 +558,102 @@ def test_other_inputs(engine: Watched) -> None:
     assert engine.during(lambda: vectors(flat)) > 0
     assert torch.allclose(vectors(flat), plain(flat), **CLOSE)
     assert engine.during(lambda: accelerate(plain)(input=X)) == 0
+
+
+def own_forward_first(net: Any) -> Any:
+    net.forward = lambda x: 2 * nn.Sequential.forward(net, x)
+    return accelerate(net)
+
+
+def own_forward_later(net: Any) -> Any:
+    fast = accelerate(net)
+    fast(batch()[0])
+    net[1].forward = torch.tanh
+    return fast
+
+
+def own_forward_within(net: Any) -> Any:
+    net[1].forward = torch.tanh
+    return accelerate(net, PICTURE)
+
+
+@pytest.mark.parametrize("make", [own_forward_first, own_forward_later, own_forward_within])
+def test_a_forward_of_the_instance_is_the_one_that_counts(
+    make: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    acceleration.say.cache_clear()
+    net, (X, _) = small(), batch()
+    fast = make(net)
+    assert torch.equal(fast(X), net(X))
+    assert "has a forward of its own" in capsys.readouterr().err
+
+
+def test_wrapped_modules_are_left_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    acceleration.say.cache_clear()
+    net = small()
+    for wrapped, said in (
+        (torch.compile(net, backend="eager"), "lenet.accelerate(net._orig_mod)"),
+        (nn.DataParallel(net), "lenet.accelerate(net.module)"),
+        (torch.jit.trace(net, batch()[0]), "TorchScript"),
+    ):
+        assert accelerate(wrapped) is wrapped
+        assert said in capsys.readouterr().err
+    with pytest.raises(TypeError, match="an? int is no nn.Module"):
+        accelerate(5)  # type: ignore[arg-type]
+
+
+def test_a_function_mode_sees_pytorchs_functions() -> None:
+    class Doubling(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = func(*args, **(kwargs or {}))
+            return 2 * result if func is F.relu else result
+
+    fast, plain = pair(small)
+    X, _ = batch()
+    fast(X)
+    with Doubling():
+        assert torch.equal(fast(X), plain(X))
+
+
+class Kept(nn.Module):
+    """Keeps what it sees in a dict, and its activation in another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.last = small()[:2], small()[2:]
+        self.seen: dict[str, Any] = {}
+        self.opt: dict[str, Any] = {"keeps": True, "act": F.relu}
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.opt["act"](self.body[0](x))
+        if self.opt["keeps"]:
+            self.seen["x"] = x.detach()
+        return self.last(x)
+
+
+def test_what_forward_keeps_is_kept(engine: Watched, capsys: pytest.CaptureFixture[str]) -> None:
+    acceleration.say.cache_clear()
+    X, _ = batch(32)
+    fast = accelerate(Kept())
+    assert engine.during(lambda: fast(X)) == 0
+    assert len(fast.seen["x"]) == 32
+    assert "'detach'" in capsys.readouterr().err
+    file = io.BytesIO()
+    torch.save(fast, file)
+    net = Kept()
+    assert accelerate(net, PICTURE) is net  # plain from the beginning
+    assert net.seen == {}
+
+
+def test_a_setting_in_a_dict_is_noticed(engine: Watched) -> None:
+    X, _ = batch()
+    net = Kept()
+    net.opt["keeps"] = False
+    fast = accelerate(net)
+    for act in (F.relu, torch.tanh, torch.sigmoid):
+        net.opt["act"] = act
+        assert engine.during(lambda: fast(X)) == 1
+        assert torch.allclose(fast(X), Kept.forward(net, X), **CLOSE)
 
 
 def test_hooks(engine: Watched) -> None:
@@ -571,6 +796,71 @@ def test_copies_are_independent(engine: Watched) -> None:
     assert not other(X).any()
     whole = copy.deepcopy(nn.ModuleDict({"net": fast}))
     assert torch.equal(whole["net"](X), before)
+
+
+class Doubled(nn.Linear):
+    """A layer that lenet has not."""
+
+    def forward(self, x: Tensor) -> Any:
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("copied", [False, True])
+def test_an_edited_module_is_what_it_has_become(used: bool, copied: bool) -> None:
+    fast, plain = pair(small)
+    X, _ = batch()
+    if used:
+        fast(X)
+    if copied:
+        fast = copy.deepcopy(fast)
+    for net in (fast, plain):
+        torch.manual_seed(1)
+        net[3] = Doubled(2304, 10)
+    assert torch.equal(fast(X), plain(X))
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_quantisation(inplace: bool) -> None:
+    fast, plain = pair(small)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it will move
+        quantize = functools.partial(
+            torch.ao.quantization.quantize_dynamic, qconfig_spec={nn.Linear}, inplace=inplace
+        )
+        found, right = quantize(fast), quantize(plain)
+        assert torch.equal(found(batch()[0]), right(batch()[0]))
+
+
+def test_torchscript_gets_the_plain_module() -> None:
+    fast, plain = pair(small)
+    X, _ = batch()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is deprecated
+        assert torch.allclose(torch.jit.script(fast)(X), plain(X), **CLOSE)
+        whole = torch.jit.script(nn.Sequential(accelerate(plain), nn.Softmax(1)))
+        assert torch.allclose(whole(X), plain(X).softmax(1), **CLOSE)
+    assert torch.equal(nn.DataParallel(fast)(X), fast(X))
+    shallow = copy.copy(fast)
+    assert "forward" not in vars(shallow)
+    assert shallow[0] is fast[0]
+
+
+def test_a_module_that_holds_itself_is_copied() -> None:
+    class Holds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.me = small(), [self]
+
+        def forward(self, x: Tensor) -> Any:
+            return self.body(x)
+
+    fast = accelerate(Holds())
+    fast.me[0] = fast
+    copied = copy.deepcopy(fast)
+    assert copied.me[0] is copied
+    assert "forward" in vars(copied)
+    assert torch.equal(copied(batch()[0]), fast(batch()[0]))
 
 
 def test_a_pickle_is_the_plain_module(engine: Watched) -> None:

@@ -113,6 +113,7 @@ class _Forward:
         self.module = module
         self.threads = threads
         self.copied = copied
+        self.own = module.__dict__.get("forward")  # of the instance alone
         self.parts = _kinds(module)  # as it was given
         # as torch.export looks for them
         self.__code__ = self.func.__code__
@@ -145,13 +146,36 @@ class _Forward:
             try:
                 plan = self._plan_for(X.shape[1:])
             except UnsupportedModuleError:
-                self.func(self.module, X)  # where PyTorch refuses X, that is what is wrong
+                self.plain(X)  # where PyTorch refuses X, that is what is wrong
                 raise
             if plan and plan.native and (parameters := plan.native.parameters()):
-                found = _run(plan.native, plan.surroundings, self.module, X, parameters)
+                found = self._run(plan.native, X, parameters)
                 if found is not None:
                     return found
-        return self.func(self.module, *args, **kwargs)
+        return self.plain(*args, **kwargs)
+
+    def plain(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes without lenet."""
+        return self.own(*args, **kwargs) if self.own else self.func(self.module, *args, **kwargs)
+
+    def _run(self, native: Native, X: Tensor, parameters: list[Tensor]) -> Tensor | None:
+        """The module's outputs from the engine; None where a check shows that they are wrong."""
+        schedule, training = native.shared.schedule, self.module.training
+        if schedule.failed:
+            return None
+        check, why = schedule.due(), ""
+        drops = training and native.drops
+        if check and drops:  # before the batch, which the engine is to remember
+            why = checking.outputs(native, self.module, self.plain, X, parameters, None)
+        started = time.perf_counter()
+        found = native.run(X, parameters, training, check)
+        schedule.busy_s += time.perf_counter() - started
+        if check and not drops:
+            why = checking.outputs(native, self.module, self.plain, X, parameters, found)
+        if why:
+            checking.fail(native, why)
+            return None
+        return found
 
     def plain_state(self) -> Any:
         """What a shallow copy has: all but what ``put_into`` adds."""
@@ -212,32 +236,6 @@ ADDED = (
     *("forward", "__deepcopy__", "__getstate__", "__reduce_ex__", "__prepare_scriptable__"),
     "_replicate_for_data_parallel",
 )
-
-
-def _run(
-    native: Native,
-    surroundings: Surroundings,
-    module: nn.Module,
-    X: Tensor,
-    parameters: list[Tensor],
-) -> Tensor | None:
-    """The module's outputs from the engine; None where a check shows that they are wrong."""
-    schedule, training = native.shared.schedule, module.training
-    if schedule.failed:
-        return None
-    check, why = schedule.due(), ""
-    drops = training and native.drops
-    if check and drops:  # before the batch, which the engine is to remember
-        why = checking.outputs(native, module, surroundings, X, parameters, None)
-    started = time.perf_counter()
-    found = native.run(X, parameters, training, check)
-    schedule.busy_s += time.perf_counter() - started
-    if check and not drops:
-        why = checking.outputs(native, module, surroundings, X, parameters, found)
-    if why:
-        checking.fail(native, why)
-        return None
-    return found
 
 
 def _suits(X: Any) -> bool:

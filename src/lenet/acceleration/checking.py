@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -73,24 +74,25 @@ def fail(native: Native, why: str) -> None:
 def outputs(
     native: Native,
     module: nn.Module,
-    surroundings: Surroundings,
+    plain: Callable[[Tensor], Any],
     X: Tensor,
     parameters: list[Tensor],
     computed: Tensor | None,
 ) -> str:
-    """What is another in the plain module, for a few of the pictures; empty where nothing is.
+    """What is another in the module's own forward, for a few pictures; empty where nothing is.
 
-    ``computed`` are the module's outputs as the engine gave them; without them, the engine computes
-    the few without dropout. The module, what it keeps and random states stay as they were.
+    ``plain`` is that forward, ``computed`` the module's outputs as the engine gave them; without
+    them, the engine computes the few without dropout. The module, what it keeps and random states
+    stay as they were.
     """
     started = time.perf_counter()
     few = X[:PICTURES].detach()
-    why, traces = "", Traces()
+    why, traces, surroundings = "", Traces(), Surroundings(module)
     with torch.no_grad():
         with as_before(surroundings, traces):
             try:
                 with _WithoutDropout():
-                    theirs = type(module).forward(module, few)
+                    theirs = plain(few)
             except Exception as error:  # which the user's own call is to raise
                 why = f"forward raises {type(error).__name__}: {error}"
         if traces.words:
@@ -102,7 +104,7 @@ def outputs(
                 else computed[:PICTURES].detach()
             )
             if not _close(native, few, parameters, ours, theirs):
-                why = _differing_layer(native, module, surroundings, few, parameters)
+                why = _differing_layer(native, plain, surroundings, few, parameters)
     native.shared.schedule.cost_s += time.perf_counter() - started
     return why
 
@@ -144,7 +146,7 @@ def _close(
 
 def _differing_layer(
     native: Native,
-    module: nn.Module,
+    plain: Callable[[Tensor], Any],
     surroundings: Surroundings,
     few: Tensor,
     parameters: list[Tensor],
@@ -153,7 +155,7 @@ def _differing_layer(
     layers: list[Tensor] = []
     native.replay(few, parameters, None, layers)
     with as_before(surroundings, Traces()), _WithoutDropout() as mode:
-        type(module).forward(module, few)
+        plain(few)
     for index, (layer, values) in enumerate(zip(native.network.layers, layers, strict=True)):
         allowed = TOLERANCE * float(values.abs().max())
         if not isinstance(layer, Dropout) and not any(

@@ -276,6 +276,7 @@ def _of_several(dlogits: Tensor) -> bool:
     return (
         torch._C._are_functorch_transforms_active()
         or type(dlogits) is not Tensor
+        or torch._C._functorch.is_legacy_batchedtensor(dlogits)
         or torch._C._functorch.is_functorch_wrapped_tensor(dlogits)
     )
 

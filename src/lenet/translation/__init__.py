@@ -265,7 +265,7 @@ def _for_two_classes(
 
 
 def _array(values: Tensor) -> NDArray[np.float32]:
-    return np.array(values.detach().cpu().numpy(), np.float32, order="C")
+    return np.array(values.detach().cpu().resolve_neg().numpy(), np.float32, order="C")
 
 
 # --- the module stays as it is -----------------------------------------------------------------
