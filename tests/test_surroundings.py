@@ -20,6 +20,10 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from lenet.data import Dataset  # noqa: E402
+from lenet.engines.native import why_missing  # noqa: E402
+from lenet.memory_loader import MemoryLoader  # noqa: E402
+from lenet.module_training import native_loop  # noqa: E402
 from lenet.torch import from_torch  # noqa: E402
 from lenet.translation import UnsupportedModuleError, read  # noqa: E402
 from lenet.translation.surroundings import Surroundings  # noqa: E402
@@ -244,6 +248,23 @@ def test_what_forward_keeps_is_as_before_its_trial(name: str) -> None:
     assert reading.writes.startswith("changes ")
     from_torch(net, PICTURE)  # a network all the same
     assert contents(net) == before
+
+
+@pytest.mark.skipif(why_missing() != "", reason="the native engine was not built")
+def test_train_ch6_leaves_such_modules_to_pytorch(small: Dataset) -> None:
+    loader = MemoryLoader(small.train, 64, shuffle=False)
+    cpu = torch.device("cpu")
+
+    def made(**members: Any) -> Any:
+        net = module(**members)
+        net.fc = nn.Linear(2 * 26 * 26, 10)
+        return net
+
+    assert native_loop(made(), loader, None, 0.1, cpu) is not None
+    for keep in (lambda self, x: self.kept.append(x), lambda self, x: print(x.shape)):
+        net = made(prepare=prepared(list), keep=keep)
+        assert native_loop(net, loader, None, 0.1, cpu) is None
+        assert net.kept == []
 
 
 def test_what_forward_prints_logs_and_draws_leaves_no_trace(

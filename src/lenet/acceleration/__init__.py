@@ -62,7 +62,7 @@ def accelerate(
     if threads is not None and threads < 1:
         raise ValueError(f"threads is {threads}, must be at least 1")
     if not isinstance(module, nn.Module):
-        raise TypeError(f"a {type(module).__name__} is no nn.Module: give accelerate the network")
+        raise TypeError(f"accelerate takes an nn.Module, not {type(module).__name__}")
     if not accelerated() or isinstance(module.__dict__.get("forward"), _Forward):
         return module
     if why := why_missing() or _wrapped(module):

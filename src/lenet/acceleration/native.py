@@ -144,10 +144,9 @@ class Native:
         X: Tensor,
         parameters: list[Tensor],
         place: Position | None,
-        dlogits: list[NDArray[np.float32]],
-    ) -> tuple[list[list[Tensor]], int]:
-        """The gradients of the parameters for each of some gradients of the logits, and the
-        ticket to come again.
+        dlogits: NDArray[np.float32],
+    ) -> tuple[list[Tensor], int]:
+        """The gradients of the parameters, from that of the logits, and the ticket to come again.
 
         The forward is repeated where another batch came after it.
         """
@@ -155,11 +154,8 @@ class Native:
             if ticket != self.shared.ticket:
                 self._forward(X, parameters, place)
             self._make_room(X)
-            found = []
-            for part in dlogits:
-                named = self.shared.engine.backward(part).named()
-                found.append([torch.from_numpy(named[name]) for name in self.reading.keys])
-            return found, self.shared.ticket
+            named = self.shared.engine.backward(dlogits).named()
+            return [torch.from_numpy(named[name]) for name in self.reading.keys], self.shared.ticket
 
     def replay(
         self,
