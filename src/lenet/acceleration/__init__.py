@@ -4,6 +4,8 @@
 of its own: one autograd function in place of one a layer. Optimisers, hooks of the module itself,
 losses and loops stay PyTorch's. Whatever the engine does not do (other devices and types, hooks of
 inner layers, gradients of the pictures …) goes the module's own way, for that call.
+
+Here is the forward and when it holds; ``native`` is the operation, ``checking`` the net under both.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from lenet.acceleration.native import CHUNK, Native
 from lenet.architecture import Shape
 from lenet.engines.native import why_missing
 from lenet.translation import UnsupportedModuleError, read
-from lenet.translation.surroundings import Surroundings, being_tried
+from lenet.translation.surroundings import Surroundings
+from lenet.translation.trial import being_tried
 
 __all__ = ["CHUNK", "accelerate", "accelerated", "say"]
 
@@ -52,12 +55,17 @@ def accelerate(
     engine; dropout then draws other units than PyTorch's, as ``torch.manual_seed`` decides. A call
     goes the module's own way where the engine would not do the same: on another device, in another
     type, under autocast, for a batch of another shape or of none, where the pictures' gradient is
-    wanted, or inner layers have hooks. A layer that was replaced is noticed.
+    wanted, or inner layers have hooks. Layers that were replaced and settings that were changed are
+    noticed, wherever ``forward`` has them from. Now and then a few pictures are also computed by
+    plain PyTorch: see ``checking``.
 
     Says on standard error, once a process, that it is on. Returns ``module`` as it is where
     ``LENET_ACCELERATE`` is 0, and, with a line that says why, where the engine was not built or
-    has no kernel for a layer. Raises UnsupportedModuleError, naming the node and the reason, for a
-    module that is no chain of lenet's layers; without ``input_shape``, the first batch does.
+    has no kernel for a layer, where a module or layer has a forward in place of its class's, and
+    where forward keeps, prints or draws something; without ``input_shape``, the first batch tells,
+    and the module is plain from then on. Raises UnsupportedModuleError, naming the node and the
+    reason, for a module that is no chain of lenet's layers; without ``input_shape``, the first
+    batch does. TypeError for what is no module.
     """
     if threads is not None and threads < 1:
         raise ValueError(f"threads is {threads}, must be at least 1")

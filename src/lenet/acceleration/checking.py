@@ -23,7 +23,8 @@ from torch.overrides import TorchFunctionMode
 from lenet.architecture import Dropout
 from lenet.engines import Position
 from lenet.translation import TOLERANCE
-from lenet.translation.surroundings import Surroundings, Traces, as_before
+from lenet.translation.surroundings import Surroundings
+from lenet.translation.trial import Traces, as_before
 
 if TYPE_CHECKING:
     from lenet.acceleration.native import Native

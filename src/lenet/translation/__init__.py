@@ -35,7 +35,8 @@ from lenet.parameters import Parameters, State
 from lenet.translation.hooks import check_surroundings
 from lenet.translation.operations import OPERATIONS
 from lenet.translation.reader import Reader, UnsupportedModuleError, picture_shape
-from lenet.translation.surroundings import Surroundings, Traces, as_before
+from lenet.translation.surroundings import Surroundings
+from lenet.translation.trial import Traces, as_before
 
 __all__ = [
     "Reading",
