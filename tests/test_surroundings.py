@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextvars
 import io
 import itertools
 import logging
@@ -155,6 +156,24 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], object], str]] = {
         lambda net: setattr(net.cfg, "kind", "tanh"),
         "self.cfg",
     ),
+    "UserDict": (
+        lambda: module(
+            prepare=lambda self: setattr(self, "opt", collections.UserDict(act=F.relu)),
+            act=lambda self, x: self.opt["act"](x),
+        ),
+        lambda net: net.opt.update(act=torch.tanh),
+        "self.opt.data['act']",
+    ),
+    "context variable": (
+        lambda: module(
+            prepare=lambda self: setattr(
+                self, "kind", contextvars.ContextVar("kind", default="relu")
+            ),
+            act=lambda self, x: getattr(torch, self.kind.get())(x),
+        ),
+        lambda net: net.kind.set("tanh"),
+        "self.kind",
+    ),
     "tensor": (
         lambda: module(
             prepare=lambda self: setattr(self, "flag", torch.tensor(True)),
@@ -291,7 +310,13 @@ def test_what_forward_prints_logs_and_draws_leaves_no_trace(
     assert [record.message for record in caplog.records] == ["heard"]
 
 
-@pytest.mark.parametrize("value", [itertools.count, io.StringIO, lambda: (i for i in range(3))])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(itertools.count, io.StringIO, lambda: (i for i in range(3))),
+        *(random.Random, np.random.default_rng, torch.Generator),
+    ],
+)
 def test_what_cannot_be_put_back_is_named(value: Callable[[], Any]) -> None:
     net = module(prepare=prepared(value), keep=lambda self, x: self.kept)
     assert Surroundings(net).unknown.startswith("self.kept, a ")

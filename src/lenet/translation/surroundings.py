@@ -11,11 +11,14 @@ from __future__ import annotations
 import argparse
 import builtins
 import collections
+import contextvars
 import functools
 import io
 import operator
 import os
+import random
 import sys
+import threading
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -40,7 +43,13 @@ FOREIGN = frozenset(
     }
 )
 FUNCTION = ("__code__", "__defaults__", "__kwdefaults__")
-NAMESPACES = (types.SimpleNamespace, argparse.Namespace)
+NAMESPACES = (
+    *(types.SimpleNamespace, argparse.Namespace, threading.local),
+    *(collections.UserDict, collections.UserList, collections.ChainMap),
+)
+# Random generators of everybody: whoever tries a forward puts them back.
+EVERYBODYS = frozenset({id(random.random.__self__), id(np.random.rand.__self__)})  # type: ignore[attr-defined]
+GENERATORS = (random.Random, np.random.Generator, np.random.RandomState, torch.Generator)
 OF_EVERY_MODULE = frozenset(nn.Module().__dict__)  # hooks among them, which a reading never sees
 # What reaches attributes by names that its code does not show.
 DYNAMIC = frozenset({"getattr", "setattr", "vars", "__dict__", "globals", "locals", "eval", "exec"})
@@ -188,7 +197,14 @@ class Surroundings:
         elif isinstance(value, tuple | frozenset | types.MappingProxyType):
             items = value.values() if isinstance(value, types.MappingProxyType) else value
             self._walk_all([*items], where)
-        elif isinstance(value, io.IOBase) or (hasattr(value, "__next__") and _endless(value)):
+        elif isinstance(value, contextvars.ContextVar):
+            self._watch(where, lambda: [_value(value)], lambda before: _set(value, before[0]))
+            self._walk(_value(value), where)
+        elif id(value) in EVERYBODYS:
+            pass
+        elif isinstance(value, (io.IOBase, *GENERATORS)) or (
+            hasattr(value, "__next__") and _endless(value)
+        ):
             self.unknown = self.unknown or f"{where}, a {type(value).__name__}"
         elif isinstance(value, NAMESPACES) or not (
             isinstance(value, ModuleType) or _foreign(type(value))
@@ -298,8 +314,9 @@ class Surroundings:
         attributes = getattr(value, "__dict__", None)
         if isinstance(attributes, dict):
             self._watch_dict(attributes, f"{where}.{{}}")
+            everything = self._all or isinstance(value, NAMESPACES)
             for name, inner in [*attributes.items()]:
-                if self._all or name in self._names:
+                if everything or name in self._names:
                     self._walk(inner, f"{where}.{name}")
         slots = [
             name
@@ -381,6 +398,18 @@ def _cell(cell: types.CellType) -> Any:
         return cell.cell_contents
     except ValueError:  # a name that is not bound yet
         return MISSING
+
+
+def _value(variable: contextvars.ContextVar[Any]) -> Any:
+    try:
+        return variable.get()
+    except LookupError:  # it was not set, and has no default
+        return MISSING
+
+
+def _set(variable: contextvars.ContextVar[Any], value: Any) -> None:
+    if value is not MISSING:
+        variable.set(value)
 
 
 def _read_cell(cell: types.CellType) -> list[Any]:
