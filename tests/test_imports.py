@@ -97,7 +97,7 @@ ALLOWED: dict[str, set[str]] = {
     "compare": {"figures", "inspection", "recipes", "runs", "terminal_plot", "zoo"},
     "reproduction": {"experiments", "files", "recipes", "runs"},
     "walkthrough": {"explanations", "figures", "files", "maps", "scratch", "text_width"},
-    "tutorial": {"__version__", "d2l", "data", "engines", "files"},
+    "tutorial": {"__version__", "d2l", "data", "download", "engines", "files", "idx"},
     "export": {
         *("architecture", "data", "evaluation", "explanations", "looking", "parameters"),
         *("runs", "weights"),

@@ -3,7 +3,6 @@
 import builtins
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from lenet import cli, tutorial
@@ -563,155 +561,6 @@ def test_d2l_is_ours_under_all_its_names_even_where_another_is_near(in_tmp: Path
         "LeNet's d2l has no d2l.tensorflow; it has d2l.torch",
     ]
     assert done.stderr.count("d2l is LeNet's own") == 1
-
-
-MISSING = """\
-import torchvision
-from torchvision import datasets, transforms
-from torchvision.transforms import Compose, ToTensor
-for wrong in ("datasets.CIFAR10", "transforms.RandomCrop", "torchvision.models"):
-    try:
-        eval(wrong)
-    except AttributeError as error:
-        print(error)
-for wrong in ("from torchvision.datasets import CIFAR10", "import torchvision.models"):
-    try:
-        exec(wrong)
-    except ImportError as error:
-        print(error)
-"""
-
-
-@pytest.mark.slow
-def test_the_stand_in_for_torchvision_says_what_it_has(in_tmp: Path) -> None:
-    pytest.importorskip("torch")
-    write(in_tmp / "t.py", MISSING)
-    done = lenet_run("t.py")
-    assert done.returncode == 0, done.stderr
-    rest = "; pip install torchvision has the others"
-    begin = "LeNet's stand-in for torchvision has no torchvision."
-    data = "datasets.CIFAR10; torchvision.datasets has FashionMNIST, MNIST"
-    models = "models; torchvision has datasets, transforms"
-    transforms = (
-        "transforms.RandomCrop; torchvision.transforms has Compose, Normalize, Resize, ToTensor"
-    )
-    assert done.stdout.splitlines() == [
-        begin + line + rest for line in (data, transforms, models, data, models)
-    ]
-
-
-@pytest.mark.slow
-def test_a_torchvision_that_is_installed_is_used(in_tmp: Path) -> None:
-    write(in_tmp / "torchvision.py", "datasets = 'the real one'\n")
-    write(in_tmp / "t.py", "from torchvision import datasets\nprint(datasets)\n")
-    done = lenet_run("t.py")
-    assert done.stdout == "the real one\n"
-    assert "not installed" not in done.stderr
-
-
-@pytest.fixture(scope="module")
-def vision() -> Any:
-    pytest.importorskip("torch")
-    from lenet.tutorial import vision
-
-    return vision
-
-
-@pytest.fixture
-def pictures(vision: Any, monkeypatch: pytest.MonkeyPatch, small: Any) -> Any:
-    """The stand-in's data sets, made of the bundled pictures."""
-    monkeypatch.setattr(vision, "_load", lambda name: small)
-    monkeypatch.setattr(vision.data, "available", lambda name: True)
-    return vision
-
-
-def test_a_data_set_has_torchvisions_attributes(pictures: Any, small: Any) -> None:
-    train = pictures.FashionMNIST("anywhere", train=True, download=True)
-    assert len(train) == len(small.train)
-    assert (train.data.shape, str(train.data.dtype)) == ((10_000, 28, 28), "torch.uint8")
-    assert (train.targets.shape, str(train.targets.dtype)) == ((10_000,), "torch.int64")
-    picture, label = train[5]
-    assert (picture.mode, picture.size, type(label)) == ("L", (28, 28), int)
-    assert (np.asarray(picture) == small.train.images[5, 0]).all()
-    assert label == small.train.labels[5]
-    assert train.classes[0] == "T-shirt/top"
-    assert train.class_to_idx["Ankle boot"] == 9
-    assert pictures.MNIST("x").classes[3] == "3 - three"
-    assert len(pictures.FashionMNIST("x", train=False)) == len(small.test)
-    with pytest.raises(IndexError):
-        _ = train[len(train)]
-    assert pickle.loads(pickle.dumps(pictures.ToTensor())) is not None
-
-
-def test_a_batch_has_the_values_of_its_pictures_one_by_one(pictures: Any) -> None:
-    import torch
-
-    steps = pictures
-    for transform in (
-        None,
-        steps.ToTensor(),
-        steps.Compose([steps.ToTensor()]),
-        steps.Compose([steps.Resize(32), steps.ToTensor(), steps.Normalize((0.1307,), (0.3081,))]),
-        steps.Compose([steps.Resize((40, 20)), steps.Resize(14), steps.ToTensor()]),
-        steps.Compose([steps.ToTensor(), lambda x: x * 2]),
-        lambda picture: np.asarray(picture).mean(),
-    ):
-        several = steps.FashionMNIST("x", transform=transform, target_transform=lambda y: -y)
-        indices = [5, 0, 9_999, 5]
-        together = several.__getitems__(indices)
-        for index, (x, y) in zip(indices, together, strict=True):
-            alone, label = several[index]
-            assert y == label
-            assert torch.equal(x, alone) if isinstance(x, torch.Tensor) else x == alone
-
-
-def test_a_data_loader_gives_batches(pictures: Any) -> None:
-    from torch.utils.data import DataLoader, Subset, random_split
-
-    data = pictures.MNIST("x", transform=pictures.ToTensor())
-    x, y = next(iter(DataLoader(data, batch_size=7, shuffle=True)))
-    assert (x.shape, str(x.dtype), y.shape, str(y.dtype)) == (
-        *((7, 1, 28, 28), "torch.float32", (7,)),
-        "torch.int64",
-    )
-    assert 0 <= x.min() < x.max() <= 1
-    first, _ = random_split(data, [9_000, 1_000])
-    assert next(iter(DataLoader(Subset(first, [0, 1]), batch_size=2)))[0].shape == (2, 1, 28, 28)
-
-
-def test_a_missing_data_set_without_download(vision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vision.data, "available", lambda name: False)
-    with pytest.raises(RuntimeError, match="download=True"):
-        vision.MNIST("x")
-
-
-def test_transforms(vision: Any) -> None:
-    import torch
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    colour = rng.integers(0, 256, (5, 7, 3), np.uint8)
-    tensor = vision.ToTensor()(Image.fromarray(colour))
-    assert torch.equal(tensor, torch.from_numpy(colour).permute(2, 0, 1).float() / 255)
-    assert torch.equal(vision.ToTensor()(colour), tensor)
-    assert vision.ToTensor()(np.ones((4, 3))).shape == (1, 4, 3)
-    assert vision.ToTensor()(np.full((4, 3), 7.0)).max() == 7
-    with pytest.raises(TypeError, match="PIL Image or ndarray"):
-        vision.ToTensor()([1])
-    picture = Image.fromarray(colour)
-    assert vision.Resize(10)(picture).size == (14, 10)
-    assert vision.Resize((10, 20))(picture).size == (20, 10)
-    assert vision.Resize((10, 20))(tensor).shape == (3, 10, 20)
-    normal = vision.Normalize((0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
-    mean, std = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.1, 0.2, 0.3])
-    assert torch.equal(normal(tensor), (tensor - mean[:, None, None]) / std[:, None, None])
-    with pytest.raises(ValueError, match="division by zero"):
-        vision.Normalize((0.5,), (0.0,))(tensor)
-    with pytest.raises(TypeError, match="Tensor"):
-        normal(picture)
-    both = vision.Compose([vision.ToTensor(), normal])
-    assert torch.equal(both(picture), normal(tensor))
-    assert repr(both).startswith("Compose(\n    ToTensor()\n    Normalize(")
 
 
 @pytest.mark.slow

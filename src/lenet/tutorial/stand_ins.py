@@ -1,25 +1,37 @@
 """What answers `import d2l` and, where it is not installed, `import torchvision`.
 
 `d2l.torch` and `d2l.d2ltorch` are `lenet.d2l`, always; so no other version of d2l gets in between.
-torchvision's data sets and transforms are those of `vision.py`, and only where Python finds no
-torchvision. Nothing else is changed.
+torchvision's modules are those of `vision`, and only where Python finds no torchvision. Processes
+that multiprocessing starts anew find both, too. Nothing else is changed.
 """
 
 from __future__ import annotations
 
-import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from lenet.tutorial import vision
+
 D2L = ("d2l.torch", "d2l.d2ltorch")
-DATASETS = ("FashionMNIST", "MNIST")
-TRANSFORMS = ("Compose", "Normalize", "Resize", "ToTensor")
-OFFERED = {"torchvision.datasets": DATASETS, "torchvision.transforms": TRANSFORMS}
 INSTEAD = "pip install torchvision has the others"
+
+# torchvision's packages, and its modules that gather several of ours: what is in each, by module
+GATHERED: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "torchvision.datasets": vision.DATASETS,
+    "torchvision.transforms": vision.TRANSFORMS,
+    "torchvision.transforms.transforms": vision.TRANSFORMS,
+}
+PARTS = {
+    "torchvision": ("datasets", "transforms", "utils", "version"),
+    "torchvision.datasets": ("fakedata", "folder", "mnist", "vision"),
+    "torchvision.transforms": ("functional", "transforms"),
+}
+OFFERED = {"torchvision.version", *PARTS, *GATHERED, *vision.MODULES}
 
 
 def install(tell: Callable[[str], None]) -> None:
@@ -30,6 +42,12 @@ def install(tell: Callable[[str], None]) -> None:
         del sys.modules[name]  # a d2l imported before would go on answering
     sys.meta_path.insert(0, Finder("d2l", tell))
     sys.meta_path.append(Finder("torchvision", tell))  # last: the real one comes before
+    _install_in_children()
+
+
+def install_quietly() -> None:
+    """Put the stand-ins in place, and say nothing: the process before has said it."""
+    install(lambda line: None)
 
 
 class Finder(MetaPathFinder, Loader):
@@ -46,10 +64,9 @@ class Finder(MetaPathFinder, Loader):
             return None
         if path:  # inside a package of that name that is somebody else's
             return None
-        known = {self.package, *D2L, *OFFERED}
-        if fullname not in known:
+        if fullname not in {self.package, *D2L, *OFFERED}:
             raise ImportError(_not_there(fullname), name=fullname)
-        return ModuleSpec(fullname, self, is_package=fullname not in D2L)
+        return ModuleSpec(fullname, self, is_package=fullname in {"d2l", *PARTS})
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return None
@@ -60,25 +77,94 @@ class Finder(MetaPathFinder, Loader):
             from lenet import d2l
 
             sys.modules[name] = d2l
-        elif name in OFFERED:
-            from lenet.tutorial import vision
-
-            vars(module).update({offer: getattr(vision, offer) for offer in OFFERED[name]})
-            module.__getattr__ = _refuse(name)  # type: ignore[method-assign]
         elif name == "d2l":
             from lenet import __version__
 
             module.__version__ = f"1.0.3+lenet.{__version__}"  # type: ignore[attr-defined]
             module.__getattr__ = _forward  # type: ignore[method-assign]
             self.tell("d2l is LeNet's own (lenet.d2l), whatever else is installed")
+        elif name in vision.MODULES:
+            sys.modules[name] = _ours(vision.MODULES[name])
         else:
-            module.__version__ = "0+lenet"  # type: ignore[attr-defined]
-            for part in OFFERED:
-                importlib.import_module(part)
-            module.__getattr__ = _refuse(name)  # type: ignore[method-assign]
-            self.tell(
-                "torchvision is not installed: its MNIST, FashionMNIST and transforms are ours"
-            )
+            self._fill(module)
+
+    def _fill(self, module: ModuleType) -> None:
+        """Give one of torchvision's packages, or a module that gathers ours, what is in it."""
+        name = module.__name__
+        offers = {
+            offer: getattr(_ours(part), offer)
+            for part, names in GATHERED.get(name, {}).items()
+            for offer in names
+        }
+        if name in ("torchvision", "torchvision.version"):
+            offers["__version__"] = f"{vision.VERSION}+lenet"
+        if name == "torchvision":
+            offers |= {function.__name__: function for function in BACKENDS}
+        vars(module).update(offers, __getattr__=_refuse(name), __all__=_public(name))
+        for part in PARTS.get(name, ()):
+            import_module(f"{name}.{part}")
+        if name == "torchvision":
+            self.tell("torchvision is not installed: its data sets and transforms are ours")
+
+
+def get_image_backend() -> str:
+    """What reads pictures: PIL."""
+    return "PIL"
+
+
+def set_image_backend(backend: str) -> None:
+    """Nothing for PIL. Raises ValueError for another backend."""
+    if backend != "PIL":
+        raise ValueError(f"Invalid backend '{backend}'. LeNet's stand-in for torchvision has 'PIL'")
+
+
+def disable_beta_transforms_warning() -> None:
+    """Nothing: there is no such warning."""
+
+
+BACKENDS = (get_image_backend, set_image_backend, disable_beta_transforms_warning)
+
+
+# ------------------------------------------------------------------------------- new processes
+
+
+class _Installs:
+    """What installs the stand-ins in the process that unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return install_quietly, ()
+
+
+def _install_in_children() -> None:
+    """Let processes that multiprocessing starts anew have the stand-ins before anything else.
+
+    Such a process first unpickles how to prepare itself, and then imports the script that started
+    it. The fork server, from Python 3.13 on, imports the script before that: it imports us instead.
+    """
+    from multiprocessing import get_all_start_methods, get_context, spawn
+
+    prepare = spawn.get_preparation_data
+
+    def get_preparation_data(name: str) -> dict[str, Any]:
+        return {__package__ or "": _Installs(), **prepare(name)}
+
+    spawn.get_preparation_data = get_preparation_data
+    if "forkserver" in get_all_start_methods():
+        get_context("forkserver").set_forkserver_preload([f"{__package__}.in_fork_server"])
+
+
+# ---------------------------------------------------------------------------------- what is there
+
+
+def _ours(part: str) -> ModuleType:
+    return import_module(f"{vision.__name__}.{part}")
+
+
+def _public(name: str) -> list[str]:
+    gathered = GATHERED.get(name, {})
+    return sorted(
+        [*PARTS.get(name, ()), *(offer for names in gathered.values() for offer in names)]
+    )
 
 
 def _forward(name: str) -> Any:
@@ -101,8 +187,9 @@ def _not_there(name: str) -> str:
     if name.startswith("d2l."):
         return f"LeNet's d2l has no {name}; it has d2l.torch"
     parent = name.rpartition(".")[0]
-    offers = OFFERED.get(parent) or [part.rpartition(".")[2] for part in OFFERED]
+    while parent not in {*PARTS, *GATHERED}:
+        parent = parent.rpartition(".")[0]
     return (
         f"LeNet's stand-in for torchvision has no {name}; "
-        f"{parent} has {', '.join(offers)}; {INSTEAD}"
+        f"{parent} has {', '.join(_public(parent))}; {INSTEAD}"
     )
