@@ -27,8 +27,8 @@ from PIL import Image
 
 TARGET = Path(__file__).resolve().parents[1] / "tests" / "torchvision_values.json"
 
-# name: an expression of T (torchvision.transforms), F (its functional) and `utils`; it gives a
-# transform, which is then applied to each kind of picture.
+# An expression of T (torchvision.transforms), V (its v2), F (its functional) and `utils`; it gives
+# a transform, which is then applied to each kind of picture.
 PIXELS = {
     "grey": lambda rng: Image.fromarray(rng.integers(0, 256, (28, 28), np.uint8)),
     "colour": lambda rng: Image.fromarray(rng.integers(0, 256, (20, 31, 3), np.uint8)),
@@ -182,6 +182,18 @@ CASES = [
     "lambda x: utils.make_grid([x, 2 * x], normalize=True, scale_each=True)",
     "lambda x: utils.make_grid([x, 2 * x], normalize=True, value_range=(0, 1))",
     "lambda x: utils.make_grid(x, normalize=True)",
+    "lambda x: V.Compose([V.ToImage(), V.ToDtype(torch.float32, scale=True)])(x)",
+    "lambda x: V.Compose([V.ToImage(), V.ToDtype(torch.float, True), V.Normalize([0], [2])])(x)",
+    "lambda x: V.ToImage()(x)",
+    "lambda x: V.ToDtype(torch.float32)(x)",
+    "lambda x: V.ToDtype(torch.uint8, scale=True)(x)",
+    "lambda x: V.ToTensor()(x)",
+    "lambda x: V.Identity()(x)",
+    "lambda x: V.PILToTensor()(V.ToPILImage()(V.ToImage()(x)))",
+    "lambda x: V.CenterCrop(15)(V.ToImage()(x))",
+    "lambda x: V.RandomHorizontalFlip()(V.ToImage()(x))",
+    "lambda x: V.RandomVerticalFlip(0.3)(V.ToImage()(x))",
+    "lambda x: V.Compose([])",
 ]
 
 
@@ -222,9 +234,9 @@ def evaluate(case: str, kind: str, names: dict[str, Any]) -> Any:
     return results
 
 
-def names_of(transforms: ModuleType, functional: ModuleType, utils: ModuleType) -> dict[str, Any]:
+def names_of(T: Any, V: ModuleType, F: ModuleType, utils: ModuleType) -> dict[str, Any]:
     """What the cases may use."""
-    return {"T": transforms, "F": functional, "utils": utils, "torch": torch}
+    return {"T": T, "V": V, "F": F, "utils": utils, "torch": torch}
 
 
 def values(names: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -236,9 +248,9 @@ def main() -> None:
     """Write the file."""
     import torchvision
     from torchvision import transforms, utils
-    from torchvision.transforms import functional
+    from torchvision.transforms import functional, v2
 
-    found = values(names_of(transforms, functional, utils))
+    found = values(names_of(transforms, v2, functional, utils))
     head = {
         "torchvision": torchvision.__version__,
         "torch": torch.__version__,

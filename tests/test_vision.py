@@ -37,6 +37,7 @@ from lenet.tutorial.vision import (  # noqa: E402
     random_transforms,
     transforms,
     utils,
+    v2,
 )
 
 HERE = Path(__file__).parent
@@ -74,7 +75,7 @@ def comparable(result: Any) -> Any:
 
 @pytest.mark.parametrize("case", torchvision_values.CASES)
 def test_values_random_draws_reprs_and_errors_are_torchvisions(case: str) -> None:
-    names = torchvision_values.names_of(Gathered(), functional, utils)  # type: ignore[arg-type]
+    names = torchvision_values.names_of(Gathered(), v2, functional, utils)
     for kind, expected in MEASURED["values"][case].items():
         found = json.loads(json.dumps(torchvision_values.evaluate(case, kind, names)))
         assert comparable(found) == comparable(expected), kind
@@ -618,6 +619,9 @@ from torchvision.transforms.functional import to_pil_image
 from torchvision.transforms.transforms import RandomRotation
 from torchvision.utils import make_grid, save_image
 from torchvision.version import __version__
+from torchvision.transforms import v2
+import torchvision.transforms.v2 as T2
+assert v2.ToDtype is T2.ToDtype
 assert torchvision.__version__ == __version__ and int(__version__.split(".")[1]) >= 28
 assert datasets.MNIST is mnist.MNIST is MNIST and ToTensor is transforms.ToTensor
 assert torchvision.transforms.transforms.ToTensor is ToTensor
@@ -628,7 +632,8 @@ ds = MNIST("data", transform=Compose([Resize((32, 32), interpolation=2), ToTenso
 print(ds[0][0].shape)
 TF.to_tensor = lambda picture: torch.zeros(2)
 print(ds[0][0].shape, next(iter(torch.utils.data.DataLoader(ds, 3)))[0].shape)
-for wrong in ("datasets.CIFAR10", "torchvision.transforms.AutoAugment", "torchvision.models"):
+for wrong in ("datasets.CIFAR10", "torchvision.transforms.AutoAugment", "torchvision.models",
+              "v2.RandomRotation"):
     try:
         eval(wrong)
     except AttributeError as error:
@@ -647,8 +652,10 @@ def test_all_spellings_of_its_modules(run: Any) -> None:
     lines = run(SPELLINGS).splitlines()
     assert lines[:2] == ["torch.Size([1, 32, 32])", "torch.Size([2]) torch.Size([3, 2])"]
     begin = "LeNet's stand-in for torchvision has no torchvision."
-    missing = ("datasets.CIFAR10", "transforms.AutoAugment", "models", "datasets.CIFAR10", "models")
-    missing = (*missing, "transforms.functional_tensor")
+    missing = (
+        *("datasets.CIFAR10", "transforms.AutoAugment", "models", "transforms.v2.RandomRotation"),
+        *("datasets.CIFAR10", "models", "transforms.functional_tensor"),
+    )
     assert [line.split(";")[0] for line in lines[2:]] == [begin + name for name in missing]
     assert all(line.endswith("; pip install torchvision has the others") for line in lines[2:])
     assert "RandomRotation" in lines[3]

@@ -29,7 +29,7 @@ GATHERED: Mapping[str, Mapping[str, Sequence[str]]] = {
 PARTS = {
     "torchvision": ("datasets", "transforms", "utils", "version"),
     "torchvision.datasets": ("fakedata", "folder", "mnist", "vision"),
-    "torchvision.transforms": ("functional", "transforms"),
+    "torchvision.transforms": ("functional", "transforms", "v2"),
 }
 OFFERED = {"torchvision.version", *PARTS, *GATHERED, *vision.MODULES}
 
@@ -85,6 +85,7 @@ class Finder(MetaPathFinder, Loader):
             self.tell("d2l is LeNet's own (lenet.d2l), whatever else is installed")
         elif name in vision.MODULES:
             sys.modules[name] = _ours(vision.MODULES[name])
+            vars(sys.modules[name])["__getattr__"] = _refuse(name)
         else:
             self._fill(module)
 

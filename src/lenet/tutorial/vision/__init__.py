@@ -7,7 +7,7 @@ which of torchvision's modules is which of ours:
   Fashion-MNIST come from `lenet.data`, and a batch of them is made at once where that gives the
   same;
 - `transforms`, `random_transforms`, `random_distortions`; `functional` with `geometry`, `warping`
-  and `colour`: what is done to pictures, PIL's or tensors;
+  and `colour`: what is done to pictures, PIL's or tensors; `v2`: a few by their new names;
 - `utils`: grids of pictures.
 """
 
@@ -19,6 +19,7 @@ MODULES = {
     "torchvision.datasets.mnist": "mnist",
     "torchvision.datasets.vision": "dataset",
     "torchvision.transforms.functional": "functional",
+    "torchvision.transforms.v2": "v2",
     "torchvision.utils": "utils",
 }
 DATASETS = {
