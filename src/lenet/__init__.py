@@ -103,7 +103,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'lenet' has no attribute {name!r}")
     module, original = _ELSEWHERE.get(name, ("architecture", name))
     try:
-        value = getattr(import_module(f"lenet.{module}"), original)
+        value = getattr(import_module(f"{__name__}.{module}"), original)
     except ImportError as error:
         if module not in _NEED_TORCH:
             raise

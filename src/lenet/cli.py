@@ -774,6 +774,8 @@ def run_file(
     passed = sum(not block.taken for block in tutorial.blocks)
     more = f", passed over: {passed} (--list shows what and why)" if passed else ""
     print(f"lenet: {file}: cells: {len(tutorial.cells)}{more}", file=sys.stderr)
+    for remark in tutorials.lost(tutorial):
+        print(f"lenet: {remark}", file=sys.stderr)
     result = tutorials.run(
         tutorial,
         arguments or (),
@@ -784,6 +786,8 @@ def run_file(
         record=json or html is not None,
         quiet=json,
     )
+    for remark in filter(None, (result.died, tutorials.other_frameworks(tutorial))):
+        print(f"lenet: {remark}", file=sys.stderr)
     for folder in sorted({path.parent for path in result.pictures}):
         names = ", ".join(path.name for path in result.pictures if path.parent == folder)
         print(f"lenet: kept in {_shortest(folder)}: {names}", file=sys.stderr)

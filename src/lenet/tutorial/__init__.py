@@ -7,18 +7,29 @@ can make a page of it.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from lenet.tutorial.cells import Block, Tutorial, TutorialError, read
+import lenet
+from lenet.tutorial import ending
+from lenet.tutorial.cells import Block, Tutorial, TutorialError, lost, read
+from lenet.tutorial.other_name import lenet_itself
+from lenet.tutorial.pictures import numeric_order
 from lenet.tutorial.record import Output
+from lenet.tutorial.tabs import summary as other_frameworks
+
+if TYPE_CHECKING:
+    from lenet.tutorial.runner import Plan
 
 __all__ = [
     "Block",
@@ -28,9 +39,13 @@ __all__ = [
     "TutorialError",
     "child_environment",
     "figures_folder",
+    "lost",
+    "other_frameworks",
     "read",
     "run",
 ]
+
+START = Path(__file__).parent / "start.py"
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,7 @@ class Result:
     code: int  # 0 done, 1 failed, 130 or 143 interrupted, or what the tutorial exits with
     outputs: tuple[Output, ...]
     pictures: tuple[Path, ...]
+    died: str = ""  # what the process died of, and where, if it did
 
 
 def run(
@@ -63,9 +79,9 @@ def run(
     """
     from lenet.tutorial.runner import Plan
 
-    if not tutorial.cells:
+    if reason := _nothing_to_run(tutorial):
         raise TutorialError(
-            f"{tutorial.path} has no Python code that could be run; "
+            f"{tutorial.path} has no Python code that could be run{reason}; "
             f"'lenet run {tutorial.path} --list' says what was passed over"
         )
     folder = (figures or figures_folder(tutorial.path)).absolute()
@@ -81,17 +97,61 @@ def run(
             keep_going=keep_going,
             record=str(log) if record else None,
             quiet=quiet,
+            place=scratch,
         )
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lenet.tutorial.runner", plan.to_json()],
-            env=child_environment(folder),
-        )
-        with _signals_passed_on(process):
-            code = process.wait()
+        code = _run_to_its_end(plan, _our_name_for(tutorial), folder)
+        died = ending.story(code, tutorial, Path(scratch))
         outputs = _recorded(log) if record else ()
     after = _pictures(folder)
     pictures = tuple(path for path, state in after.items() if before.get(path) != state)
-    return Result(code if code >= 0 else 128 - code, outputs, pictures)
+    return Result(code if code >= 0 else 128 - code, outputs, pictures, died)
+
+
+def _nothing_to_run(tutorial: Tutorial) -> str:
+    """What there is in place of code, where no cell does anything; else ""."""
+    if any(_does_something(block.source) for block in tutorial.cells):
+        return ""
+    reasons = [block.reason for block in tutorial.blocks if block.reason]
+    reasons += [remark for block in tutorial.cells for remark in block.remarks]
+    counted = [f"{count} × {reason}" for reason, count in Counter(reasons).most_common(3)]
+    return f" ({'; '.join(counted)})" if counted else ": it is empty, or comments alone"
+
+
+def _does_something(source: str) -> bool:
+    """Whether more is left of a cell than comments and the `pass` of magics."""
+    rows = (row.partition("#")[0].strip() for row in source.split("\n"))
+    return any(row not in ("", "pass") for row in rows)
+
+
+def _run_to_its_end(plan: Plan, name: str, figures: Path) -> int:
+    """What `Popen.wait` gives for the tutorial's process, which does not outlive this one."""
+    reading, writing = os.pipe()
+    inherited = () if os.name == "nt" else (reading,)
+    plan = replace(plan, pipe=reading if inherited else None)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, str(START), name, plan.to_json()],
+            env=child_environment(figures, name),
+            pass_fds=inherited,
+        )
+        with _signals_passed_on(process):
+            return process.wait()
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def _our_name_for(tutorial: Tutorial) -> str:
+    """The name under which the tutorial's process imports us: "lenet", where that is not the
+    name of a module of the tutorial's own, or might be once it changes sys.path."""
+    text = "\n".join(block.source for block in tutorial.cells)
+    folders = [str(tutorial.path.resolve().parent), os.getcwd()]
+    folders += [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    ours = Path(lenet.__file__).resolve().parent
+    if lenet_itself.theirs(folders, ours=ours, but=tutorial.path):
+        return lenet_itself.NAME
+    later = "sys.path" in text and re.search(r"\b(from|import)\s+lenet\b", text)
+    return lenet_itself.NAME if later else lenet_itself.PLAIN
 
 
 # By libgomp's default a thread that waits for the others spins for milliseconds. Where another
@@ -100,17 +160,21 @@ def run(
 SHORT_SPIN = {"GOMP_SPINCOUNT": "1000"}
 
 
-def child_environment(figures: Path) -> dict[str, str]:
+def child_environment(figures: Path, name: str = lenet_itself.PLAIN) -> dict[str, str]:
     """The variables of the tutorial's process: where figures go, and what makes PyTorch faster.
 
-    The caller's own come before the latter.
+    The caller's own come before the latter. With another `name` of ours they say where it is.
     """
-    from lenet.tutorial.runner import BACKEND
-
+    places = {}
+    if name != lenet_itself.PLAIN:
+        paths = [str(Path(lenet_itself.__file__).parent), os.environ.get("PYTHONPATH", "")]
+        places["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        places["LENET_PACKAGE"] = os.pathsep.join(lenet.__path__)  # an editable one has several
     return {
-        "MPLBACKEND": BACKEND,
+        "MPLBACKEND": f"module://{name}.tutorial.backend",
         **SHORT_SPIN,
         **os.environ,
+        **places,
         "LENET_FIGURES": str(figures),
     }
 
@@ -132,7 +196,9 @@ def _pictures(folder: Path) -> dict[Path, tuple[int, int]]:
     """The folder's files with what changes when one is replaced."""
     if not folder.is_dir():
         return {}
-    states = {path: path.stat() for path in sorted(folder.iterdir()) if path.is_file()}
+    states = {
+        path: path.stat() for path in sorted(folder.iterdir(), key=numeric_order) if path.is_file()
+    }
     return {path: (state.st_mtime_ns, state.st_ino) for path, state in states.items()}
 
 

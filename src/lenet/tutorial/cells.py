@@ -7,10 +7,14 @@
 
 What a text says is Python is taken as it is. Any other block has to be code by the rules of
 `statements.py`: printed output, pseudo-code and shell commands are passed over, with the reason.
+Blanks that Python does not know are read as blanks (`blanks.py`), what IPython understands is made
+Python (`magics.py`), cells of other frameworks are passed over (`tabs.py`), and methods in a cell
+of their own find their class (`joining.py`).
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import textwrap
@@ -20,6 +24,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from lenet.tutorial import blanks, magics, tabs
 from lenet.tutorial import statements as code
 
 PYTHON = frozenset(
@@ -28,8 +33,16 @@ PYTHON = frozenset(
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)$")
 _CELL_MARK = re.compile(r"#\s*(%%|In\s?\[[\s\d]*\]:)")
 _PROMPT = re.compile(r"(>>>|\.\.\.)( |$)")
-_MAGIC = re.compile(r"\s*(%|!|get_ipython\(\)\.)|.*\w\?{1,2}\s*$")
-_ONLY_TIMED = re.compile(r"%%(time|timeit|capture|prun)\b")
+# A line of which nobody would write the like in prose; the second only with a line inside it.
+_CODE = re.compile(
+    r"\s*(class \w+\s*(\(.*\))?\s*:|(async\s+)?def \w+\s*\(.*|from [\w.]+ import [\w*, ]+$|"
+    r"import [\w.]+( as \w+)?(, *[\w.]+( as \w+)?)*$)"
+)
+_OPENS = re.compile(r"\s*(for .+ in .+|while .+|if .+|with .+|try|else)\s*:\s*(#.*)?$")
+_METHOD = re.compile(r"\s+((async\s+)?def \w+\s*\(\s*self\b|@(static|class)method|@property)")
+
+
+_GAP = "prose or printed output"
 
 
 class TutorialError(ValueError):
@@ -48,6 +61,9 @@ class Block:
     text: str  # the source as the file has it, with prompts and magics
     remarks: tuple[str, ...] = ()  # lines of a cell that are not run, such as magics
     number: int = 0  # of the notebook's cell, else 0
+    tabs: tuple[str, ...] = ()  # the frameworks that a notebook's metadata names
+    framework: str = ""  # another framework, for which it is passed over
+    methods_of: str = ""  # the class, told before, that it goes on with
 
     @property
     def taken(self) -> bool:
@@ -77,15 +93,54 @@ class Tutorial:
 
 def read(path: Path) -> Tutorial:
     """The tutorial in a file. Raises OSError, and TutorialError where the file is no text."""
+    from lenet.tutorial import joining
+
     text = _decode(path)
+    lines = [] if path.suffix == ".ipynb" else text.split("\n")
     if path.suffix == ".ipynb":
-        return Tutorial(path, "notebook", (), _notebook(path, text))
-    lines = text.split("\n")
-    if path.suffix in (".py", ".pyw"):
+        layout, blocks = "notebook", _notebook(path, text)
+    elif path.suffix in (".py", ".pyw"):
         layout, blocks = _script(lines)
     else:
         layout, blocks = _text(lines)
+    if layout != "script":
+        blocks = joining.joined(tabs.chosen(blocks))
     return Tutorial(path, layout, tuple(lines), tuple(blocks))
+
+
+def frame_name(path: Path, cell: Block) -> str:
+    """What tracebacks call the cell's file."""
+    return f"{path}, cell {cell.number}" if cell.number else str(path)
+
+
+def lost(tutorial: Tutorial) -> list[str]:
+    """A remark for each block that reads like code and is none, so that it was passed over."""
+    return [remark for block in tutorial.blocks if (remark := _lost_in(block))]
+
+
+def _lost_in(block: Block) -> str:
+    if block.taken or block.framework or not block.reason.startswith(("no Python", _GAP)):
+        return ""
+    rows = blanks.plain(block.text).split("\n")
+    for at, row in enumerate(rows):
+        inside = rows[at + 1] if at + 1 < len(rows) else ""
+        opens = _OPENS.match(row) and _depth(inside) > _depth(row) and re.search("[=(]", inside)
+        if not (_CODE.match(row) or opens):
+            continue
+        end = at + 1
+        while end < len(rows) and (not rows[end].strip() or _depth(rows[end]) > _depth(row)):
+            end += 1
+        try:
+            code.parse(_dedent(rows[at:end])[0])
+        except (SyntaxError, ValueError) as error:
+            line = block.first + at + (getattr(error, "lineno", None) or 1) - 1
+            why = getattr(error, "msg", error)
+            return f"line {block.first + at} reads like code, but is not run: {why} (line {line})"
+    return ""
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _decode(path: Path) -> str:
@@ -98,30 +153,38 @@ def _decode(path: Path) -> str:
         except UnicodeDecodeError:
             continue
         if "\0" not in text:
-            return text.replace("\r\n", "\n").replace("\r", "\n")
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+            separators = sum(map(text.count, blanks.SEPARATORS))
+            if path.suffix != ".ipynb" and separators > text.count("\n"):  # they are its line ends
+                text = re.sub(f"[{blanks.SEPARATORS}]", "\n", text)
+            return text
     raise TutorialError(f"{path} is no text: lenet run reads .py, .ipynb, .md and .txt files")
 
 
 def _script(lines: Sequence[str]) -> tuple[str, list[Block]]:
     marks = [number for number, line in enumerate(lines) if _CELL_MARK.match(line)]
     if not marks:
-        return "script", [_cell(lines, 0, len(lines))]
+        return "script", [cell_of(lines, 0, len(lines))]
     edges = [0, *(mark for mark in marks if mark), len(lines)]
     parts = pairwise(edges)
-    return "cells", [_cell(lines, *part) for part in parts if _has_code(lines[slice(*part)])]
+    return "cells", [cell_of(lines, *part) for part in parts if _has_code(lines[slice(*part)])]
 
 
 def _has_code(lines: Sequence[str]) -> bool:
     return any(line.strip() and not line.lstrip().startswith("#") for line in lines)
 
 
-def _notebook(path: Path, text: str) -> tuple[Block, ...]:
+def _notebook(path: Path, text: str) -> list[Block]:
     try:
         notebook: dict[str, Any] = json.loads(text)
         cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
         language = notebook.get("metadata", {}).get("kernelspec", {}).get("language", "python")
         sources = [
-            (cell["cell_type"], "".join(cell["source"] if "source" in cell else cell["input"]))
+            (
+                cell["cell_type"],
+                "".join(cell["source"] if "source" in cell else cell["input"]),
+                _tabs(cell.get("metadata", {}).get("tab", ())),
+            )
             for cell in cells
         ]
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
@@ -129,21 +192,39 @@ def _notebook(path: Path, text: str) -> tuple[Block, ...]:
     if language.lower() not in PYTHON:
         raise TutorialError(f"{path} is a notebook in {language}; lenet run knows Python")
     blocks = []
-    for number, (kind, source) in enumerate(sources, start=1):
+    for number, (kind, source, tab) in enumerate(sources, start=1):
         lines = source.split("\n")
         if kind == "code" and _has_code(lines):
-            block = _cell(lines, 0, len(lines))
+            block = cell_of(lines, 0, len(lines))
         else:
             reason = "no code" if kind == "code" else f"a {kind} cell"
             block = Block(1, len(lines), source, 0, reason, source)
-        blocks.append(replace(block, number=number))
-    return tuple(blocks)
+        blocks.append(replace(block, number=number, tabs=tab))
+    return blocks
+
+
+def _tabs(said: Any) -> tuple[str, ...]:
+    """The frameworks in a cell's metadata: a name, or a list of them."""
+    listed = [said] if isinstance(said, str) else said if isinstance(said, list | tuple) else []
+    return tuple(str(name).lower() for name in listed)
 
 
 # --- texts -------------------------------------------------------------------------------------
 
 
 def _text(lines: list[str]) -> tuple[str, list[Block]]:
+    """The layout and the blocks. What is code is seen with plain blanks before each line; the
+    cells are then cut out of the lines as they are, whose strings may hold such blanks."""
+    layout, blocks = _laid_out([blanks.with_plain_indentation(line) for line in lines])
+    return layout, [
+        replace(cell_of(lines, block.first - 1, block.last), last=block.last)
+        if block.taken
+        else block
+        for block in blocks
+    ]
+
+
+def _laid_out(lines: list[str]) -> tuple[str, list[Block]]:
     fenced, free = _fenced(lines)
     if any(block.taken for block in fenced):
         passed = _indented_spans(free)
@@ -186,13 +267,13 @@ def _fenced(lines: list[str]) -> tuple[list[Block], list[str]]:
         if not _has_code(lines[first:end]):
             blocks.append(_passed(lines, first, end, "no code"))
         elif language in PYTHON:
-            block = _cell(lines, first, end)
+            block = cell_of(lines, first, end)
             said.add(block.first)
             known.learn(_statements(block))
             blocks.append(block)
         elif language:
             blocks.append(_passed(lines, first, end, f"{language}, not Python"))
-        elif named and _follows_a_cell(lines, first - 1, blocks):
+        elif named and _follows_acell_of(lines, first - 1, blocks):
             blocks.append(_passed(lines, first, end, "printed output of the cell above"))
         else:
             blocks += _judged(lines, first, end, known)
@@ -210,7 +291,7 @@ def _language(info: str) -> str:
     return next((word for word in words[:2] if word in PYTHON), words[0] if words else "")
 
 
-def _follows_a_cell(lines: Sequence[str], first: int, blocks: Sequence[Block]) -> bool:
+def _follows_acell_of(lines: Sequence[str], first: int, blocks: Sequence[Block]) -> bool:
     """Whether only the fences and blank lines stand between the last cell and line `first`."""
     if not blocks or not blocks[-1].taken:
         return False
@@ -253,11 +334,17 @@ def _indented(lines: Sequence[str], copied: Sequence[Block]) -> list[Block]:
 
 def _copied(lines: Sequence[str]) -> list[Block]:
     """The runs of code at the margin of a text without marks, and the lines that might be."""
-    known, blocks = code.Known(), []
+    known = code.Known()
+    blocks: list[Block] = []
     number = 0
     while number < len(lines):
         line = lines[number]
         number += 1
+        if line[:1].isspace() and blocks and blocks[-1].taken and _METHOD.match(line):
+            if end := _methods_end(lines, number - 1, blocks[-1]):
+                blocks.append(cell_of(lines, number - 1, end))
+                number = end
+            continue
         if not line.strip() or line[:1].isspace() or line.startswith("#"):
             continue
         found = code.run_at(lines, number - 1, known)
@@ -265,11 +352,24 @@ def _copied(lines: Sequence[str]) -> list[Block]:
             first = found.first
             while first and lines[first - 1].startswith("#"):
                 first -= 1
-            blocks.append(_cell(lines, first, found.end))
+            blocks.append(cell_of(lines, first, found.end))
             number = found.end
         elif found and not line.strip().isidentifier():  # a word alone is nobody's doubt
             blocks.append(_passed(lines, number - 1, number, found))
     return _without_idle(blocks)
+
+
+def _methods_end(lines: Sequence[str], first: int, above: Block) -> int:
+    """Where the methods that begin at line `first` end, if the cell above ends with a class."""
+    body = _statements(above)
+    known = above.methods_of or (body and isinstance(body[-1], ast.ClassDef))
+    end = next(
+        (n for n in range(first, len(lines)) if lines[n].strip() and not lines[n][:1].isspace()),
+        len(lines),
+    )
+    while not lines[end - 1].strip():
+        end -= 1
+    return end if known and _statements(cell_of(lines, first, end)) else 0
 
 
 def _with_gaps(lines: Sequence[str], free: Sequence[str], copied: Sequence[Block]) -> list[Block]:
@@ -282,14 +382,14 @@ def _with_gaps(lines: Sequence[str], free: Sequence[str], copied: Sequence[Block
         if filled:
             inside = [b for b in copied if not b.taken and first < b.first <= end]
             hint = f"; line {inside[0].first}: {inside[0].reason}" if inside else ""
-            reason = f"prose or printed output{hint}"
+            reason = f"{_GAP}{hint}"
             gaps.append(_passed(lines, filled[0], filled[-1] + 1, reason))
     return cells + gaps
 
 
 def _judged(lines: Sequence[str], first: int, end: int, known: code.Known) -> list[Block]:
     """A block that does not say what it is: a cell, or a cell with its output below, or none."""
-    cell = _cell(lines, first, end)
+    cell = cell_of(lines, first, end)
     rows = cell.source.split("\n")
     start = next((n for n, row in enumerate(rows) if row.strip() and not row.startswith("#")), None)
     if start is None:
@@ -308,7 +408,7 @@ def _judged(lines: Sequence[str], first: int, end: int, known: code.Known) -> li
         return [cell]
     if not rows[rest - 1].strip():  # what a notebook printed lies below its code
         output = _passed(lines, first + rest, end, "printed output of the cell above")
-        return [_cell(lines, first, first + found.end), output]
+        return [cell_of(lines, first, first + found.end), output]
     if error:
         return [replace(cell, reason=error, remarks=())]
     known.learn(parsed)
@@ -344,12 +444,13 @@ def _without_idle(blocks: list[Block], said: Container[int] = ()) -> list[Block]
 # --- one block ---------------------------------------------------------------------------------
 
 
-def _cell(lines: Sequence[str], first: int, end: int) -> Block:
+def cell_of(lines: Sequence[str], first: int, end: int) -> Block:
     """Lines `first` to `end` (from 0) as a cell: prompts and magics taken out, its lines kept."""
     while end > first + 1 and not lines[end - 1].strip():
         end -= 1
     text, indent = _dedent(lines[first:end])
-    source, remarks = _without_magics(_without_prompts(text), first)
+    source = _without_prompts(tabs.without_mark(blanks.plain(text)))
+    source, remarks = magics.translate(source, text, first)
     return Block(first + 1, end, source, indent, "", text, remarks)
 
 
@@ -360,15 +461,16 @@ def _passed(lines: Sequence[str], first: int, end: int, reason: str) -> Block:
 
 def _dedent(lines: Sequence[str]) -> tuple[str, int]:
     """The lines without what all of them are indented by, and how much that is."""
-    text = "\n".join(lines)
-    plain = textwrap.dedent(text)
-    if text and any(row[:1].isspace() for row in plain.split("\n")[:1]):  # tabs beside spaces
-        plain = textwrap.dedent(
-            "\n".join(_expanded(row) for row in lines),
-        )
-    longest = max(lines, key=len, default="")
-    shorter = max(plain.split("\n"), key=len, default="")
-    return plain, max(len(longest) - len(shorter), 0)
+    rows = [blanks.with_plain_indentation(row) for row in lines]
+    plain = textwrap.dedent("\n".join(rows)).split("\n")
+    if plain and plain[0][:1].isspace():  # tabs beside spaces
+        rows = [_expanded(row) for row in rows]
+        plain = textwrap.dedent("\n".join(rows)).split("\n")
+    else:
+        indent = max(map(len, rows), default=0) - max(map(len, plain), default=0)
+        plain = [blanks.cut(row, indent) if row.strip() else "" for row in lines]
+    longest = max(rows, key=len, default="")
+    return "\n".join(plain), max(len(longest) - max(map(len, plain), default=0), 0)
 
 
 def _expanded(line: str) -> str:
@@ -383,42 +485,6 @@ def _without_prompts(source: str) -> str:
     if not first.startswith(">>>"):
         return source
     return "\n".join(row[4:] if _PROMPT.match(row) else "" for row in rows)
-
-
-def _without_magics(source: str, offset: int) -> tuple[str, tuple[str, ...]]:
-    """The source with `%`, `!` and `?` lines replaced by `pass`, and a remark for each."""
-    rows = source.split("\n")
-    first = next((number for number, row in enumerate(rows) if row.strip()), 0)
-    if rows[first].startswith("%%"):
-        if _ONLY_TIMED.match(rows[first]):
-            remark = f"line {offset + first + 1}: passed over {rows[first].strip()}"
-            rows[first] = ""
-            rest, remarks = _without_magics("\n".join(rows), offset)
-            return rest, (remark, *remarks)
-        return "", (f"line {offset + first + 1}: {rows[first].split()[0]} makes it no Python",)
-    if _compiles(source) and "get_ipython()" not in source:
-        return source, ()
-    changed = [
-        number
-        for number, row in enumerate(rows)
-        if _MAGIC.match(row) and not row.lstrip().startswith("#")
-    ]
-    for number in changed:
-        indentation = rows[number][: len(rows[number]) - len(rows[number].lstrip())]
-        rows[number] = f"{indentation}pass"
-    plain = "\n".join(rows)
-    if not changed or not _compiles(plain):
-        return source, ()
-    was = source.split("\n")
-    return plain, tuple(f"line {offset + n + 1}: passed over {was[n].strip()}" for n in changed)
-
-
-def _compiles(source: str) -> bool:
-    try:
-        code.parse(source)
-    except (SyntaxError, ValueError):
-        return False
-    return True
 
 
 def _statements(block: Block) -> list[Any]:

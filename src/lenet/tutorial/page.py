@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from lenet.tutorial import Block, Output, Result, Tutorial
+from lenet.tutorial import Block, Output, Result, Tutorial, tabs
 
 _KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg", ".gif": "image/gif"}
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -98,7 +98,8 @@ def _banner(result: Result) -> str:
     if result.code == 0:
         return ""
     ended = "was interrupted" if result.code in (130, 143) else "ended with an error"
-    return f'<p class="banner">The run {ended} (exit code {result.code}).</p>'
+    why = f" {result.died[:1].upper()}{result.died[1:]}." if result.died else ""
+    return f'<p class="banner">The run {ended} (exit code {result.code}).{escape(why)}</p>'
 
 
 def _title(text: str) -> str:
@@ -126,7 +127,8 @@ def _parts(tutorial: Tutorial, result: Result) -> Iterator[str]:
     for block in tutorial.blocks:
         if not block.taken:
             if tutorial.layout == "notebook" and block.reason == "a markdown cell":
-                yield _markdown(block.text, tutorial.path.parent)
+                text = "\n".join(tabs.prose(block.text.split("\n")))
+                yield _markdown(text, tutorial.path.parent)
             elif tutorial.layout == "fenced" and block.first == rest:  # in the cell's own fence
                 yield f'<pre class="was">{escape(block.text)}</pre>'
                 previous = _after_fence(tutorial.lines, block.last)
@@ -158,7 +160,7 @@ def _after_fence(lines: Sequence[str], end: int) -> int:
 
 
 def _prose(tutorial: Tutorial, lines: Sequence[str], printed: set[str]) -> Iterator[str]:
-    text = "\n".join(lines)
+    text = "\n".join(tabs.prose(lines))
     if tutorial.layout == "copied":
         yield from _copied(text, printed)
     elif tutorial.layout in ("script", "cells"):

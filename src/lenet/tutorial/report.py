@@ -67,7 +67,8 @@ def to_json(tutorial: Tutorial, result: Result | None = None) -> dict[str, Any]:
         taken += block.taken
     about: dict[str, Any] = {"file": str(tutorial.path), "layout": tutorial.layout}
     if result is not None:
-        about |= {"code": result.code, "pictures": [str(path) for path in result.pictures]}
+        pictures = [str(path) for path in result.pictures]
+        about |= {"code": result.code, "died": result.died, "pictures": pictures}
     return {**about, "blocks": blocks}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from dataclasses import dataclass
 
 EPOCHS = ("num_epochs", "epochs")
@@ -18,10 +19,18 @@ class Program:
 
 
 def prepare(
-    source: str, filename: str, first: int, indent: int, epochs: int | None, *, show: bool
+    source: str,
+    filename: str,
+    first: int,
+    indent: int,
+    epochs: int | None,
+    *,
+    show: bool,
+    methods_of: str = "",
 ) -> Program:
     """The cell's program. Its lines begin at line `first` of the file, `indent` columns in, so
-    that tracebacks point there. Raises SyntaxError, with the file's line."""
+    that tracebacks point there. Methods become the body of a class of the name `methods_of`.
+    Raises SyntaxError, with the file's line."""
     try:
         tree = ast.parse("\n" * (first - 1) + source, filename)
     except SyntaxError as error:
@@ -31,6 +40,15 @@ def prepare(
         if hasattr(node, "col_offset"):
             node.col_offset += indent
             node.end_col_offset += indent  # type: ignore[attr-defined]
+    if methods_of:
+        body = tree.body
+        tree.body = [ast.ClassDef(methods_of, [], [], body, [])]
+        for attribute in ("lineno", "col_offset"):
+            setattr(tree.body[0], attribute, getattr(body[0], attribute))
+            setattr(tree.body[0], f"end_{attribute}", getattr(body[-1], f"end_{attribute}"))
+        if sys.version_info >= (3, 12):
+            tree.body[0].type_params = []
+        ast.fix_missing_locations(tree)
     shortened = epochs is not None and _shorten(tree.body, epochs)
     shown = None
     if show and tree.body and not source.rstrip().endswith(";"):

@@ -1,6 +1,6 @@
-"""The process of its own in which `lenet run` runs a tutorial: python -m lenet.tutorial.runner.
+"""The process of its own in which `lenet run` runs a tutorial, begun by start.py.
 
-Its one argument is a `Plan` as JSON. To the tutorial it is as if Python had been started with the
+It is given a `Plan` as JSON. To the tutorial it is as if Python had been started with the
 file: `__main__`, sys.argv, sys.path and the working folder are as there; only `d2l` and, where it
 is absent, `torchvision` are LeNet's, and figures become files.
 """
@@ -22,12 +22,12 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from lenet.engines import keep_freed_memory
-from lenet.tutorial import cells, stand_ins
-from lenet.tutorial.pictures import Keeper
+from lenet.tutorial import cells, ending, joining, magics, shell, stand_ins, tabs
+from lenet.tutorial.pictures import Keeper, numeric_order
 from lenet.tutorial.record import Record, Tee
 from lenet.tutorial.rewriting import prepare
 
-BACKEND = "module://lenet.tutorial.backend"
+BACKEND = f"module://{__package__}.backend"  # we may have another name (other_name/)
 CLOCK_NS = 50_000_000  # by which the clock of a file system may lag behind
 PYTORCH = 'this tutorial needs PyTorch: pip install "lenet[torch]"'
 
@@ -44,15 +44,17 @@ class Plan:
     keep_going: bool = False
     record: str | None = None  # the file for the outputs
     quiet: bool = False  # outputs go into the record alone
+    place: str | None = None  # the folder in which is noted where the process is
+    pipe: int | None = None  # whose other end the parent holds open as long as it lives
 
     def to_json(self) -> str:
         """The plan as the runner's argument."""
         return json.dumps(asdict(self))
 
 
-def main() -> None:
-    """Run the plan in sys.argv; exit 0 done, 1 a cell failed, 130 interrupted, or as it says."""
-    sys.exit(run(Plan(**json.loads(sys.argv[1]))))
+def main(plan: str) -> None:
+    """Run the plan; exit 0 done, 1 a cell failed, 130 interrupted, or as the tutorial says."""
+    sys.exit(run(Plan(**json.loads(plan))))
 
 
 def run(plan: Plan) -> int:
@@ -60,6 +62,7 @@ def run(plan: Plan) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a line is seen when it is printed, on any console
             stream.reconfigure(errors="replace", line_buffering=True)
+    ending.with_parent(plan.pipe)
     started_ns = time.time_ns() - CLOCK_NS
     tutorial = cells.read(Path(plan.file))
     record = Record(Path(plan.record) if plan.record else None)
@@ -67,7 +70,16 @@ def run(plan: Plan) -> int:
     stand_ins.install(say)
     keep_freed_memory()  # PyTorch's steps take a third less time
     keeper = Keeper(Path(plan.figures), say, lambda path: record.add("picture", str(path)))
+    source = "\n".join(cell.source for cell in tutorial.cells)
+    # Before the tutorial's folder is where modules are looked for: a random.py there is not ours.
+    if plan.seed is not None:
+        _seed(plan.seed, source)
+    if any(word in source for word in ("matplotlib", "plt", "d2l")):
+        _watch(keeper)
     main_module = _become(tutorial, plan)
+    place = ending.Place(plan.place, str(tutorial.path))
+    ipython = shell.Shell(main_module, say)
+    _offer_notebook_names(tutorial, ipython, source)
     if plan.record:
         sys.stdout = Tee(
             sys.stdout, lambda text: record.add("stdout", text), pass_on=not plan.quiet
@@ -75,18 +87,18 @@ def run(plan: Plan) -> int:
         sys.stderr = Tee(sys.stderr, lambda text: record.add("stderr", text), pass_on=True)
     shown = _Display(record)
     vars(main_module)["display"] = shown
-    source = "\n".join(cell.source for cell in tutorial.cells)
-    if any(word in source for word in ("matplotlib", "plt", "d2l")):
-        _watch(keeper)
     failed = 0
     shortened = False
     try:
-        if plan.seed is not None:
-            _seed(plan.seed, source)
         for number, cell in enumerate(tutorial.cells):
             record.cell = number
+            place.begin(number)
+            for remark in cell.remarks:
+                if not magics.QUIET.search(remark):
+                    say(f"cell {cell.number}, {remark}" if cell.number else remark)
             try:
-                shortened |= _run_cell(tutorial, cell, plan, main_module, shown)
+                with ipython.cell():
+                    shortened |= _run_cell(tutorial, cell, plan, main_module, shown)
             except (Exception, SystemExit) as error:
                 code = _tell_error(error, record, say)
                 if isinstance(error, SystemExit) or not plan.keep_going:
@@ -102,6 +114,7 @@ def run(plan: Plan) -> int:
         return 130
     finally:
         _keep(keeper, record, started_ns)
+        place.end()
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):
                 stream.flush()
@@ -121,8 +134,21 @@ def _become(tutorial: cells.Tutorial, plan: Plan) -> ModuleType:
     folder = str(tutorial.path.resolve().parent)
     if sys.flags.safe_path:
         return module
-    sys.path[0] = folder  # where -m had put the working folder
+    sys.path.insert(0, folder)
+    if tutorial.layout != "script":  # as in a notebook, what a cell writes can be imported
+        sys.path.insert(1, "")
     return module
+
+
+def _offer_notebook_names(tutorial: cells.Tutorial, ipython: shell.Shell, source: str) -> None:
+    """Give cells what notebooks have; a script only where it counts on it: many ask for
+    `get_ipython` to learn whether they are in a notebook."""
+    counts_on_it = any(line.startswith(f"{shell.NAME}().") for line in source.split("\n"))
+    if tutorial.layout == "script" and not counts_on_it:
+        return
+    ipython.user_ns[shell.NAME] = lambda: ipython
+    if "tab.selected(" in source or "tab.interact_select(" in source:
+        ipython.user_ns["tab"] = tabs.Tab()
 
 
 def _run_cell(
@@ -133,10 +159,9 @@ def _run_cell(
     shown: _Display,
 ) -> bool:
     """Whether the cell's number of epochs was changed; runs the cell and shows its last value."""
-    name = str(tutorial.path)
+    name = cells.frame_name(tutorial.path, cell)
     lines = [f"{line}\n" for line in tutorial.lines]
     if cell.number:
-        name = f"{name}, cell {cell.number}"
         lines = [f"{line}\n" for line in cell.text.split("\n")]
     linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
     program = prepare(
@@ -146,8 +171,13 @@ def _run_cell(
         cell.indent,
         plan.epochs,
         show=tutorial.layout != "script",
+        methods_of=cell.methods_of,
     )
+    whole = vars(module).get(cell.methods_of)
     exec(compile(program.body, name, "exec", dont_inherit=True), vars(module))
+    if isinstance(whole, type):
+        joining.add_methods(whole, vars(module)[cell.methods_of])
+        vars(module)[cell.methods_of] = whole
     if program.shown is not None:
         value = eval(compile(program.shown, name, "eval", dont_inherit=True), vars(module))
         shown(value)
@@ -219,7 +249,7 @@ def _keep(keeper: Keeper, record: Record, started_ns: int) -> None:
         except Exception as error:  # a figure that cannot be drawn is no reason to lose the others
             keeper.tell(f"a figure could not be drawn: {type(error).__name__}: {error}")
     if record.path is not None:
-        for path in sorted(keeper.folder.glob("*.[ps][nv]g")):
+        for path in sorted(keeper.folder.glob("*.[ps][nv]g"), key=numeric_order):
             if path.stat().st_mtime_ns >= started_ns:
                 record.add("picture", str(path))
 
@@ -266,7 +296,3 @@ def _from_the_tutorial(trace: TracebackType | None) -> TracebackType | None:
 
 def _lines(cell: cells.Block) -> str:
     return cell.place if cell.number else f"lines {cell.place}"
-
-
-if __name__ == "__main__":
-    main()

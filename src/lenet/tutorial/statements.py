@@ -15,6 +15,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from lenet.tutorial import blanks
+
 _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 _DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _BLOCKS = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Match, ast.AsyncFor, ast.AsyncWith)
@@ -22,7 +24,7 @@ _ASSIGNMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign)
 _INSIDE = (ast.Pass, ast.Raise)  # words of prose, too, where no code stands directly above
 _CLAUSE = re.compile(r"(else|elif|except|finally)\b")
 _DUNDERS = ("__name__", "__file__", "__doc__", "__builtins__")
-ALWAYS_KNOWN = frozenset([*dir(builtins), *_DUNDERS, "display"])
+ALWAYS_KNOWN = frozenset([*dir(builtins), *_DUNDERS, "display", "get_ipython"])
 
 
 @dataclass
@@ -60,6 +62,7 @@ def parse(source: str) -> list[ast.stmt]:
     `return` outside a function."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a tutorial's "\d" is not our concern
+        source = blanks.plain(source)
         tree = ast.parse(source)
         compile(source, "<tutorial>", "exec", dont_inherit=True)
     return tree.body
@@ -130,7 +133,8 @@ def _complete(lines: Sequence[str], start: int, end: int) -> int | None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                code = codeop.compile_command("\n".join(lines[start:end]), symbol="exec")
+                source = blanks.plain("\n".join(lines[start:end]))
+                code = codeop.compile_command(source, symbol="exec")
         except (SyntaxError, ValueError, OverflowError):
             return None
         if code is not None:
