@@ -7,7 +7,7 @@ FILES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*)
 # What builds lenet, in .venv itself: where pip isolates the build, it compiles everything anew.
 INSTALL = $(PIP) cmake nanobind ninja scikit-build-core && $(PIP) --no-build-isolation --editable
 
-.PHONY: help train lab test lint check format sanitize bench clean
+.PHONY: help train lab test test-wheel lint check format sanitize bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ lab: $(VENV)/lab.stamp ## set up the lab and open its page (ARGS="--no-browser -
 
 test: $(VENV)/all.stamp ## set up everything and run the tests (ARGS="-m 'not slow'" for the fast ones)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-wheel: $(VENV)/all.stamp ## run a telling part of the tests on an installed wheel
+	scripts/test_wheel.sh $(ARGS)
 
 lint: $(VENV)/all.stamp ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -154,11 +154,16 @@ def _decode(path: Path) -> str:
             continue
         if "\0" not in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-            separators = sum(map(text.count, blanks.SEPARATORS))
-            if path.suffix != ".ipynb" and separators > text.count("\n"):  # they are its line ends
+            if path.suffix != ".ipynb" and _separators_end_lines(text):
                 text = re.sub(f"[{blanks.SEPARATORS}]", "\n", text)
             return text
     raise TutorialError(f"{path} is no text: lenet run reads .py, .ipynb, .md and .txt files")
+
+
+def _separators_end_lines(text: str) -> bool:
+    """Whether U+2028 and the like are the text's line ends, not blanks that indent its lines."""
+    many = sum(map(text.count, blanks.SEPARATORS)) > text.count("\n")
+    return many and not re.search(f"\n[{blanks.SEPARATORS}]", text)
 
 
 def _script(lines: Sequence[str]) -> tuple[str, list[Block]]:

@@ -35,6 +35,10 @@ class Renaming(SourceFileLoader):
                     if alias.name == PLAIN and alias.asname is None:
                         alias.asname = PLAIN
                     alias.name = _renamed(alias.name)
+            elif isinstance(node, ast.Call) and node.args and _looks_for_a_module(node.func):
+                for part in ast.walk(node.args[0]):
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                        part.value = _renamed(part.value)
         code: CodeType = compile(tree, path, "exec", dont_inherit=True)
         return code
 
@@ -88,6 +92,12 @@ def theirs(path: Sequence[str], *, ours: Path, but: Path | None = None) -> Modul
 
 def _renamed(name: str) -> str:
     return NAME + name[len(PLAIN) :] if name == PLAIN or name.startswith(f"{PLAIN}.") else name
+
+
+def _looks_for_a_module(function: ast.expr) -> bool:
+    """Whether it is `import_module` or `find_spec`, whose names are strings."""
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    return name in ("import_module", "find_spec")
 
 
 def _become_the_package() -> None:
