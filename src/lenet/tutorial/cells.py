@@ -403,6 +403,8 @@ def _judged(lines: Sequence[str], first: int, end: int, known: code.Known) -> li
     try:
         error = ""
         parsed = code.parse(cell.source)
+        if all(isinstance(statement, ast.Pass) for statement in parsed):
+            code.parse(cell.text)  # `pip install numpy` alone is a command, not a cell
     except (SyntaxError, ValueError) as problem:
         line = first + (getattr(problem, "lineno", None) or 1)
         error = f"no Python (line {line}: {getattr(problem, 'msg', problem)})"
