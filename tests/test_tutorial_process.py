@@ -210,7 +210,7 @@ print(Net().twice(), Net.__mro__[1].__name__)
     write(in_tmp / "t.md", text)
     done = lenet_run("t.md")
     assert done.stdout == "22 Base\n"
-    assert 'File "t.md", line 22, in <module>' in done.stderr
+    assert 'File "t.md", line 23, in <module>' in done.stderr
     assert "lines 14-18: methods of the class Net (lines 2-8)" in done.stderr
 
 

@@ -194,6 +194,9 @@ class _Display:
         for value in values:
             if value is None:
                 continue
+            if isinstance(sys.stdout, shell.Hidden):
+                sys.stdout.outputs.append(value)
+                continue
             text = _text(value)
             if isinstance(sys.stdout, Tee):
                 self.record.add("value", text)

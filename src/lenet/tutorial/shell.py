@@ -109,6 +109,14 @@ class Captured:
         return self.stdout
 
 
+class Hidden(StringIO):
+    """What `%%capture` puts in place of a stream; values that are displayed are kept apart."""
+
+    def __init__(self, outputs: list[Any]) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+
 class Shell:
     """The shell of one tutorial, whose code runs in the namespace of `module`.
 
@@ -260,7 +268,7 @@ class Shell:
 
     def _capture(self, stream: str, captured: Captured) -> None:
         before: TextIO = getattr(sys, stream)
-        buffer = StringIO()
+        buffer = Hidden(captured.outputs)
         setattr(sys, stream, buffer)
 
         def end() -> None:
