@@ -365,6 +365,7 @@ def test_a_killed_parent_takes_the_tutorial_along(in_tmp: Path) -> None:
     )
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
+    parent.stdout.close()
     parent.kill()
     assert parent.wait() == -signal.SIGKILL
     assert is_gone(child)
