@@ -35,7 +35,7 @@ _CELL_MARK = re.compile(r"#\s*(%%|In\s?\[[\s\d]*\]:)")
 _PROMPT = re.compile(r"(>>>|\.\.\.)( |$)")
 # A line of which nobody would write the like in prose; the second only with a line inside it.
 _CODE = re.compile(
-    r"\s*(class \w+\s*(\(.*\))?\s*:|(async\s+)?def \w+\s*\(.*|from [\w.]+ import [\w*, ]+$|"
+    r"\s*(class \w+\s*(\([^()]*\))?\s*:\s*(#.*)?$|(async\s+)?def \w+\s*\(.*|from [\w.]+ import [\w*, ]+$|"
     r"import [\w.]+( as \w+)?(, *[\w.]+( as \w+)?)*$)"
 )
 _OPENS = re.compile(r"\s*(for .+ in .+|while .+|if .+|with .+|try|else)\s*:\s*(#.*)?$")

@@ -56,7 +56,7 @@ class Place:
         while not wait.wait(INTERVAL_S):
             frame = sys._current_frames().get(main or 0)
             line = 0
-            while frame is not None:  # the outermost of the tutorial's frames would be its loop
+            while frame is not None:
                 if frame.f_code.co_filename.startswith(self.name):
                     line = frame.f_lineno
                     break
