@@ -35,8 +35,8 @@ _CELL_MARK = re.compile(r"#\s*(%%|In\s?\[[\s\d]*\]:)")
 _PROMPT = re.compile(r"(>>>|\.\.\.)( |$)")
 # A line of which nobody would write the like in prose; the second only with a line inside it.
 _CODE = re.compile(
-    r"\s*(class \w+\s*(\([^()]*\))?\s*:\s*(#.*)?$|(async\s+)?def \w+\s*\(.*|from [\w.]+ import [\w*, ]+$|"
-    r"import [\w.]+( as \w+)?(, *[\w.]+( as \w+)?)*$)"
+    r"\s*(class \w+\s*(\([^()]*\))?\s*:\s*(#.*)?$|(async\s+)?def \w+\s*\([^…]*$|"
+    r"from [\w.]+ import [\w*, ]+$|import [\w.]+( as \w+)?(, *[\w.]+( as \w+)?)*$)"
 )
 _OPENS = re.compile(r"\s*(for .+ in .+|while .+|if .+|with .+|try|else)\s*:\s*(#.*)?$")
 _METHOD = re.compile(r"\s+((async\s+)?def \w+\s*\(\s*self\b|@(static|class)method|@property)")
@@ -125,6 +125,7 @@ def _lost_in(block: Block) -> str:
     for at, row in enumerate(rows):
         inside = rows[at + 1] if at + 1 < len(rows) else ""
         opens = _OPENS.match(row) and _depth(inside) > _depth(row) and re.search("[=(]", inside)
+        opens = opens and "…" not in row  # pseudo-code
         if not (_CODE.match(row) or opens):
             continue
         end = at + 1
