@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet import animation, live
-from lenet.animation import Animator, text_plot
+from lenet import growing_curves, live
+from lenet.animation import Animator
+from lenet.text_plot import text_plot
 
 LEGEND = ["train loss", "train acc", "test acc"]
 SCRIPT = """
@@ -144,7 +145,7 @@ def test_a_loop_that_goes_on_beyond_the_axis_does_not_write_at_every_point(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     written = []
-    monkeypatch.setattr(animation, "write_atomically", lambda path, _: written.append(path))
+    monkeypatch.setattr(growing_curves, "write_atomically", lambda path, _: written.append(path))
     animator = Animator(xlim=[0, 1])
     for x in range(1, 100):
         animator.add(x, 0.5)
@@ -408,4 +409,4 @@ def test_without_standard_streams_nothing_breaks(monkeypatch: pytest.MonkeyPatch
     animator = Animator(xlim=[0, 1])
     animator.add(1, 0.5)
     assert len(pictures()) == 1
-    assert animation._place() == "elsewhere"
+    assert growing_curves._place() == "elsewhere"

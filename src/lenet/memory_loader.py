@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterator, Sequence
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -28,16 +28,25 @@ class MemoryDataset:
     """Pictures and labels of a split as ``torchvision`` gives them: indexed, (picture, label).
 
     A picture is (channels, height, width) in 0 … 1, as ``ToTensor`` makes it; a label is an int.
+    ``targets`` may be changed or replaced. There is no ``transform``; to set one is an error.
     """
 
+    __slots__ = ("_identity", "_images", "classes", "shape", "targets")
+
     def __init__(self, split: Split, resize: Resize = None) -> None:
-        self.split = split
+        self._identity = split.identity
         height, width = _size(split, resize)
         self.shape = (split.images.shape[1], height, width)  # of a picture as it is given
         # the memory is the split's own, unless PyTorch would warn that it cannot be written to
         self._images = torch.from_numpy(np.require(split.images, requirements=["C", "W"]))
-        self.targets = torch.from_numpy(np.require(split.labels, requirements=["C", "W"]))
+        self.targets: Any = torch.from_numpy(np.require(split.labels, requirements=["C", "W"]))
         self.classes = list(split.classes)
+
+    @property
+    def split(self) -> Split:
+        """The pictures as they are stored, and the labels as they are now."""
+        labels = np.asarray(self.targets, np.int64)
+        return Split(self._images.numpy(), labels, tuple(self.classes), self._identity)
 
     @property
     def data(self) -> Tensor:
@@ -71,23 +80,33 @@ class MemoryDataset:
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures (n, channels, height, width) in 0 … 1 and labels (n,) of these indices."""
         # of uint8, div gives PyTorch's default type: float32 unless somebody changed it
-        return torch.div(self.pictures(indices), 255), self.targets.index_select(0, indices)
+        return torch.div(self.pictures(indices), 255), self.labels(indices)
+
+    def labels(self, indices: Tensor) -> Tensor:
+        """The labels (n,) int64 of these indices, of whatever ``targets`` has become."""
+        return torch.as_tensor(self.targets, dtype=torch.int64).index_select(0, indices)
 
 
 class MemoryLoader:
     """What ``DataLoader(dataset, batch_size, shuffle=shuffle)`` is, without worker processes.
 
     Each iteration gives ``[X, y]``, X (n, channels, height, width) in 0 … 1 and y (n,) int64; the
-    last batch may be short. ``resize``, a side's length or (height, width), is torchvision's
-    Resize on PIL pictures to the last bit, done when a batch is cut out.
+    last batch may be short. A ``MemoryDataset`` is served as it is. Of a split, ``resize``, a
+    side's length or (height, width), is torchvision's Resize on PIL pictures to the last bit, done
+    when a batch is cut out.
     """
 
     def __init__(
-        self, split: Split, batch_size: int, *, shuffle: bool, resize: Resize = None
+        self,
+        split: Split | MemoryDataset,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        resize: Resize = None,
     ) -> None:
         if operator.index(batch_size) < 1:
             raise ValueError(f"batch_size is {batch_size}, must be at least 1")
-        self.dataset = MemoryDataset(split, resize)
+        self.dataset = split if isinstance(split, MemoryDataset) else MemoryDataset(split, resize)
         self.batch_size = operator.index(batch_size)
         self.shuffle = shuffle
 

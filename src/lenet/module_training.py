@@ -290,15 +290,14 @@ class NativeLoop:
         The loader's own, unless pictures have to be resized: then some whole batches at a time.
         """
         dataset = loader.dataset
+        stored = dataset.split
         if not dataset.resizes:
-            yield dataset.split, order
+            yield stored, order
             return
         most = max(1, LARGEST_COPY // math.prod(dataset.shape) // loader.batch_size)
         for indices in torch.split(torch.from_numpy(order), most * loader.batch_size):
-            images, labels = dataset.pictures(indices), dataset.targets[indices]
-            split = Split(
-                images.numpy(), labels.numpy(), dataset.split.classes, dataset.split.identity
-            )
+            images, labels = dataset.pictures(indices), dataset.labels(indices)
+            split = Split(images.numpy(), labels.numpy(), stored.classes, stored.identity)
             yield split, np.arange(len(split))
 
     def test(self) -> float:
@@ -335,7 +334,10 @@ def native_loop(
         return None
     dataset = train_iter.dataset
     translation = translate(net, dataset.shape)
-    if translation is None or len(translation.network.classes) <= int(dataset.targets.max()):
+    labels = dataset.split.labels
+    if translation is None or not 0 <= labels.min() <= labels.max() < len(
+        translation.network.classes
+    ):
         return None
     if read(net, dataset.shape).writes:  # forward keeps something that PyTorch's loop would leave
         return None
@@ -343,6 +345,21 @@ def native_loop(
         return NativeLoop(net, translation, train_iter, test_iter, lr)
     except engines.EngineError:  # it was not built, or has no kernel for a layer
         return None
+
+
+def accelerated_for(net: nn.Module, X: Tensor) -> nn.Module | None:
+    """``lenet.accelerate(net)`` for pictures such as X (n, channels, height, width), or None where
+    the network stays PyTorch's: on another device, in another type, or no chain of our layers.
+    """
+    from lenet.torch import UnsupportedModuleError, accelerate
+
+    if X.ndim != 4 or X.device.type != "cpu" or X.dtype != torch.float32:
+        return None
+    try:
+        fast = accelerate(net, tuple(X.shape[1:]))
+    except UnsupportedModuleError:
+        return None
+    return None if fast is net else fast
 
 
 def _has_hooks(net: nn.Module) -> bool:

@@ -246,6 +246,8 @@ def _watch(keeper: Keeper) -> None:
 
 def _keep(keeper: Keeper, record: Record, started_ns: int) -> None:
     """Keep the open figures, and note what else has come into the folder, such as an Animator's."""
+    if curves := sys.modules.get("lenet.growing_curves"):  # a cell's curves belong to that cell
+        curves.finish_all()
     if "matplotlib.pyplot" in sys.modules:
         try:
             keeper.keep_open()
