@@ -349,11 +349,12 @@ def native_loop(
 
 def accelerated_for(net: nn.Module, X: Tensor) -> nn.Module | None:
     """``lenet.accelerate(net)`` for pictures such as X (n, channels, height, width), or None where
-    the network stays PyTorch's: on another device, in another type, or no chain of our layers.
+    the network stays PyTorch's: on another device, in another type, with hooks, which a reading of
+    the network would call, or no chain of our layers.
     """
     from lenet.torch import UnsupportedModuleError, accelerate
 
-    if X.ndim != 4 or X.device.type != "cpu" or X.dtype != torch.float32:
+    if X.ndim != 4 or X.device.type != "cpu" or X.dtype != torch.float32 or _has_hooks(net):
         return None
     try:
         fast = accelerate(net, tuple(X.shape[1:]))

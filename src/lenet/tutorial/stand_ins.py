@@ -1,8 +1,9 @@
 """What answers `import d2l` and, where it is not installed, `import torchvision`.
 
-`d2l.torch` and `d2l.d2ltorch` are `lenet.d2l`, always; so no other version of d2l gets in between.
-torchvision's modules are those of `vision`, and only where Python finds no torchvision. Processes
-that multiprocessing starts anew find both, too. Nothing else is changed.
+`d2l.torch` and `d2l.d2ltorch` are `lenet.d2l`, and `d2lzh_pytorch` is `lenet.d2l.d2lzh`, always; so
+no other version of the book's package gets in between. torchvision's modules are those of `vision`,
+and only where Python finds no torchvision. Processes that multiprocessing starts anew find them,
+too. Nothing else is changed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any
 from lenet.tutorial import vision
 
 D2L = ("d2l.torch", "d2l.d2ltorch")
+BOOKS = ("d2l", "d2lzh_pytorch")  # packages that are answered whatever is installed
+D2LZH = "d2lzh_pytorch.utils"
 INSTEAD = "pip install torchvision has the others"
 
 # torchvision's packages, and its modules that gather several of ours: what is in each, by module
@@ -38,9 +41,10 @@ def install(tell: Callable[[str], None]) -> None:
     """Put the stand-ins in place, once; `tell` is given a line when one is first imported."""
     if any(isinstance(finder, Finder) for finder in sys.meta_path):
         return
-    for name in [name for name in sys.modules if name.split(".")[0] == "d2l"]:
+    for name in [name for name in sys.modules if name.split(".")[0] in BOOKS]:
         del sys.modules[name]  # a d2l imported before would go on answering
-    sys.meta_path.insert(0, Finder("d2l", tell))
+    for book in BOOKS:
+        sys.meta_path.insert(0, Finder(book, tell))
     sys.meta_path.append(Finder("torchvision", tell))  # last: the real one comes before
     _install_in_children()
 
@@ -64,9 +68,9 @@ class Finder(MetaPathFinder, Loader):
             return None
         if path:  # inside a package of that name that is somebody else's
             return None
-        if fullname not in {self.package, *D2L, *OFFERED}:
+        if fullname not in {self.package, *D2L, D2LZH, *OFFERED}:
             raise ImportError(_not_there(fullname), name=fullname)
-        return ModuleSpec(fullname, self, is_package=fullname in {"d2l", *PARTS})
+        return ModuleSpec(fullname, self, is_package=fullname in {*BOOKS, *PARTS})
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return None
@@ -77,12 +81,22 @@ class Finder(MetaPathFinder, Loader):
             from lenet import d2l
 
             sys.modules[name] = d2l
+        elif name == D2LZH:
+            from lenet.d2l import d2lzh
+
+            sys.modules[name] = d2lzh
         elif name == "d2l":
             from lenet import __version__
 
             module.__version__ = f"1.0.3+lenet.{__version__}"  # type: ignore[attr-defined]
             module.__getattr__ = _forward  # type: ignore[method-assign]
             self.tell("d2l is LeNet's own (lenet.d2l), whatever else is installed")
+        elif name == "d2lzh_pytorch":
+            from lenet.d2l import d2lzh
+
+            module.__all__ = d2lzh.__all__  # type: ignore[attr-defined]
+            module.__getattr__ = _forward_d2lzh  # type: ignore[method-assign]
+            self.tell("d2lzh_pytorch is LeNet's own (lenet.d2l.d2lzh), whatever else is installed")
         elif name in vision.MODULES:
             sys.modules[name] = _ours(vision.MODULES[name])
             vars(sys.modules[name])["__getattr__"] = _refuse(name)
@@ -177,6 +191,15 @@ def _forward(name: str) -> Any:
     return getattr(d2l, name)
 
 
+def _forward_d2lzh(name: str) -> Any:
+    """A name of `lenet.d2l.d2lzh`."""
+    if name.startswith("__") or name == "utils":
+        raise AttributeError(f"module 'd2lzh_pytorch' has no attribute {name!r}")
+    from lenet.d2l import d2lzh
+
+    return getattr(d2lzh, name)
+
+
 def _refuse(module: str) -> Callable[[str], Any]:
     def attribute(name: str) -> Any:
         raise AttributeError(_not_there(f"{module}.{name}"))
@@ -187,6 +210,8 @@ def _refuse(module: str) -> Callable[[str], Any]:
 def _not_there(name: str) -> str:
     if name.startswith("d2l."):
         return f"LeNet's d2l has no {name}; it has d2l.torch"
+    if name.startswith("d2lzh_pytorch."):
+        return f"LeNet's d2lzh_pytorch has no {name}; it has {D2LZH}"
     parent = name.rpartition(".")[0]
     while parent not in {*PARTS, *GATHERED}:
         parent = parent.rpartition(".")[0]
