@@ -410,3 +410,9 @@ def test_without_standard_streams_nothing_breaks(monkeypatch: pytest.MonkeyPatch
     animator.add(1, 0.5)
     assert len(pictures()) == 1
     assert growing_curves._place() == "elsewhere"
+
+
+def test_one_curve_may_have_its_name_alone() -> None:
+    animator = Animator(legend="loss")
+    animator.add(1, 0.5)
+    assert [text.get_text() for text in animator.axes[0].get_legend().texts] == ["loss"]

@@ -151,3 +151,8 @@ def test_it_is_several_times_as_fast_as_a_dataloader(small: Dataset) -> None:
         assert best_s(MemoryLoader(split, 256, shuffle=True)) < theirs / 4
     finally:
         torch.set_num_threads(threads)
+
+
+def test_what_a_dataloader_says_of_itself(small: Dataset) -> None:
+    loader = MemoryLoader(small.test, 32, shuffle=False)
+    assert (loader.batch_size, loader.num_workers, loader.drop_last) == (32, 0, False)

@@ -37,7 +37,8 @@ class Animator:
         ncols: int = 1,
         figsize: tuple[float, float] = FIGSIZE,
     ) -> None:
-        settings = Settings(xlabel, ylabel, xlim, ylim, xscale, yscale, [*legend] if legend else [])
+        names = [legend] if isinstance(legend, str) else [*(legend or ())]
+        settings = Settings(xlabel, ylabel, xlim, ylim, xscale, yscale, names)
         self._curves = Curves(settings, [*fmts], (nrows, ncols), figsize)
         # not a method of this object: that would keep it in use until Python ends
         self._end = weakref.finalize(self, self._curves.finish)

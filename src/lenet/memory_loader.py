@@ -110,6 +110,8 @@ class MemoryLoader:
         self.batch_size = operator.index(batch_size)
         self.shuffle = shuffle
 
+    num_workers, drop_last = 0, False  # as a DataLoader has them
+
     def __len__(self) -> int:
         return math.ceil(len(self.dataset) / self.batch_size)
 
