@@ -338,6 +338,115 @@ def test_pictures_with_channels(tmp_path):
     assert data.load(folder).train.images.shape == (20, 3, 8, 6)
 
 
+def write_pictures(folder, images, labels, prefix="", test="t10k"):
+    """The same pictures as training and test part."""
+    folder.mkdir(exist_ok=True)
+    for part in ("train", test):
+        idx.write_idx(folder / f"{prefix}{part}-images-idx3-ubyte.gz", images)
+        idx.write_idx(folder / f"{prefix}{part}-labels-idx1-ubyte.gz", labels)
+    return folder
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (28, 20, 1), (8, 6, 3)])
+def test_channels_that_stand_last(tmp_path, shape):
+    images, labels = arrays(20, 5, shape)
+    loaded = data.load(write_pictures(tmp_path / "last", images, labels))
+    np.testing.assert_array_equal(loaded.train.images, images.transpose(0, 3, 1, 2))
+    assert loaded.train.images.flags.c_contiguous
+    assert f"shape {images.shape} is taken as channels last" in loaded.remarks[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (2, 8, 6), (4, 8, 8), (2, 2, 2)])
+def test_channels_that_stand_first(tmp_path, shape):
+    images, labels = arrays(20, 5, shape)
+    loaded = data.load(write_pictures(tmp_path / "first", images, labels))
+    np.testing.assert_array_equal(loaded.train.images, images)
+    assert loaded.remarks == ()
+
+
+@pytest.mark.parametrize("shape", [(3, 28, 3), (1, 28, 1), (3, 5, 1), (28, 28, 2), (32, 32, 4)])
+def test_channels_that_may_stand_first_or_last(tmp_path, shape):
+    folder = write_pictures(tmp_path / "either", *arrays(20, 5, shape))
+    with pytest.raises(DataError, match=r"may have its channels first or last. Write the file as"):
+        data.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("present", "reason"),
+    [
+        (
+            (0, 1, 3),
+            r"no picture has label 2 \(the labels are 0, 1, 3\). Number the 3 classes 0 to 2",
+        ),
+        ((0, 2), r"no picture has label 1 \(the labels are 0, 2\)"),
+        ((5,), r"no picture has label 0 \(the labels are 5\)"),
+        ((1, 2, 3), r"the labels count from 1 \(1 to 3\), and must count from 0. Subtract 1"),
+        ((1,), "the labels count from 1"),
+        ((2, 3), "no picture has label 0"),
+        (tuple(range(0, 40, 2)), r"no picture has label 1 \(the labels are 0 to 38 with gaps\)"),
+    ],
+)
+def test_labels_with_gaps(tmp_path, present, reason):
+    images, labels = arrays(40, len(present))
+    folder = write_pictures(tmp_path / "gaps", images, np.array(present, np.uint8)[labels])
+    with pytest.raises(DataError, match=reason):
+        data.load(folder)
+
+
+@pytest.mark.parametrize("label", [0, 4])
+def test_data_of_one_class_is_shown_but_not_trained_on(tmp_path, label):
+    images, _ = arrays()
+    folder = write_pictures(tmp_path / "one", images, np.full(20, label, np.uint8))
+    (folder / "classes.txt").write_text("a\nb\nc\nd\ne\n")
+    loaded = data.load(folder)
+    with pytest.raises(DataError, match=f"the data has one class: every training label is {label}"):
+        data.check_classes(loaded)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "classes"),
+    [
+        ("emnist-letters", 1, tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")),
+        ("emnist-digits", 0, tuple("0123456789")),
+        ("EMNIST-Balanced", 0, (*"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt",)),
+        ("mine", 0, tuple("01234")),
+    ],
+)
+def test_files_with_a_prefix(tmp_path, name, first, classes):
+    images, labels = arrays(100, len(classes))
+    folder = tmp_path / "letters"
+    write_pictures(folder, images, labels + np.uint8(first), f"{name}-", "test")
+    loaded = data.load(folder)
+    assert loaded.train.classes == classes
+    np.testing.assert_array_equal(loaded.train.labels, labels)
+    assert any("labels 1 to 26" in remark for remark in loaded.remarks) == (first == 1)
+
+
+def test_several_prefixes_and_other_names_are_told(tmp_path):
+    folder = tmp_path / "emnist"
+    for name in ("emnist-letters-", "emnist-digits-"):
+        write_pictures(folder, *arrays(20, 5), name)
+    with pytest.raises(DataError, match=r"several data sets: emnist-digits, emnist-letters. Put"):
+        data.load(folder)
+    (folder / "emnist-digits-train-labels-idx1-ubyte.gz").unlink()
+    (folder / "emnist-letters-train-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(DataError, match=r"lacks train-images.*it holds emnist-digits-t10k.* more"):
+        data.load(folder)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match=r"lacks train-images.*; it is empty"):
+        data.load(tmp_path / "none")
+    write_folder(tmp_path / "above" / "raw")
+    with pytest.raises(DataError, match=r"all four are in .*above.raw: give that folder"):
+        data.load(tmp_path / "above")
+
+
+def test_case_is_no_mistake_in_a_data_sets_name(toy, monkeypatch):
+    monkeypatch.setenv("LENET_DATA", str(toy.parent))
+    assert data.load("Toy").name == "toy"
+    assert data.find("TOY") == toy
+    assert data.available("tOy")
+
+
 def test_what_counts_as_a_path(tmp_path, monkeypatch):
     write_folder(tmp_path / "mine")
     write_folder(tmp_path / "mnist")
@@ -426,7 +535,9 @@ def test_files_that_do_not_belong_together(tmp_path, number, change, reason):
 def test_a_missing_file_is_named(tmp_path):
     folder = write_folder(tmp_path / "odd")
     (folder / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match="there is no t10k-labels-idx1-ubyte"):
+    with pytest.raises(
+        DataError, match=r"odd lacks t10k-labels-idx1-ubyte \(.*it holds t10k-images"
+    ):
         data.load(folder)
 
 
@@ -514,7 +625,7 @@ def test_not_found_says_where_it_looked_and_what_to_do(toy, tmp_path):
     ("name", "hint"),
     [
         ("fashon-mnist", "did you mean fashion-mnist?"),
-        ("Fashion_MNIST", "did you mean fashion-mnist?"),
+        ("Fashion_MNITS", "did you mean fashion-mnist?"),
         ("minst", "did you mean mnist?"),
         ("imagenet", "known are fashion-mnist, mnist, fashion-mnist-small"),
         ("", "no data set is called ''"),

@@ -76,7 +76,13 @@ def test_another_method_brings_its_usual_values() -> None:
     [
         ({"epoch": 3}, ["unknown key 'epoch'", "did you mean epochs?"]),
         ({"schedule.rate": 3}, ["unknown key 'schedule.rate'"]),
-        ({"schedule": "cosine"}, ["unknown key 'schedule'"]),
+        ({"schedule": "cosine"}, ["'schedule' is a section", "did you mean schedule.kind?"]),
+        ({"optimizer": "adam"}, ["'optimizer' is a section", "did you mean optimizer.method?"]),
+        ({"lr": 0.1}, ["unknown key 'lr'", "did you mean schedule.learning_rate?"]),
+        ({"learning_rate": 0.1}, ["did you mean schedule.learning_rate?"]),
+        ({"optimizer.lr": 0.1}, ["did you mean schedule.learning_rate?"]),
+        ({"wd": 0.1}, ["did you mean optimizer.weight_decay?"]),
+        ({"momentum": 0.1}, ["did you mean optimizer.momentum?"]),
         ({"epochs.x": 3}, ["unknown key 'epochs.x'"]),
         ({"name": "x"}, ["unknown key 'name'"]),
         ({"settings.epochs": 3}, ["unknown key 'settings.epochs'"]),
@@ -120,10 +126,31 @@ def test_a_file_that_is_no_recipe_is_refused(text: str, word: str, tmp_path: Pat
     assert word in str(caught.value)
 
 
+def test_case_is_no_mistake() -> None:
+    assert recipes.load("D2L").name == "d2l"
+    assert recipes.load("MNIST_AdamW").name == "mnist-adamw"
+    changed = recipes.load("d2l", {"optimizer.method": "AdamW", "schedule.kind": "One_Cycle"})
+    assert changed.settings.optimizer.method == "adamw"
+    assert changed.settings.schedule.kind == "one-cycle"
+    assert recipes.with_method(recipes.load("d2l"), "Adam", False).settings.optimizer == (
+        recipes.with_method(recipes.load("d2l"), "adam", False).settings.optimizer
+    )
+
+
+def test_a_recipe_whose_file_is_not_there(in_tmp: Path) -> None:
+    with pytest.raises(RecipeError, match=r"d2l.toml: no such file; the recipe d2l comes with"):
+        recipes.load("d2l.toml")
+    with pytest.raises(RecipeError, match=r"no such file; did you mean d2l, a recipe"):
+        recipes.load("dl2.toml")
+    Path("mine.toml").write_text("epochs = 3", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"unknown recipe 'mine'; did you mean mine\.toml\?"):
+        recipes.load("mine")
+
+
 def test_names_that_are_not_there() -> None:
     with pytest.raises(RecipeError, match="unknown recipe 'dl2'; did you mean d2l"):
         recipes.load("dl2")
-    with pytest.raises(RecipeError, match="No such file"):
+    with pytest.raises(RecipeError, match="no such file"):
         recipes.load("nowhere.toml")
     with pytest.raises(RecipeError, match="key=value"):
         recipes.parse_assignment("epochs")

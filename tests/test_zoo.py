@@ -168,6 +168,11 @@ def test_pictures_that_do_not_fit_are_refused(name, shape, message):
         zoo.build(name, shape)
 
 
+@pytest.mark.parametrize("name", ["LeNet", "LENET-MAX", "Lenet_ReLU", "MLP", "LeNet5"])
+def test_case_is_no_mistake(name):
+    assert zoo.build(name).name == name.lower().replace("_", "-")
+
+
 @pytest.mark.parametrize("name", zoo.NETWORKS)
 @pytest.mark.parametrize("classes", [0, 1, (), ("one",)])
 def test_fewer_than_two_classes_are_refused(name, classes):

@@ -27,7 +27,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -35,26 +34,27 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.files import UNFINISHED, FileError, read_bounded
-from lenet.idx import REMEDY, IdxFile, UInt8, read_file, read_shape, read_stream, write_idx
+from lenet.files import UNFINISHED
+from lenet.idx import REMEDY, UInt8, read_file, read_stream, write_idx
 from lenet.idx import DataError as DataError
-from lenet.names import did_you_mean
+from lenet.idx_folder import FILES as FILES
+from lenet.idx_folder import (
+    FourFiles,
+    count_classes,
+    emnist,
+    files_in,
+    read_classes,
+    read_folder,
+)
+from lenet.names import did_you_mean, known_as
 
 Int64 = NDArray[np.int64]
 
-FILES: Final = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
 DISTRIBUTIONS: Final = Path("/usr/share/datasets")
 BUNDLED: Final = Path(__file__).with_name("datasets") / "fashion-mnist-small"
 
 STALE_S: Final = 600.0
 IN_MEMORY: Final = "(arrays)"  # the name of a data set that a program gave, and that is in no file
-LARGEST_CLASSES: Final = 1_000_000  # bytes of a classes.txt
-LONGEST_CLASS: Final = 100  # characters, as for a network's classes
 
 
 class DataNotFoundError(DataError):
@@ -70,7 +70,7 @@ class DataNotFoundError(DataError):
 
 
 class UnknownDataError(DataError):
-    """A name that no data set has; the message gives the nearest."""
+    """A name that no data set has, or a folder that is not there; the message gives the nearest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +113,7 @@ class Dataset:
     licence: str
     sha256: Mapping[str, str]  # file name -> SHA-256 of the decompressed bytes
     bundled: bool
+    remarks: tuple[str, ...] = ()  # what was taken otherwise than it stands in the files
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,8 +222,9 @@ def load(
     if not isinstance(name_or_path, str) or (text not in KNOWN and _looks_like_a_path(text)):
         return _load_folder(Path(os.path.expanduser(text)))
     known = _known(text)
+    text = known.name
     if data_dir is not None and not os.path.isdir(os.path.expanduser(data_dir)):
-        raise DataError(f"the data folder {data_dir} does not exist; check its spelling")
+        raise UnknownDataError(f"the data folder {data_dir} does not exist; check its spelling")
     folder = find(text, data_dir)
     if folder is None and download:
         folder = fetch(text, progress=progress, mirrors=mirrors)
@@ -233,6 +235,16 @@ def load(
 
 def _looks_like_a_path(text: str) -> bool:
     return text[:1] in {".", "~"} or bool({os.sep, os.altsep} & {*text}) or os.path.isdir(text)
+
+
+def check_classes(loaded: Dataset) -> None:
+    """Raise DataError unless a network can learn to tell classes apart from these pictures."""
+    labels = np.unique(loaded.train.labels)
+    if len(labels) < 2:
+        raise DataError(
+            f"{loaded.source}: the data has one class: every training label is {labels[0]}. "
+            "To learn a difference takes pictures of two classes or more, labelled 0, 1 and so on"
+        )
 
 
 def bundled() -> Dataset:
@@ -246,8 +258,8 @@ def find(name: str, data_dir: str | os.PathLike[str] | None = None) -> Path | No
     Raises DataError for a name that is not known.
     """
     known = _known(name)
-    for folder in _places(name, data_dir):
-        if len(_files_in(folder)) == len(FILES) and not _holds_another(folder, known):
+    for folder in _places(known.name, data_dir):
+        if len(files_in(folder)) == len(FILES) and not _holds_another(folder, known):
             return folder
     return None
 
@@ -275,13 +287,14 @@ def cache_dir() -> Path:
 
 
 def _known(name: str) -> Known:
-    if name not in KNOWN:
+    found = known_as(name, KNOWN)
+    if found is None:
         hint = did_you_mean(name, KNOWN)
         raise UnknownDataError(
             f"no data set is called {name!r}; {hint}known are {', '.join(KNOWN)}; "
             "a folder of your own is given with a separator, such as ./pictures"
         )
-    return KNOWN[name]
+    return KNOWN[found]
 
 
 def _places(name: str, data_dir: str | os.PathLike[str] | None) -> list[Path]:
@@ -293,22 +306,6 @@ def _places(name: str, data_dir: str | os.PathLike[str] | None) -> list[Path]:
     return [*own, cache_dir() / name, DISTRIBUTIONS / name]
 
 
-def _files_in(folder: Path) -> dict[str, Path]:
-    """Those of FILES that lie in the folder, under any of the names in use."""
-    found = {}
-    for file in FILES:
-        part, kind, _ = file.split("-", 2)
-        parts = ("t10k", "test") if part == "t10k" else (part,)
-        types = ("idx3", "idx4") if kind == "images" else ("idx1",)  # idx4: with channels
-        # `train-images.idx3-ubyte` is what some unpackers make of it. Decompressed is faster.
-        for p, type_, dot, end in product(parts, types, "-.", ("", ".gz")):
-            path = folder / f"{p}-{kind}{dot}{type_}-ubyte{end}"
-            if os.path.isfile(path):  # False, too, where access is denied
-                found[file] = path
-                break
-    return found
-
-
 def _holds_another(folder: Path, known: Known) -> bool:
     """Whether a folder without the data set's name holds another known one, by its labels.
 
@@ -317,7 +314,7 @@ def _holds_another(folder: Path, known: Known) -> bool:
     if folder.name == known.name or folder == BUNDLED:
         return False
     try:
-        labels = read_file(_files_in(folder)[FILES[1]]).sha256
+        labels = read_file(files_in(folder)[FILES[1]]).sha256
     except DataError:
         return False
     return any(labels == k.sha256[FILES[1]] for k in KNOWN.values() if k is not known)
@@ -326,7 +323,7 @@ def _holds_another(folder: Path, known: Known) -> bool:
 def _not_found(name: str, data_dir: str | os.PathLike[str] | None) -> str:
     places = []
     for folder in _places(name, data_dir):
-        lacking = [file for file in FILES if file not in _files_in(folder)]
+        lacking = [file for file in FILES if file not in files_in(folder)]
         some = 0 < len(lacking) < len(FILES)
         places.append(f"{folder} (lacks {', '.join(lacking)})" if some else str(folder))
     return (
@@ -345,7 +342,8 @@ def _load_known(known: Known, folder: Path) -> Dataset:
         if known.mirrors
         else "Install the package anew"
     )
-    files = _read_all(folder, remedy)
+    four = read_folder(folder, remedy)
+    files = four.files
     for file, expected in known.sha256.items():
         if files[file].sha256 != expected:
             raise DataError(
@@ -353,25 +351,26 @@ def _load_known(known: Known, folder: Path) -> Dataset:
                 f"(decompressed) {files[file].sha256}, expected {expected}. {remedy}; "
                 f"if it is a data set of your own, load it by its path {folder}{os.sep}"
             )
-    return _dataset(known.name, files, folder, known.classes, known.licence)
+    return _dataset(known.name, four, folder, known.classes, known.licence)
 
 
 def _load_folder(folder: Path) -> Dataset:
     if not os.path.isdir(folder):
-        raise DataError(
+        raise UnknownDataError(
             f"{folder} is not a folder; give one that holds {', '.join(FILES)} (.gz or not)"
         )
-    files = _read_all(folder, REMEDY)
-    hashes = {file: read.sha256 for file, read in files.items()}
+    four = read_folder(folder, REMEDY)
+    hashes = {file: read.sha256 for file, read in four.files.items()}
     same = next((known for known in KNOWN.values() if known.sha256 == hashes), None)
     listed = folder / "classes.txt"
     if listed.is_file():
-        classes = _read_classes(listed)
+        classes = read_classes(listed)
     elif same:
         classes = same.classes
     else:
-        classes = _count_classes(files[FILES[1]])
-    for labels in (files[FILES[1]], files[FILES[3]]):
+        four, its_own = emnist(four)
+        classes = its_own or count_classes(four.files[FILES[1]])
+    for labels in (four.files[FILES[1]], four.files[FILES[3]]):
         wrong = np.flatnonzero(labels.array >= len(classes))
         if len(wrong):
             raise DataError(
@@ -380,109 +379,17 @@ def _load_folder(folder: Path) -> Dataset:
                 f"Correct it, or name all classes in {listed}, one a line"
             )
     licence = same.licence if same else "not stated"
-    return _dataset(folder.resolve().name, files, folder, classes, licence)
-
-
-def _read_classes(path: Path) -> tuple[str, ...]:
-    try:
-        text = read_bounded(path, LARGEST_CLASSES, links=True).decode("utf-8-sig")
-    except FileError as error:
-        raise DataError(str(error)) from None
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: cannot be read as UTF-8 text, from byte {error.start} on; save it as UTF-8"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    classes = tuple(line.strip() for line in text.rstrip().splitlines())
-    for number, name in enumerate(classes, 1):
-        if not name or not name.isprintable() or name in classes[: number - 1]:
-            raise DataError(
-                f"{path}: line {number} is {name[:100]!r}; write one class a line, no two alike"
-            )
-        if len(name) > LONGEST_CLASS:
-            raise DataError(
-                f"{path}: line {number} has {len(name):,} characters; the name of a class has at "
-                f"most {LONGEST_CLASS}"
-            )
-        if number > 256:
-            break
-    if not 1 <= len(classes) <= 256:
-        raise DataError(f"{path}: has {len(classes)} classes; labels are bytes, so 1 to 256 fit")
-    return classes
-
-
-def _count_classes(labels: IdxFile) -> tuple[str, ...]:
-    """The names "0" to "k-1"; labels with a gap are refused.
-
-    Otherwise a single damaged label, 255, would make 246 classes more.
-    """
-    counts = np.bincount(labels.array)
-    if not counts.all():
-        gap, largest = int(np.argmin(counts != 0)), len(counts) - 1
-        where = int(np.argmax(labels.array == largest))
-        raise DataError(
-            f"{labels.path}: label {largest} at index {where} is out of range: no picture has "
-            f"label {gap}, so {largest} cannot be the last class. Correct it, or name all classes "
-            f"in {labels.path.parent / 'classes.txt'}, one a line"
-        )
-    return tuple(str(label) for label in range(len(counts)))
-
-
-def _read_all(folder: Path, remedy: str) -> dict[str, IdxFile]:
-    """All FILES of a folder, found to fit together."""
-    paths = _files_in(folder)
-    lacking = [file for file in FILES if file not in paths]
-    if lacking:
-        raise DataError(f"{folder}: there is no {', no '.join(lacking)} (.gz or not); add it")
-    # By their headers, before a small file is unpacked to the gigabyte that it promises.
-    _check_shapes(folder, paths, {file: read_shape(paths[file], remedy) for file in FILES}, remedy)
-    # Decompressing and hashing release the interpreter: the test files cost no time.
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(len(FILES)) as pool:
-        reading = {file: pool.submit(read_file, paths[file], remedy) for file in FILES}
-    return {file: read.result() for file, read in reading.items()}
-
-
-def _check_shapes(
-    folder: Path,
-    paths: Mapping[str, Path],
-    shapes: Mapping[str, tuple[int, ...]],
-    remedy: str,
-) -> None:
-    """Raise DataError where the shapes of FILES do not fit together."""
-    for images, labels in (FILES[:2], FILES[2:]):
-        if len(shapes[images]) not in (3, 4) or len(shapes[labels]) != 1:
-            raise DataError(
-                f"{paths[images]} has shape {shapes[images]} and {paths[labels].name} "
-                f"{shapes[labels]}; pictures need (n, height, width) or (n, channels, height, "
-                "width), labels (n,). Are the files exchanged?"
-            )
-        if shapes[images][0] != shapes[labels][0]:
-            raise DataError(
-                f"{paths[images]} has {shapes[images][0]} pictures, {paths[labels].name} "
-                f"{shapes[labels][0]} labels: the two do not belong together. {remedy}"
-            )
-        if 0 in shapes[images]:
-            raise DataError(f"{paths[images]}: shape {shapes[images]} holds no picture. {remedy}")
-    sizes = [shapes[images][1:] for images in (FILES[0], FILES[2])]
-    if sizes[0] != sizes[1]:
-        raise DataError(
-            f"{folder}: training pictures are {sizes[0]}, test pictures {sizes[1]}: "
-            "make them equal in size"
-        )
+    return _dataset(folder.resolve().name, four, folder, classes, licence)
 
 
 def _dataset(
-    name: str, files: Mapping[str, IdxFile], folder: Path, classes: tuple[str, ...], licence: str
+    name: str, four: FourFiles, folder: Path, classes: tuple[str, ...], licence: str
 ) -> Dataset:
-    splits = []
+    files, splits = four.files, []
     for part, images, labels in (("train", *FILES[:2]), ("test", *FILES[2:])):
-        pictures = files[images].array
         splits.append(
             Split(
-                pictures if pictures.ndim == 4 else pictures[:, None],  # (n, 1, height, width)
+                files[images].array,
                 files[labels].array.astype(np.int64),
                 classes,
                 f"{name}/{part} (SHA-256 of images {files[images].sha256}, "
@@ -490,7 +397,9 @@ def _dataset(
             )
         )
     hashes = MappingProxyType({file: files[file].sha256 for file in FILES})
-    return Dataset(name, splits[0], splits[1], str(folder), licence, hashes, folder == BUNDLED)
+    source, bundled = str(folder), folder == BUNDLED
+    train, test = splits
+    return Dataset(name, train, test, source, licence, hashes, bundled, four.remarks)
 
 
 # ------------------------------------------------------------------------------ downloading
@@ -519,13 +428,14 @@ def fetch(
     from lenet.download import from_mirrors, progress_bar
 
     known = _known(name)
+    name = known.name
     if not known.mirrors:
         return BUNDLED
     target = cache_dir() / name if folder is None else Path(os.path.expanduser(folder))
     bases = list(known.mirrors if mirrors is None else mirrors)
     if os.environ.get("LENET_MIRROR"):
         bases.insert(0, f"{os.environ['LENET_MIRROR'].rstrip('/')}/{name}")
-    there = {} if force else _files_in(target)
+    there = {} if force else files_in(target)
     wanted = [
         file for file in FILES if file not in there or not _is_right(there[file], known, file)
     ]

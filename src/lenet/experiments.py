@@ -15,7 +15,7 @@ from typing import Any
 
 from lenet import arrays, defaults, engines, layer_text, recipes, runs, verdict, zoo
 from lenet.architecture import ArchitectureError, Layer, Network, show_shape, trace
-from lenet.data import IN_MEMORY, KNOWN, Dataset, hold_out
+from lenet.data import IN_MEMORY, KNOWN, Dataset, check_classes, hold_out
 from lenet.data import load as load_data
 from lenet.engines import Choice, Engine
 from lenet.optimization import Optimizer
@@ -126,8 +126,11 @@ def begin(
     own = Path(os.path.expanduser(recipe.data))
     if given is None and recipe.data not in KNOWN and own.is_dir():
         recipe = replace(recipe, data=str(own.resolve()))  # to be found on resuming
+    if not recipe.layers:
+        recipe = replace(recipe, network=zoo.name_of(recipe.network))
     check(recipe)
     loaded = given or load_data(recipe.data, data_dir, progress=progress)
+    check_classes(loaded)
     parts = divide(recipe, loaded)
     remarks: list[str] = []
     if chosen is not None:
@@ -143,6 +146,7 @@ def begin(
     made = engines.make(choice, network, settings.optimizer, settings.objective, threads, compile)
     folder = None if out is None else Path(out)
     run = runs.create(recipe, network, describe_data(loaded, parts), made, folder)
+    run.remarks += loaded.remarks
     return Experiment(recipe, parts, made, choice, run, snapshots, tuple(remarks))
 
 
@@ -306,7 +310,7 @@ def check(recipe: Recipe) -> None:
                 'it a name of its own, such as network = "mine"'
             )
     else:
-        zoo.check_name(recipe.network)
+        engines.refuse_1998_layers(zoo.build(recipe.network))
     if not 0 <= recipe.val < 1:
         raise recipes.RecipeError(
             f"val is {recipe.val}, must be the share to hold out: at least 0 and below 1"

@@ -12,6 +12,7 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.names import did_you_mean, known_as
 from lenet.untrusted import shown
 
 
@@ -54,7 +55,7 @@ class Optimizer:
     average: float = 0.0
 
     def __post_init__(self) -> None:
-        _one_of("optimizer.method", self.method, METHODS)
+        _spell(self, "optimizer", "method", METHODS)
         for name in ("momentum", "beta1", "beta2", "average"):
             _check(f"optimizer.{name}", getattr(self, name), 0, 1, below=True)
         _check("optimizer.weight_decay", self.weight_decay, 0, math.inf)
@@ -95,7 +96,7 @@ class Schedule:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        _one_of("schedule.kind", self.kind, SCHEDULES)
+        _spell(self, "schedule", "kind", SCHEDULES)
         _check("learning rate", self.learning_rate, 0, math.inf, above=True)
         _check("schedule.warmup_epochs", self.warmup_epochs, 0, math.inf)
         _check("schedule.step_epochs", self.step_epochs, 0, math.inf, above=True)
@@ -201,9 +202,17 @@ class Settings:
         _check("seed", self.seed, 0, 2**32 - 1, whole=True)
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise SettingError(f"{name} is {shown(value)}, must be one of {', '.join(known)}")
+def _spell(part: object, section: str, field: str, known: tuple[str, ...]) -> None:
+    """Write a name as it is known, whatever the case it was typed in; SettingError for others."""
+    value = getattr(part, field)
+    found = known_as(value, known) if isinstance(value, str) else None
+    if found is None:
+        hint = did_you_mean(value, known).strip() if isinstance(value, str) else ""
+        raise SettingError(
+            f"{section}.{field} is {shown(value)}, must be one of {', '.join(known)}"
+            + (f"; {hint}" if hint else "")
+        )
+    object.__setattr__(part, field, found)
 
 
 def _check(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from lenet.architecture import (
     RBF,
+    ArchitectureError,
     AvgPool2d,
     Conv2d,
     Flatten,
@@ -24,7 +25,7 @@ from lenet.architecture import (
     trace,
     trace_layers,
 )
-from lenet.names import did_you_mean
+from lenet.names import did_you_mean, known_as
 
 InputShape = tuple[int, int, int]
 Classes = int | tuple[str, ...]
@@ -115,19 +116,31 @@ def build(
     Raises ValueError with the nearest name for an unknown one, ArchitectureError where the
     pictures are too small for the layers.
     """
-    check_name(name)
-    if input_shape is None:
-        input_shape = (1, 32, 32) if name == "lenet5" else (1, 28, 28)
-    network = NETWORKS[name](input_shape, 10 if classes is None else classes)
-    trace(network)
+    name = name_of(name)
+    own_size = (1, 32, 32) if name == "lenet5" else (1, 28, 28)
+    shape = own_size if input_shape is None else input_shape
+    try:
+        network = NETWORKS[name](shape, 10 if classes is None else classes)
+        trace(network)
+    except ArchitectureError as error:
+        size = "×".join(map(str, shape))
+        own = "×".join(map(str, own_size))
+        raise ArchitectureError(
+            f"{name} was made for pictures of {own} and does not fit {size}: {error}"
+        ) from None
     return network
 
 
-def check_name(name: str) -> None:
-    """Raise ValueError, with the nearest name, unless there is a network of this name."""
-    if name not in NETWORKS:
+def name_of(name: str) -> str:
+    """The network's name as ``NETWORKS`` spells it, whatever the case it was typed in.
+
+    Raises ValueError, with the nearest name, where no network is called so.
+    """
+    found = known_as(name, NETWORKS)
+    if found is None:
         hint = did_you_mean(name, NETWORKS)
         raise ValueError(f"unknown network {name!r}; {hint}known are {', '.join(NETWORKS)}")
+    return found
 
 
 def class_names(classes: Classes) -> tuple[str, ...]:

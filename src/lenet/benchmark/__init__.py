@@ -31,7 +31,7 @@ from lenet.benchmark.trainers import (
     TrainerError,
 )
 from lenet.engines import native
-from lenet.names import did_you_mean
+from lenet.names import did_you_mean, known_as
 
 NETWORKS = ("lenet", "lenet-relu", "wide")  # measured where none is named; more are known
 BATCH_SIZES = (1, 32, 256, 1024)
@@ -57,12 +57,7 @@ def build(name: str) -> Network:
     10117800
     """
     if name != "wide":
-        if name not in zoo.NETWORKS:
-            known = ("wide", *zoo.NETWORKS)
-            raise BenchmarkError(
-                f"unknown network {name!r}; {did_you_mean(name, known)}known are {', '.join(known)}"
-            )
-        return zoo.build(name)
+        return zoo.build(_spelled("network", name, ("wide", *zoo.NETWORKS)))
     layers = (
         Conv2d(3, 32, kernel_size=5, padding=2),  # 32×32×32
         ReLU(),
@@ -134,6 +129,15 @@ class LeftOut:
     why: str
 
 
+def _spelled(kind: str, name: str, known: Sequence[str]) -> str:
+    """The known name that was meant; BenchmarkError, with the nearest, where there is none."""
+    found = known_as(name, known)
+    if found is None:
+        hint = did_you_mean(name, known)
+        raise BenchmarkError(f"unknown {kind} {name!r}; {hint}known are {', '.join(known)}")
+    return found
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that a run of the benchmark measures."""
@@ -165,11 +169,11 @@ def plan(
     asked for by name. ``SLOW_TO_BEGIN`` says what is left out unless it is asked for.
     Raises BenchmarkError for what is unknown or impossible, and when nothing is left.
     """
-    for kind, names, known in (("trainer", only, TRAINERS), ("task", tasks, TASKS)):
-        for name in names or ():
-            if name not in known:
-                hint = did_you_mean(name, known)
-                raise BenchmarkError(f"unknown {kind} {name!r}; {hint}known are {', '.join(known)}")
+    only = only and [_spelled("trainer", name, TRAINERS) for name in only]
+    tasks = tasks and [_spelled("task", name, TASKS) for name in tasks]
+    networks = networks and [
+        _spelled("network", name, ("wide", *zoo.NETWORKS)) for name in networks
+    ]
     for size in batch_sizes or ():
         if not 1 <= size <= LARGEST_BATCH:
             raise BenchmarkError(f"batch size is {size}, must be from 1 to {LARGEST_BATCH:,}")

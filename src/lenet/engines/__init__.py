@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.architecture import RBF, Conv2d, Network, ScaledTanh, Subsample
-from lenet.names import did_you_mean
+from lenet.names import did_you_mean, known_as
 from lenet.optimization import Objective, Optimizer
 from lenet.parameters import Layout, State
 
 ENGINES = ("native", "numpy", "torch")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 class EngineError(ValueError):
@@ -189,13 +190,8 @@ def choose(engine: str, network: Network, device: str = "auto") -> Choice:
 
     Raises EngineError when the engine asked for cannot run here, or cannot run a layer.
     """
-    for what, name, known in (
-        ("engine", engine, ("auto", *ENGINES)),
-        ("device", device, ("auto", "cpu", "cuda", "mps")),
-    ):
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise EngineError(f"unknown {what} {name!r}; {hint}known are {', '.join(known)}")
+    engine = _spelled("engine", engine, ("auto", *ENGINES))
+    device = _spelled("device", device, DEVICES)
     refuse_1998_layers(network)
     if engine in ("native", "numpy"):
         if device not in ("auto", "cpu"):
@@ -221,6 +217,15 @@ def choose(engine: str, network: Network, device: str = "auto") -> Choice:
     if engine == "auto" and found == "cpu":
         return _on_cpu(network, "PyTorch finds no GPU")
     return Choice("torch", found, "asked for" if engine == "torch" else f"{found} is here")
+
+
+def _spelled(what: str, name: str, known: tuple[str, ...]) -> str:
+    """The known name that was meant; EngineError, with the nearest, where there is none."""
+    found = known_as(name, known)
+    if found is None:
+        hint = did_you_mean(name, known)
+        raise EngineError(f"unknown {what} {name!r}; {hint}known are {', '.join(known)}")
+    return found
 
 
 def _on_cpu(network: Network, reason: str) -> Choice:
@@ -277,8 +282,8 @@ def refuse_1998_layers(network: Network) -> None:
         if table or isinstance(layer, ScaledTanh | Subsample | RBF):
             what = "Conv2d with a connection table" if table else type(layer).__name__
             raise EngineError(
-                f"no engine computes layer {index} ({what}) of network {network.name!r} yet; "
-                "it can be inspected, and lenet or lenet-relu can be trained in its place"
+                f"no engine computes layer {index} ({what}) of network {network.name!r} yet, so it "
+                "cannot be trained; it can be inspected. Train lenet or lenet-relu in its place"
             )
 
 

@@ -17,9 +17,10 @@ from typing import Any, get_type_hints
 from lenet import layer_text, zoo
 from lenet.architecture import LONGEST_NAME, Sigmoid, trouble_with_name
 from lenet.files import FileError, read_bounded
-from lenet.names import did_you_mean
+from lenet.names import did_you_mean, known_as
 from lenet.optimization import (
     DEFAULT_WEIGHT_DECAY,
+    METHODS,
     Optimizer,
     SettingError,
     Settings,
@@ -92,33 +93,52 @@ def chosen_keys(name: str | os.PathLike[str], changes: Collection[str] = ()) -> 
     fitted to them. Raises RecipeError as ``load`` does.
     """
     name = os.fspath(name)
-    if not name.endswith(".toml"):
+    if not _is_file(name):
         return set(changes)
     _, values = _read(name)
     inner = {f"{k}.{i}" for k, part in values.items() if isinstance(part, dict) for i in part}
     return {*values, *inner, *changes}
 
 
+def _is_file(name: str) -> bool:
+    return name.casefold().endswith(".toml")
+
+
 def _read(name: str) -> tuple[str, dict[str, Any]]:
     """The recipe's name, and what its TOML file holds."""
-    if name.endswith(".toml"):
+    if _is_file(name):
         path = Path(name)
         try:
             content = read_bounded(path, LARGEST, links=True)
+        except FileNotFoundError:
+            raise _no_file(path) from None
         except FileError as error:
             raise RecipeError(f"recipe {error}") from None
         except OSError as error:
             raise RecipeError(f"recipe {name}: {error.strerror}") from None
         name = path.stem
-    elif name in names():
+    elif (known := known_as(name, names())) is not None:
+        name = known
         content = (files(__package__) / f"{name}.toml").read_bytes()
     else:
-        hint = did_you_mean(name, names())
+        own = Path(f"{name}.toml")
+        hint = f"did you mean {own}? " if own.is_file() else did_you_mean(name, names())
         raise RecipeError(f"unknown recipe {name!r}; {hint}known are {', '.join(names())}")
     try:
         return name, from_toml(content)
     except UntrustedError as error:
         raise RecipeError(f"recipe {name}: {error}") from None
+
+
+def _no_file(path: Path) -> RecipeError:
+    """What is wrong with a recipe's file that is not there, and which recipe may be meant."""
+    known = known_as(path.stem, names())
+    if known is not None:
+        hint = f"; the recipe {known} comes with lenet: give its name without .toml"
+    else:
+        near = did_you_mean(path.stem, names()).removesuffix("? ")
+        hint = f"; {near}, a recipe that comes with lenet?" if near else ""
+    return RecipeError(f"recipe {path}: no such file{hint}")
 
 
 def change(recipe: Recipe, key: str, value: Any) -> Recipe:
@@ -139,6 +159,7 @@ def with_method(recipe: Recipe, method: str, learning_rate_given: bool) -> Recip
 
     Raises SettingError for an unknown method.
     """
+    method = known_as(method, METHODS) or method
     if method == recipe.settings.optimizer.method:
         return recipe
     optimizer = Optimizer(
@@ -272,6 +293,11 @@ def _changed(part: Any, path: str, key: str, value: Any) -> Any:
 
 
 def _unknown(key: str) -> RecipeError:
+    if key in sections():
+        own = [name for name in keys() if name.startswith(f"{key}.")]
+        return RecipeError(
+            f"{key!r} is a section, not a key; did you mean {own[0]}? Its keys are {', '.join(own)}"
+        )
     hint = did_you_mean(key, keys())
     return RecipeError(f"unknown key {key!r}; {hint}known are {', '.join(keys())}")
 

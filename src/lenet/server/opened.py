@@ -184,7 +184,7 @@ def fitted(opened: Opened, name: str, shape: tuple[int, int, int] | None = None)
 
     Raises ValueError for an unknown name.
     """
-    zoo.check_name(name)
+    name = zoo.name_of(name)
     weights = [value for value in opened.tensors.values() if value is not None]
     kernels = [value for value in weights if value.ndim == 4]
     channels = kernels[0].shape[1] if opened.in_order and kernels else 1
