@@ -326,6 +326,94 @@ def test_python_m_lenet_and_completion() -> None:
     assert "inspect" in completion.stdout
 
 
+SIGNALLED = """
+import os, sys, threading
+from lenet import __main__ as program
+delay_s, number, *sys.argv[1:] = float(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
+timer = threading.Timer(delay_s, os.kill, (os.getpid(), number))
+timer.daemon = True
+timer.start()
+program.main()
+"""
+
+
+def signalled(delay_s: float, number: int, *arguments: str) -> tuple[int, str]:
+    """The exit code and what stands on stderr where a signal comes so long after the start."""
+    command = [sys.executable, "-c", SIGNALLED, str(delay_s), str(int(number)), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return result.returncode, result.stderr
+
+
+def test_a_signal_while_modules_are_imported(in_tmp: Path) -> None:
+    for delay_s in (0.005, 0.03):
+        assert signalled(delay_s, signal.SIGINT, "train", "quickstart") == (130, "")
+    assert signalled(0.03, signal.SIGTERM, "train", "quickstart") == (143, "")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "quickstart", "--epochs", "100"),
+        ("inspect", "lenet", "--kernels"),
+        ("explain", "pool", "--out", "pool.gif"),
+        ("doctor",),
+        ("--help",),
+    ],
+)
+def test_a_signal_at_any_moment(number: int, arguments: tuple[str, ...], in_tmp: Path) -> None:
+    for delay_s in (0.002, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0):
+        code, errors = signalled(delay_s, number, *arguments)
+        assert errors == ""
+        # it may be over before, or in Python's own last moments, where a signal ends it as such
+        over = {0, -number} if arguments[0] != "train" else set()
+        assert code in {128 + number, *over}, delay_s
+
+
+@pytest.mark.slow
+def test_a_run_whose_reader_has_gone_is_interrupted() -> None:
+    for line in (1, 2):
+        train = f"train quickstart --epochs 3 --threads 1 --network mlp --out run-{line}"
+        command = f"{sys.executable} -m lenet {train} | head -n {line}"
+        result = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+        assert result.stderr == ""
+        assert runs.read(Path(f"run-{line}")).status == "interrupted"
+    ok("train", "--resume", "run-1", "--epochs", "3")
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_shown_as_killed(capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-m", "lenet", "train", *QUICK, "--epochs", "500", "--out", "runs/x"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not Path("runs/x/run.json").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.2)  # its lock is taken
+        assert runs.read(Path("runs/x")).state == "running"
+        ok("runs")
+        assert "running" in capsys.readouterr().out
+    finally:
+        process.kill()
+        process.wait()
+    ok("runs")
+    assert "killed" in capsys.readouterr().out
+    ok("runs", "--json")
+    (run,) = json.loads(capsys.readouterr().out)
+    assert (run["status"], run["outcome"]["status"]) == ("killed", "running")
+
+
+def test_an_output_that_is_closed() -> None:
+    command = [sys.executable, "-m", "lenet", "recipes", "d2l"]
+    result = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command], capture_output=True, text=True, check=True
+    )
+    assert result.stderr == ""
+
+
 def test_a_reader_that_has_seen_enough() -> None:
     command = f"{sys.executable} -m lenet recipes d2l | head -n 1"
     result = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
@@ -433,5 +521,28 @@ def test_no_space_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     monkeypatch.setattr(runs, "save_checkpoint", full)
     code, line = refused(capsys, "train", *QUICK, "--out", "run")
     assert code == 1
-    assert "No space left on device" in line
+    assert (
+        "run/checkpoints: No space left on device; free some space. Once that is mended, " in line
+    )
+    assert line.endswith("go on with: lenet train --resume run")
     assert runs.read(Path("run")).status == "failed"
+
+
+@pytest.mark.slow
+def test_a_limit_on_the_size_of_files(in_tmp: Path) -> None:
+    """A full disk of one's own: nothing is monkeypatched, and the run goes on afterwards."""
+    resource = pytest.importorskip("resource")
+    command = [sys.executable, "-m", "lenet", "train", *QUICK, "--out", "my run"]
+    result = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000)),
+    )
+    (line,) = result.stderr.splitlines()
+    assert result.returncode == 1
+    assert "File too large; free some space. Once that is mended, go on with:" in line
+    assert line.endswith("lenet train --resume 'my run'")
+    assert runs.read(Path("my run")).status == "failed"
+    ok("train", "--resume", "my run")

@@ -11,10 +11,10 @@ The public names; each module is imported when one of its names is first used, s
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing's own takes longer to load than the command to be ready for Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from lenet.acceleration import accelerate
     from lenet.architecture import (
         AvgPool2d,
@@ -101,6 +101,8 @@ _ELSEWHERE = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'lenet' has no attribute {name!r}")
+    from importlib import import_module
+
     module, original = _ELSEWHERE.get(name, ("architecture", name))
     try:
         value = getattr(import_module(f"{__name__}.{module}"), original)

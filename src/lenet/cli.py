@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -58,12 +61,14 @@ def _whole(text: str) -> int:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def main() -> None:
-    """Run the command line: exit 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # × and ─ must not end a program on an old console
+def prepare_streams() -> None:
+    """Let nothing that is printed end the program: × on an old console, a closed output."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for good
+        elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
-    sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
@@ -76,14 +81,11 @@ def run(arguments: list[str]) -> int:
         tell = getattr(error, "format_message", error.__str__)
         return _complain(f"{tell()} ('lenet {_command(arguments)}--help' explains)", 2)
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        sys.stdout = None
         return 1
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        hint = "; free some space and go on" if error.errno == 28 else ""
-        return _complain(f"{where}{error.strerror or error}{hint}", 1)
+        return _complain(_reason(error), 2 if isinstance(error, WRONG_PATH) else 1)
     except ValueError as error:
         return _complain(str(error), _exit_code(error))
     except RuntimeError as error:
@@ -93,6 +95,17 @@ def run(arguments: list[str]) -> int:
             raise
         return _complain(str(error), 1)
     return code if isinstance(code, int) else 0
+
+
+WRONG_PATH = (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError)
+
+
+def _reason(error: OSError) -> str:
+    """What the system says, of which file; and what to do where there is no space."""
+    where = f"{error.filename}: " if error.filename else ""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    hint = "; free some space" if full else ""
+    return f"{where}{error.strerror or error}{hint}"
 
 
 # --- train -------------------------------------------------------------------------------------
@@ -198,19 +211,27 @@ def train(
             out=out,
             **machine,
         )
-    _introduce(experiment)
     run = experiment.run
-    view = live.choose_view(
-        experiment.recipe.settings,
-        len(experiment.parts.train),
-        start=run.start.progress,
-        earlier=run.earlier,
-    )
-    with stop_on_signals() as signalled, view as callbacks:
-        outcome = experiment.train([callbacks], stop=lambda: bool(signalled()))
-        stopped_by = signalled()
+    go_on = f"lenet train --resume {shlex.quote(str(run.folder))}"
+    try:
+        _introduce(experiment)
+        view = live.choose_view(
+            experiment.recipe.settings,
+            len(experiment.parts.train),
+            start=run.start.progress,
+            earlier=run.earlier,
+        )
+        with stop_on_signals() as signalled, view as callbacks:
+            outcome = experiment.train([callbacks], stop=lambda: bool(signalled()))
+            stopped_by = signalled()
+    except BaseException as error:
+        run.fail(error)  # also where it came before the training, from the first lines on
+        run.close()
+        if not isinstance(error, OSError) or isinstance(error, BrokenPipeError):
+            raise
+        return _complain(f"{_reason(error)}. Once that is mended, go on with: {go_on}", 1)
     if not outcome.finished:
-        print(f"stopped; go on with: lenet train --resume {run.folder}")
+        print(f"stopped; go on with: {go_on}")
         return 128 + stopped_by
     history = [*run.earlier, *outcome.history]
     speed, where = outcome.examples_per_s, experiment.engine.device
@@ -521,7 +542,7 @@ def runs(
 
     found = folders.list_runs(root, tell=lambda line: print(f"lenet: {line}", file=sys.stderr))
     if json:
-        _print_json([{"folder": str(run.folder), **run.info} for run in found])
+        _print_json([{"folder": str(run.folder), "status": run.state, **run.info} for run in found])
         return
     if not found:
         print(f"no runs in {root}; 'lenet train' makes one")
@@ -549,7 +570,7 @@ def runs(
         recipe, history = run.recipe, run.history
         tested = [row.test_acc for row in history if row.test_acc is not None]
         table.add_row(
-            *(escape(plain(text)) for text in (run.folder.name, run.status)),
+            *(escape(plain(text)) for text in (run.folder.name, run.state)),
             *(escape(plain(text)) for text in (recipe.network, recipe.data)),
             f"{history[-1].epoch:g}/{recipe.settings.epochs}" if history else "–",
             f"{history[-1].train_loss:.3f}" if history else "–",
@@ -935,8 +956,6 @@ def _rows_and_columns(name: str, text: str) -> tuple[int, int]:
 
 
 def _explain(walk: Walkthrough, asked: str | None, out: Path | None) -> None:
-    import os
-
     from lenet.explanations import language_of
     from lenet.walkthrough import text
 
@@ -1193,7 +1212,3 @@ def _exit_code(error: ValueError) -> int:
 
     at_fault = isinstance(error, DataError | WeightsError)
     return 1 if at_fault and not isinstance(error, UnknownDataError) else 2
-
-
-if __name__ == "__main__":
-    main()

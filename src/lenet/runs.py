@@ -104,6 +104,12 @@ class RunRecord:
         """finished, interrupted, failed, or running (which a killed run says for ever)."""
         return str(self.info["outcome"]["status"])
 
+    @property
+    def state(self) -> str:
+        """``status``, or killed where it says running and no process holds the folder's lock."""
+        killed = self.status == "running" and not is_held(self.folder)
+        return "killed" if killed else self.status
+
 
 def read(folder: str | os.PathLike[str], *, history: bool = True) -> RunRecord:
     """The record of a run, finished or not; unless ``history``, its readings are not read.
@@ -301,7 +307,9 @@ class Run:
 
     def fail(self, error: BaseException) -> None:
         """Record why the run ended; a full disk must not hide the error that is being told."""
-        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        # a closed pipe is somebody who has seen enough: rich makes SystemExit of it
+        stopped = isinstance(error, KeyboardInterrupt | SystemExit | BrokenPipeError)
+        status = "interrupted" if stopped else "failed"
         said = (str(error) or type(error).__name__)[: run_info.LONGEST_TEXT]
         with suppress(OSError):
             self._set_outcome({"status": status, "message": said})
@@ -499,6 +507,22 @@ def _numbered(parent: Path, recipe_name: str) -> Iterator[Path]:
         yield parent / f"{date.today().isoformat()}-{name}-{number}"
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process, here or on another machine that shares the disk, holds the run."""
+    path = folder / ".lock"
+    if not path.is_file():
+        return False
+    lock = FileLock(path, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # somebody else's folder: nobody can tell
+        return True
+    lock.release()
+    return False
+
+
 def _take(folder: Path) -> FileLock:
     """Hold a run's folder until this process ends, however it ends."""
     # not of a thread: a server begins a run in one and ends it in another
@@ -507,7 +531,7 @@ def _take(folder: Path) -> FileLock:
         raise RunError(f"{path} is no plain file: remove it, then nothing holds the run")
     lock = FileLock(path, thread_local=False)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=0.2, poll_interval=0.02)  # who only looks holds it for a moment
     except Timeout:
         raise RunError(
             f"{folder} is in use: another process trains into it. "
