@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import lenet
-from lenet import cli, data, idx, runs
+from lenet import cli, data, idx, recipes, runs
 from lenet.weights import load_network
 
 QUICK = (
@@ -440,13 +441,13 @@ def test_a_reader_that_has_seen_enough() -> None:
         (("train", "quickstart", "--seed", "-1"), 2, ["seed is -1"]),
         (("train", "quickstart", "--optimizer", "sdg"), 2, ["'sdg'", "sgd"]),
         (("train", "quickstart", "--engine", "cuda"), 2, ["unknown engine 'cuda'"]),
-        (("train", "quickstart", "--network", "lenet5"), 2, ["layer 8 (Conv2d)", "16×4×4"]),
+        (("train", "quickstart", "--network", "lenet5"), 2, ["layer 1 (ScaledTanh)", "lenet-relu"]),
         (("train", "quickstart", "--compile"), 2, ["nothing to compile", "--engine torch"]),
         (("train", "quickstart", "--set", "epoch=3"), 2, ["did you mean epochs?"]),
         (("train", "--no-such-flag"), 2, ["--no-such-flag", "--help"]),
         (("tarin",), 2, ["tarin"]),
         (("train", "--resume", "nowhere"), 2, ["nowhere is not a run", "'lenet runs'"]),
-        (("evaluate", "nowhere"), 1, ["nowhere"]),
+        (("evaluate", "nowhere"), 2, ["nowhere is not a run"]),
         (("inspect", "lente"), 2, ["did you mean lenet?"]),
         (("inspect", "lenet", "--input", "1x4x4"), 2, ["layer 3 (Conv2d)", "6×2×2"]),
         (("inspect", "lenet", "--input", "28"), 2, ["channels x height x width"]),
@@ -467,6 +468,201 @@ def test_wrong_input_is_one_clear_line(
     for word in words:
         assert word in line
     assert not Path("runs").exists()  # nothing was begun
+
+
+NEEDS_A_RUN = ("evaluate", "plot", "inspect", "compare", "train --resume", "export --to html")
+
+
+@pytest.mark.parametrize("command", NEEDS_A_RUN)
+def test_a_run_that_is_not_there(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("nowhere", "runs/nowhere", "./nowhere", "/nowhere", "nowhere/model.safetensors"):
+        code, line = refused(capsys, *command.split(), name)
+        assert code == 2, line
+        assert name in line
+        assert "'lenet runs' lists the runs" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        *(
+            (f"{command} --network resnet18", "unknown network 'resnet18'; known are")
+            for command in ("train", "bench")
+        ),
+        ("train --network LENETT", "did you mean lenet?"),
+        ("inspect resnet18", "the networks are lenet,"),
+        ("train --data nothing", "no data set is called 'nothing'"),
+        ("data show nothing", "no data set is called 'nothing'"),
+        ("data get nothing", "no data set is called 'nothing'"),
+        ("train --data ./nothing", "is not a folder"),
+        ("data show ./nothing", "is not a folder"),
+        ("train d2l --data-dir ./nothing", "the data folder nothing does not exist"),
+        ("data show mnist --data-dir ./nothing", "the data folder nothing does not exist"),
+        ("train nothing", "unknown recipe 'nothing'"),
+        ("recipes nothing", "unknown recipe 'nothing'"),
+        ("reproduce nothing", "unknown recipe 'nothing'"),
+        ("train nothing.toml", "nothing.toml: no such file"),
+        ("recipes nothing.toml", "nothing.toml: no such file"),
+        ("reproduce nothing.toml", "nothing.toml: no such file"),
+        ("train d2l.toml", "the recipe d2l comes with lenet"),
+        ("train quickstart --engine nothing", "unknown engine 'nothing'"),
+        ("reproduce quickstart --engine nothing", "unknown engine 'nothing'"),
+        ("train quickstart --device nothing", "unknown device 'nothing'"),
+        ("reproduce quickstart --device nothing", "unknown device 'nothing'"),
+        ("train quickstart --optimizer nothing", "must be one of sgd, adam, adamw"),
+        ("train quickstart --set nothing=1", "unknown key 'nothing'"),
+        ("reproduce quickstart --set nothing=1", "unknown key 'nothing'"),
+        ("train quickstart --set lr=1", "did you mean schedule.learning_rate?"),
+        ("train quickstart --set optimizer=adam", "did you mean optimizer.method?"),
+        ("train quickstart --epochs x", "must be a whole number, got 'x'"),
+        ("bench --rounds x", "must be a whole number, got 'x'"),
+        ("explain pool --stride x", "must be a whole number, got 'x'"),
+        ("train quickstart --lr x", "must be a number, got 'x'"),
+        ("runs --root nowhere", "nowhere does not exist"),
+        ("run nothing.py", "nothing.py: No such file"),
+        ("explain pool --lang fr", "--lang must be en or zh, got 'fr'"),
+        ("export . --to pdf", "--to must be html, got 'pdf'"),
+        ("train quickstart --network lenet5", "cannot be trained; it can be inspected"),
+    ],
+)
+def test_one_mistake_has_one_exit_code_in_every_command(
+    arguments: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, line = refused(capsys, *arguments.split())
+    assert code == 2, line
+    assert words in line
+    assert not Path("runs").exists()
+
+
+def test_what_is_damaged_or_not_to_be_had_is_another_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("damaged").mkdir()
+    Path("damaged/run.json").write_text("{")
+    Path("damaged.safetensors").write_bytes(b"nothing")
+    for command in NEEDS_A_RUN:
+        code, line = refused(capsys, *command.split(), "damaged")
+        assert code == 1, line
+    for command in ("evaluate", "inspect", "export --to html"):
+        code, line = refused(capsys, *command.split(), "damaged.safetensors")
+        assert code == 1, line
+    for command in ("train d2l", "data get mnist", "data show mnist"):
+        code, line = refused(capsys, *command.split())
+        assert code == 1, line
+
+
+def test_data_of_one_class_is_not_the_networks_fault(
+    capsys: pytest.CaptureFixture[str], small: data.Dataset
+) -> None:
+    Path("mine").mkdir()
+    for part in ("train", "t10k"):
+        idx.write_idx(Path(f"mine/{part}-images-idx3-ubyte"), small.test.images[:20, 0])
+        idx.write_idx(
+            Path(f"mine/{part}-labels-idx1-ubyte"), small.test.labels[:20].astype("u1") * 0
+        )
+    code, line = refused(capsys, "train", "--data", "./mine")
+    assert code == 1
+    assert "the data has one class: every training label is 0" in line
+
+
+@pytest.mark.slow
+def test_channels_last_are_trained_on_and_said(
+    capsys: pytest.CaptureFixture[str], small: data.Dataset
+) -> None:
+    Path("mine").mkdir()
+    for part in ("train", "t10k"):
+        idx.write_idx(
+            Path(f"mine/{part}-images-idx4-ubyte"), small.test.images.transpose(0, 2, 3, 1)
+        )
+        idx.write_idx(Path(f"mine/{part}-labels-idx1-ubyte"), small.test.labels.astype("u1"))
+    ok("train", "--data", "./mine", "--network", "MLP", "--optimizer", "Adam", "--epochs", "1")
+    printed = capsys.readouterr().out
+    assert "note: train-images-idx4-ubyte: shape (2000, 28, 28, 1) is taken as channels" in printed
+
+
+@pytest.mark.slow
+def test_the_names_that_runs_prints_work_in_every_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["plain", "my run", "运行 一", "lenet", "[red]x"]
+    ok("train", *QUICK, "--epochs", "1", "--out", "runs/plain")
+    for name in names[1:]:
+        shutil.copytree("runs/plain", Path("runs") / name)
+    shutil.copytree("runs/plain", "elsewhere/deep/run")
+    Path("my run").mkdir()  # of the same name, but no run
+    for root, count in (((), 5), (("--root", "elsewhere/deep"), 1), (("--root", "runs"), 5)):
+        capsys.readouterr()
+        monkeypatch.setenv("COLUMNS", "80")
+        ok("runs", *root)
+        lines = capsys.readouterr().out.splitlines()[2:]
+        printed = [line.split("  ")[0] for line in lines]
+        assert len(printed) == count
+        for name in printed:
+            for command in NEEDS_A_RUN:
+                ok(*command.split(), name)
+    assert Path("runs/lenet/lenet.html").exists()  # the run, not the network, was exported
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ok(option)
+    assert capsys.readouterr().out == f"lenet {lenet.__version__}\n"
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_lists_cut_no_word(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    for command in ("recipes", "data list"):
+        ok(*command.split())
+        printed = capsys.readouterr().out
+        assert "…" not in printed
+        lines = [line for line in printed.splitlines() if "/" not in line]  # but for paths
+        assert max(map(len, lines)) <= width
+    ok("recipes")
+    words = set(capsys.readouterr().out.split())
+    for recipe in map(recipes.load, recipes.names()):
+        assert {recipe.name, *recipe.title.split()} <= words
+
+
+@pytest.mark.parametrize(
+    ("begun", "offered"),
+    [
+        ("train d2l-", {"d2l-adam", "d2l-max"}),
+        ("train mi", {"mine.toml"}),
+        ("train --network lenet-", {"lenet-max", "lenet-relu"}),
+        ("train --data fash", {"fashion-mnist", "fashion-mnist-small"}),
+        ("train --data ./mi", {"./mine/"}),
+        ("train --optimizer ad", {"adam", "adamw"}),
+        ("train --engine na", {"native"}),
+        ("train --device cu", {"cuda"}),
+        ("train --set optimizer.m", {"optimizer.method=", "optimizer.momentum="}),
+        ("train --resume 2026", {"2026-11-21-d2l-1"}),
+        ("evaluate 2026", {"2026-11-21-d2l-1"}),
+        ("inspect 2026", {"2026-11-21-d2l-1"}),
+        ("inspect ml", {"mlp"}),
+        ("plot runs/", {"runs/2026-11-21-d2l-1/"}),
+        ("data get mn", {"mnist"}),
+        ("reproduce quick", {"quickstart"}),
+    ],
+)
+def test_completion(
+    begun: str,
+    offered: set[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("runs/2026-11-21-d2l-1").mkdir(parents=True)
+    Path("runs/2026-11-21-d2l-1/run.json").touch()
+    Path("mine").mkdir()
+    Path("mine.toml").touch()
+    monkeypatch.setenv("_LENET_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"lenet {begun}")
+    monkeypatch.setenv("COMP_CWORD", str(len(begun.split())))
+    with pytest.raises(SystemExit):
+        cli.app([], prog_name="lenet")
+    assert set(capsys.readouterr().out.split()) == offered
 
 
 def test_a_folder_that_is_no_run(capsys: pytest.CaptureFixture[str]) -> None:

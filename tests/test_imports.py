@@ -122,6 +122,8 @@ ALLOWED: dict[str, set[str]] = {
         *("parameters", "recipes", "runs", "snapshots", "training", "untrusted", "weights"),
         "zoo",
     },
+    "listing": set(),
+    "completion": {"data", "engines", "optimization", "recipes", "zoo"},
     "cli": {"*"},
     "__main__": {"cli"},
     "__init__": {"*"},

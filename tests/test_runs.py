@@ -794,7 +794,7 @@ def test_a_loss_that_is_no_number(recipe: Recipe, tmp_path: Path) -> None:
     [
         (KeyboardInterrupt(), "interrupted", "KeyboardInterrupt"),
         (RuntimeError("CUDA out of memory"), "failed", "CUDA out of memory"),
-        (BrokenPipeError(32, "Broken pipe"), "failed", "[Errno 32] Broken pipe"),
+        (BrokenPipeError(32, "Broken pipe"), "interrupted", "[Errno 32] Broken pipe"),
     ],
 )
 def test_any_error_is_recorded_and_the_folder_let_go(

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lenet import completion
+
 if TYPE_CHECKING:
     from lenet.architecture import Network
     from lenet.experiments import Experiment
@@ -31,6 +33,28 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from lenet import __version__
+
+        print(f"lenet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options_of_the_program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Train LeNet on real pictures in seconds, look inside it, and keep what was trained."""
+
+
 data_app = typer.Typer(help="Find, download and look at data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 explain_app = typer.Typer(
@@ -48,16 +72,66 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no number") from None
+        raise typer.BadParameter(f"must be a number, got {text!r}") from None
 
 
 def _whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no whole number") from None
+        raise typer.BadParameter(f"must be a whole number, got {text!r}") from None
 
 
+RUNS = Path("runs")  # where a run goes unless told otherwise
+
+
+def _run_folder(text: str) -> Path:
+    """Where the run or model of that name lies: there, or in the runs of this folder.
+
+    What is not there, and what holds no run, is refused here, for every command in the same words.
+    """
+    path = _existing_run(text)
+    if path is None:
+        from lenet import names
+
+        hint = names.did_you_mean(text, _run_names()).capitalize()
+        raise typer.BadParameter(
+            f"{text} is not a run: it does not exist. {hint}'lenet runs' lists the runs there are"
+        )
+    return path
+
+
+def _existing_run(text: str) -> Path | None:
+    """The run or model of that name, here or in the folder runs; else what is at that path."""
+    path = Path(os.path.expanduser(text))
+    for place in (path, RUNS / path):  # an absolute path is itself, twice
+        if place.is_file() or (place / "run.json").is_file():
+            return place
+    return path if os.path.lexists(path) else None  # who reads it says what is wrong with it
+
+
+def _run_names() -> list[str]:
+    return sorted(folder.name for folder in RUNS.iterdir()) if RUNS.is_dir() else []
+
+
+def _run_argument(help: str) -> Any:
+    return typer.Argument(
+        parser=_run_folder, metavar="RUN", help=help, autocompletion=completion.runs
+    )
+
+
+def _engine_option() -> Any:
+    return typer.Option(help="auto, native, numpy or torch.", autocompletion=completion.engines)
+
+
+def _device_option() -> Any:
+    return typer.Option(help="auto, cpu, cuda or mps.", autocompletion=completion.devices)
+
+
+RunOrModel = Annotated[Path, _run_argument("A run's name or folder, or a model.safetensors.")]
+Threads = Annotated[
+    int | None, typer.Option(parser=_whole, metavar="N", help="CPU threads; all there are.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -127,18 +201,31 @@ def train(
         typer.Argument(
             help="A recipe's name ('lenet recipes' lists them) or a .toml file. Without one: "
             "quickstart, on Fashion-MNIST or, where that is not to be had, on a part of it that "
-            "comes with the program."
+            "comes with the program.",
+            autocompletion=completion.recipes,
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change any value of the recipe."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change any value of the recipe.",
+            autocompletion=completion.settings,
+        ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="A data set's name, or a folder of four IDX files.")
+        str | None,
+        typer.Option(
+            help="A data set's name, or a folder of four IDX files.",
+            autocompletion=completion.data_sets,
+        ),
     ] = None,
     data_dir: DataDir = None,
-    network: Annotated[str | None, typer.Option(help="lenet, lenet-max, lenet-relu, mlp.")] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(help="lenet, lenet-max, lenet-relu, mlp.", autocompletion=completion.networks),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(parser=_whole, metavar="N", help="Passes over the training pictures."),
@@ -149,7 +236,10 @@ def train(
     lr: Annotated[
         float | None, typer.Option(parser=_number, metavar="X", help="Learning rate.")
     ] = None,
-    optimizer: Annotated[str | None, typer.Option(help="sgd, adam or adamw.")] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(help="sgd, adam or adamw.", autocompletion=completion.optimizers),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(parser=_whole, metavar="N", help="Decides everything random.")
     ] = None,
@@ -157,11 +247,9 @@ def train(
         float | None,
         typer.Option(parser=_number, metavar="X", help="Share to hold out, such as 0.1."),
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="auto, native, numpy or torch.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    threads: Annotated[
-        int | None, typer.Option(parser=_whole, metavar="N", help="CPU threads; all there are.")
-    ] = None,
+    engine: Annotated[str | None, _engine_option()] = None,
+    device: Annotated[str | None, _device_option()] = None,
+    threads: Threads = None,
     compile: Annotated[
         bool, typer.Option("--compile", help="Let torch.compile translate the torch engine's step.")
     ] = False,
@@ -169,7 +257,15 @@ def train(
     snapshots: Annotated[
         bool, typer.Option("--snapshots", help="Keep the weights at every reading, too.")
     ] = False,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            parser=_run_folder,
+            metavar="RUN",
+            help="Go on with this run.",
+            autocompletion=completion.runs,
+        ),
+    ] = None,
 ) -> int:
     """Train a network; see it learn; find it saved in its run's folder."""
     from lenet import experiments, live
@@ -334,12 +430,15 @@ lenet evaluate model.safetensors --data mnist --json
 lenet evaluate runs/2026-11-21-d2l-1 --mistakes 24 --confusion"""
 )
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a model.safetensors.")],
-    data: Annotated[str | None, typer.Option(help="Other pictures than the run's own.")] = None,
-    data_dir: DataDir = None,
-    threads: Annotated[
-        int | None, typer.Option(parser=_whole, metavar="N", help="CPU threads; all there are.")
+    run: RunOrModel,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Other pictures than the run's own.", autocompletion=completion.data_sets
+        ),
     ] = None,
+    data_dir: DataDir = None,
+    threads: Threads = None,
     mistakes: Annotated[
         int | None,
         typer.Option(parser=_whole, metavar="N", help="List the N surest mistakes; draw them."),
@@ -405,7 +504,13 @@ lenet inspect runs/2026-11-21-d2l-1 --features dress:2 --out dress.png
 lenet inspect runs/2026-11-21-d2l-1 --json""",
 )
 def inspect(
-    network: Annotated[str, typer.Argument(help="A network's name, or a run's folder or model.")],
+    network: Annotated[
+        str,
+        typer.Argument(
+            help="A network's name, or a run's name, folder or model.",
+            autocompletion=completion.networks_and_runs,
+        ),
+    ],
     kernels: Annotated[
         bool, typer.Option("--kernels", help="Every number of every kernel, and a picture.")
     ] = False,
@@ -448,7 +553,9 @@ def inspect(
     from lenet import looking
 
     named = input is not None or classes is not None
-    subject = looking.open_subject(_network(network, input, classes) if named else network)
+    subject = looking.open_subject(
+        _network(network, input, classes) if named else _network_or_run(network)
+    )
     looks = looking.looks(
         subject,
         kernels=kernels,
@@ -503,7 +610,10 @@ def _write_pictures(
 
 @app.command(epilog="lenet recipes   ·   lenet recipes d2l")
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Show this one whole, as TOML.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show this one whole, as TOML.", autocompletion=completion.recipes),
+    ] = None,
 ) -> None:
     """List the named experiments, or show one."""
     from lenet import recipes as named
@@ -511,35 +621,50 @@ def recipes(
     if name is not None:
         print(named.to_toml(named.load(name)), end="")
         return
-    from rich.table import Table
+    from lenet.listing import Column, listing
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("recipe", "what it is", "data", "network", "optimiser", "epochs", "published"):
-        table.add_column(heading, justify="right" if heading == "epochs" else "left")
+    columns = (
+        Column("recipe"),
+        Column("what it is", wrap=True),
+        Column("data", spare=3),
+        Column("network", spare=2),
+        Column("optimiser", spare=4),
+        Column("epochs", right=True, spare=1),
+        Column("published", wrap=True, spare=5),
+    )
+    rows = []
     for recipe in map(named.load, named.names()):
         settings = recipe.settings
         accuracies = [f"{row.test_acc:g}" for row in recipe.published if row.test_acc is not None]
-        table.add_row(
-            recipe.name,
-            recipe.title,
-            recipe.data,
-            recipe.network,
-            f"{settings.optimizer.method} {settings.schedule.learning_rate:g}",
-            str(settings.epochs),
-            ", ".join(accuracies) or "–",
+        rows.append(
+            (
+                recipe.name,
+                recipe.title,
+                recipe.data,
+                recipe.network,
+                f"{settings.optimizer.method} {settings.schedule.learning_rate:g}",
+                str(settings.epochs),
+                ", ".join(accuracies) or "–",
+            )
         )
-    _show(lambda width: table)
+    _show(lambda width: listing(columns, rows, width))
 
 
 @app.command(epilog="lenet runs   ·   lenet runs --root experiments")
 def runs(
-    root: Annotated[Path, typer.Option(help="The folder that holds the runs.")] = Path("runs"),
+    root: Annotated[
+        Path | None, typer.Option(help="The folder that holds the runs; else runs.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """List past runs: what was trained, how it ended, and its curve in small."""
+    from lenet import data, terminal_plot
     from lenet import runs as folders
-    from lenet import terminal_plot
 
+    if root is not None and not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        raise typer.BadParameter(f"{root} {what}: give the folder that holds the runs")
+    root = root or RUNS
     found = folders.list_runs(root, tell=lambda line: print(f"lenet: {line}", file=sys.stderr))
     if json:
         _print_json([{"folder": str(run.folder), "status": run.state, **run.info} for run in found])
@@ -547,42 +672,52 @@ def runs(
     if not found:
         print(f"no runs in {root}; 'lenet train' makes one")
         return
-    from rich.markup import escape
-    from rich.table import Table
-
+    from lenet.listing import Column, listing
     from lenet.untrusted import plain
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in (
-        "run",
-        "status",
-        "network",
-        "data",
-        "epochs",
-        "train loss",
-        "test acc",
-        "test acc by epoch",
-    ):
-        right = heading in ("epochs", "train loss", "test acc")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "run")
+    columns = (
+        Column("run"),
+        Column("status"),
+        Column("network", spare=3),
+        Column("data", spare=4),
+        Column("epochs", right=True, spare=1),
+        Column("train loss", right=True, spare=6),
+        Column("test acc", right=True),
+        Column("test acc by epoch", spare=5),
+    )
+    rows = []
     ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
     for run in found:
         recipe, history = run.recipe, run.history
         tested = [row.test_acc for row in history if row.test_acc is not None]
-        table.add_row(
-            *(escape(plain(text)) for text in (run.folder.name, run.state)),
-            *(escape(plain(text)) for text in (recipe.network, recipe.data)),
-            f"{history[-1].epoch:g}/{recipe.settings.epochs}" if history else "–",
-            f"{history[-1].train_loss:.3f}" if history else "–",
-            f"{tested[-1]:.3f}" if tested else "–",
-            terminal_plot.sparkline(tested, 12, ascii_only=ascii_only),
+        rows.append(
+            (
+                plain(_typed_as(run.folder)),
+                run.state,
+                plain(recipe.network),
+                plain(recipe.data if recipe.data in data.KNOWN else Path(recipe.data).name),
+                f"{history[-1].epoch:g}/{recipe.settings.epochs}" if history else "–",
+                f"{history[-1].train_loss:.3f}" if history else "–",
+                f"{tested[-1]:.3f}" if tested else "–",
+                terminal_plot.sparkline(tested, 12, ascii_only=ascii_only),
+            )
         )
-    _show(lambda width: table)
+    _show(lambda width: listing(columns, rows, width))
+
+
+def _typed_as(folder: Path) -> str:
+    """A run's folder as any command takes it from here: its name alone where it is in runs."""
+    from lenet import zoo
+
+    name = folder.name
+    if folder.parent == RUNS and _run_folder(name) == folder and name not in zoo.NETWORKS:
+        return name
+    return str(folder) if folder.parent.parts else os.path.join(os.curdir, folder)
 
 
 @app.command(epilog="lenet plot runs/2026-11-21-d2l-1   ·   lenet plot runs/… --out curves.pdf")
 def plot(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    run: Annotated[Path, _run_argument("A run's name or folder.")],
     out: Annotated[Path | None, typer.Option(help="A .svg, .png or .pdf file.")] = None,
 ) -> None:
     """Draw a run's curves anew: into its folder, or into another file."""
@@ -603,7 +738,13 @@ lenet compare runs/2026-11-21-d2l-1 runs/2026-11-21-d2l-max-1
 lenet compare runs/* --out curves.svg"""
 )
 def compare(
-    names: Annotated[list[str], typer.Argument(help="Runs' folders, and networks' names.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            help="Runs' names or folders, and networks' names.",
+            autocompletion=completion.networks_and_runs,
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Draw the curves there: a .svg, .png or .pdf file.")
     ] = None,
@@ -613,7 +754,7 @@ def compare(
     from lenet import compare as comparison
     from lenet import figures
 
-    entries = [comparison.entry(name) for name in names]
+    entries = [comparison.entry(_network_or_run(name)) for name in names]
     if out is not None:
         figure = comparison.curves(entries)
         if figure is None:
@@ -636,24 +777,30 @@ lenet reproduce quickstart --seeds 2 --set epochs=2 --out runs/short"""
 )
 def reproduce(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[RECIPE]...", help="Without any: all.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[RECIPE]...", help="Without any: all.", autocompletion=completion.recipes
+        ),
     ] = None,
     seeds: Annotated[
         int, typer.Option(parser=_whole, metavar="N", help="Runs of each, with seeds 0 to N - 1.")
     ] = 5,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of every recipe."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a value of every recipe.",
+            autocompletion=completion.settings,
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder of the runs and the table.")] = Path(
         "runs/reproduction"
     ),
     data_dir: DataDir = None,
-    engine: Annotated[str, typer.Option(help="auto, native, numpy or torch.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(parser=_whole, metavar="N", help="CPU threads; all there are.")
-    ] = None,
+    engine: Annotated[str, _engine_option()] = "auto",
+    device: Annotated[str, _device_option()] = "auto",
+    threads: Threads = None,
     json: Json = False,
 ) -> int:
     """Run recipes over several seeds: published figures beside measured ones, in one table.
@@ -698,7 +845,7 @@ lenet export runs/2026-11-21-d2l-1 --to html
 lenet export runs/2026-11-21-d2l-1 --to html --out lenet.html"""
 )
 def export(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or its model.safetensors.")],
+    run: RunOrModel,
     to: Annotated[str, typer.Option(help="html: a page to explore the network, in one file.")],
     out: Annotated[Path | None, typer.Option(help="The file; else in the run's folder.")] = None,
     data_dir: DataDir = None,
@@ -708,8 +855,8 @@ def export(
     from lenet.export import html
     from lenet.files import write_atomically
 
-    if to != "html":
-        raise typer.BadParameter(f"--to {to}: possible is html")
+    if to.lower() != "html":
+        raise typer.BadParameter(f"--to must be html, got {to!r}")
     content = html.of_run(run, data_dir, known_language(None)).encode()
     path = out or (run if run.is_dir() else run.parent) / f"{run.resolve().name}.html"
     write_atomically(path, content)
@@ -890,7 +1037,7 @@ def explain_pool(
     walk = walkthrough.pooling(
         _numbers(input, size, channels),
         _rows_and_columns("--window", window),
-        mode,
+        mode.lower(),
         padding=padding,
         stride=stride,
         count_include_pad=count_padding,
@@ -959,8 +1106,9 @@ def _explain(walk: Walkthrough, asked: str | None, out: Path | None) -> None:
     from lenet.explanations import language_of
     from lenet.walkthrough import text
 
+    asked = asked and asked.lower()
     if asked not in (None, "en", "zh"):
-        raise typer.BadParameter(f"--lang {asked!r}: the explanation is in en and zh")
+        raise typer.BadParameter(f"--lang must be en or zh, got {asked!r}")
     language = language_of(os.environ if asked is None else {"LANG": asked})
     told = text.lines(walk, language)
     if out is None:
@@ -1003,9 +1151,7 @@ def bench(
     batch_size: Annotated[
         str | None, typer.Option(metavar="NUMBERS", help="1,32,256,1024 unless given.")
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(parser=_whole, metavar="N", help="CPU threads; all there are.")
-    ] = None,
+    threads: Threads = None,
     seconds: Annotated[
         float, typer.Option(parser=_number, metavar="X", help="Of each measurement.")
     ] = 0.3,
@@ -1060,7 +1206,7 @@ def _size(text: str) -> int:
         return int(text)
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is no whole number", param_hint="--batch-size"
+            f"must be whole numbers, got {text!r}", param_hint="--batch-size"
         ) from None
 
 
@@ -1091,23 +1237,23 @@ def _progress(total: int) -> Iterator[Callable[[int, str], None]]:
 @data_app.command("list", epilog="lenet data list")
 def data_list(data_dir: DataDir = None) -> None:
     """List the known data sets, and where they were found."""
-    from rich.table import Table
-
     from lenet import data
+    from lenet.listing import Column, listing
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("data set", "where", "licence"):
-        table.add_column(heading)
+    rows = []
     for known in data.KNOWN.values():
         folder = data.find(known.name, data_dir)
         missing = f"not here: lenet data get {known.name} ({known.download_bytes / 1e6:.0f} MB)"
-        table.add_row(known.name, str(folder) if folder else missing, known.licence)
-    _show(lambda width: table)
+        rows.append((known.name, str(folder) if folder else missing, known.licence))
+    columns = (Column("data set"), Column("where", wrap=True), Column("licence", wrap=True))
+    _show(lambda width: listing(columns, rows, width))
 
 
 @data_app.command("get", epilog="lenet data get mnist   ·   lenet data get mnist --force")
 def data_get(
-    name: Annotated[str, typer.Argument(help="A data set's name.")],
+    name: Annotated[
+        str, typer.Argument(help="A data set's name.", autocompletion=completion.data_sets)
+    ],
     force: Annotated[bool, typer.Option(help="Download even if it is here.")] = False,
 ) -> None:
     """Download a data set into the user's cache, and verify every byte."""
@@ -1125,7 +1271,13 @@ def data_get(
     "show", epilog="lenet data show fashion-mnist   ·   lenet data show ./mine --out sheet.png"
 )
 def data_show(
-    name: Annotated[str, typer.Argument(help="A data set's name, or a folder of IDX files.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A data set's name, or a folder of IDX files.",
+            autocompletion=completion.data_sets,
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="The picture; else NAME.png.")] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -1141,19 +1293,44 @@ def data_show(
 # --- details -----------------------------------------------------------------------------------
 
 
+def _network_or_run(name: str) -> str:
+    """A network's name as it is spelled, or a run's path; what is neither is refused."""
+    from lenet import names, zoo
+
+    if _is_network(name):
+        return zoo.name_of(name)
+    path = _existing_run(name)
+    if path is None:
+        hint = names.did_you_mean(name, [*zoo.NETWORKS, *_run_names()])
+        raise typer.BadParameter(
+            f"{name} is neither a network nor a run; {hint}the networks are "
+            f"{', '.join(zoo.NETWORKS)}, and 'lenet runs' lists the runs"
+        )
+    return str(path) if path.parent.parts else os.path.join(os.curdir, path)
+
+
+def _is_network(name: str) -> bool:
+    """Whether a network of the zoo is meant; a folder is, where it is spelled exactly so."""
+    from lenet import names, zoo
+
+    if name in zoo.NETWORKS:
+        return True
+    return not Path(name).exists() and names.known_as(name, zoo.NETWORKS) is not None
+
+
 def _network(name: str, shape: str | None, classes: int | None) -> Network:
     """The zoo's network of that name, or that of a run's folder or model file."""
     from lenet import zoo
 
-    path = Path(name)
-    if name not in zoo.NETWORKS and path.exists():
+    if not _is_network(name):
         from lenet import runs as folders
 
+        path = _network_or_run(name)
         if shape is not None or classes is not None:
             raise typer.BadParameter(
                 "--input and --classes go with a network's name; a run has its own"
             )
-        return folders.load_model(path)[0]
+        return folders.load_model(Path(path))[0]
     return zoo.build(name, None if shape is None else _shape(shape), classes)
 
 
@@ -1172,9 +1349,13 @@ def _show(render: Callable[[int], Any]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    if not console.is_terminal:
+    if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
         console = Console(highlight=False, width=max(console.width, 120))
-    console.print(render(console.width))
+    shown = render(console.width)
+    if isinstance(shown, str):
+        print(shown)  # rich would cut its lines
+    else:
+        console.print(shown)
 
 
 def _say(line: str) -> None:
@@ -1208,7 +1389,8 @@ def _complain(message: str, code: int) -> int:
 def _exit_code(error: ValueError) -> int:
     """2 where the person asked for what cannot be, 1 where the machine or a file is at fault."""
     from lenet.data import DataError, UnknownDataError
+    from lenet.runs import DamagedRunError
     from lenet.weights import WeightsError
 
-    at_fault = isinstance(error, DataError | WeightsError)
+    at_fault = isinstance(error, DataError | DamagedRunError | WeightsError)
     return 1 if at_fault and not isinstance(error, UnknownDataError) else 2

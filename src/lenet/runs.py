@@ -72,6 +72,10 @@ class RunError(ValueError):
 LONGEST_REMARK = 2_000  # characters of a line that others wrote
 
 
+class DamagedRunError(RunError):
+    """A run whose files cannot be understood: not a mistake in what was asked."""
+
+
 # --- looking at runs ---------------------------------------------------------------------------
 
 
@@ -137,9 +141,9 @@ def read(folder: str | os.PathLike[str], *, history: bool = True) -> RunRecord:
         raise _unreadable(path, str(error).removeprefix(f"{path}: ")) from None
 
 
-def _unreadable(path: Path, reason: str) -> RunError:
+def _unreadable(path: Path, reason: str) -> DamagedRunError:
     said = plain(reason, 500)
-    return RunError(
+    return DamagedRunError(
         f"{path} cannot be read: {said}; put back a copy of it, or move the folder elsewhere"
     )
 
@@ -171,7 +175,7 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Network, Parameters]:
         return load_network(model, links=False)  # a run's folder may be a stranger's
     found, _ = last_checkpoint(path)
     if found is None:
-        raise RunError(f"{path} has no weights yet: go on with 'lenet train --resume {path}'")
+        raise RunError(f"{path} has no weights yet: go on with {_resume_line(path)}")
     _check_fit(record.network, found, path)
     weights = found.best or found.state.weights
     return record.network, {name: weights[name] for name in parameter_shapes(record.network)}
@@ -482,9 +486,12 @@ def _make_folder(recipe_name: str, info: dict[str, Any], out: Path | None) -> Pa
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     raise RunError(
-        f"{out} exists already: go on with it by 'lenet train --resume {out}', "
-        "or give another --out"
+        f"{out} exists already: go on with it by {_resume_line(out)}, or give another --out"
     )
+
+
+def _resume_line(folder: Path | None) -> str:
+    return f"'lenet train --resume {shlex.quote(str(folder))}'"
 
 
 def _cut_remarks(path: Path, examples_seen: int) -> None:
