@@ -104,7 +104,7 @@ def test_what_is_absent_is_said_with_the_way_to_get_it(monkeypatch: pytest.Monke
     assert {cell.trainers for cell in plan.cells} == {("numpy",)}
     torch, built = sorted(benchmark.sentences(plan.left_out), key=len, reverse=True)
     assert torch.startswith("torch-eager, torch-channels-last, torch-compile, d2l: PyTorch is not")
-    assert "pip install 'lenet[torch]'" in torch
+    assert "install 'torch>=2.10'" in torch
     assert built == "native: not built here; 'lenet doctor' says why, and how to get it"
     with pytest.raises(benchmark.BenchmarkError, match="nothing to measure: torch-eager: PyTorch"):
         benchmark.plan(["torch-eager"])

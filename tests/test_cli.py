@@ -594,8 +594,9 @@ def test_the_names_that_runs_prints_work_in_every_command(
         capsys.readouterr()
         monkeypatch.setenv("COLUMNS", "80")
         ok("runs", *root)
-        lines = capsys.readouterr().out.splitlines()[2:]
-        printed = [line.split("  ")[0] for line in lines]
+        lines = capsys.readouterr().out.splitlines()
+        heading = next(number for number, line in enumerate(lines) if line.startswith("run "))
+        printed = [line.split("  ")[0] for line in lines[heading + 1 :]]
         assert len(printed) == count
         for name in printed:
             for command in NEEDS_A_RUN:

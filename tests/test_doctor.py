@@ -1,5 +1,6 @@
 """lenet doctor: what it finds, and what it advises where something is not there."""
 
+import importlib.metadata
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lenet import cli, data, doctor, engines
+from lenet import cli, data, doctor, engines, installing
 from lenet.doctor import Finding
 from lenet.engines import EngineError, native
 
@@ -77,32 +78,76 @@ def test_the_native_engine_and_its_instruction_set(monkeypatch: pytest.MonkeyPat
     assert "'avx9'" in found.text
 
 
-def test_why_the_native_engine_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the engine was not built."""
     monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(native, "why_missing", lambda: "it was not built")
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+
+
+def compiler(path: Path, script: str) -> str:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_an_engine_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "why_missing", lambda: "it cannot be loaded: undefined symbol: x")
     monkeypatch.setattr(doctor, "find_spec", lambda name: name)
     found = doctor.native_engine()
     assert (found.state, found.text) == ("missing", "it cannot be loaded: undefined symbol: x")
-    assert found.remedy.startswith("build it anew: pip install ")
+    assert found.remedy == f"build it anew: {installing.how_to_build()}"
 
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+
+@pytest.mark.usefixtures("no_engine")
+def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    monkeypatch.setattr(doctor, "SOURCE", tmp_path)  # no checkout
     found = doctor.native_engine()
     assert "GCC or Clang, and there is none on the PATH" in found.text
     assert "apt install g++" in found.remedy
-    assert found.remedy.endswith(
-        "--force-reinstall --no-cache-dir --no-deps --no-binary lenet lenet"
-    )
-
-    (tmp_path / "native").mkdir()
-    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name == "g++" else None)
-    found = doctor.native_engine()
-    assert "though there is a C++ compiler now, /bin/g++" in found.text
-    assert found.remedy.startswith(f"LENET_REQUIRE_NATIVE=1 pip install {tmp_path} ")
-
-    monkeypatch.setenv("CXX", "nowhere-c++")
+    assert found.remedy.endswith(installing.how_to_build())
+    monkeypatch.setenv("CXX", "nowhere-c++ -m64")
     assert "CXX names none: nowhere-c++" in doctor.native_engine().text
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.skipif(os.name == "nt", reason="its compilers are no shell scripts")
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo 'no such option: -std=c++20' >&2; exit 1", "no such option: -std=c++20"),
+        (
+            "echo In file x:; echo 'x.cpp:1: fatal error: span: none'; exit 1",
+            "x.cpp:1: fatal error",
+        ),
+        ("exit 3", "it ended with exit code 3"),
+        ("kill -9 $$", "exit code -9"),
+    ],
+)
+def test_a_compiler_that_cannot(
+    script: str, why: str, monkeypatch: pytest.MonkeyPatch, in_tmp: Path
+) -> None:
+    monkeypatch.setenv("CXX", compiler(in_tmp / "my c++", script).replace(" ", "\\ "))
+    found = doctor.native_engine()
+    assert "does not compile C++20 for it: " in found.text
+    assert why in found.text
+    assert "install another GCC" in found.remedy
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_a_compiler_that_works(monkeypatch: pytest.MonkeyPatch, in_tmp: Path) -> None:
+    there = next(filter(shutil.which, doctor.COMPILERS), None)
+    if there is None:
+        pytest.skip("there is no C++ compiler here")
+    assert doctor.why_not_compiling([there]) == ""
+    assert doctor.why_not_compiling([str(in_tmp)]) == "it cannot be started: Permission denied"
+    monkeypatch.setattr(doctor.sysconfig, "get_path", lambda name: str(in_tmp))
+    assert "Python's header files" in doctor.native_engine().text
+    (in_tmp / "Python.h").touch()
+    found = doctor.native_engine()
+    assert f"there is a C++ compiler now that works: {shutil.which(there)}" in found.text
+    assert found.remedy.startswith("LENET_REQUIRE_NATIVE=1 ")
 
 
 @pytest.mark.parametrize(
@@ -134,15 +179,16 @@ def test_versions_and_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> 
         *("python-multipart>=0.0.20; extra == 'lab'", "ruff; extra == 'dev'"),
         "torch>=2.10; extra == 'all'",
     ]
-    monkeypatch.setattr(doctor, "requires", lambda name: needs)
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: needs)
+    install = installing.pip_install()
     lab = "not installed: python-multipart; here: fastapi 0.1"
     assert doctor.packages() == [
         Finding("packages", "ok", "numpy 2.4"),
-        Finding("lenet[torch]", "missing", "not installed: torch", "pip install 'lenet[torch]'"),
-        Finding("lenet[lab]", "missing", lab, "pip install 'lenet[lab]'"),
+        Finding("for torch", "missing", "not installed: torch", f"{install} 'torch>=2.10'"),
+        Finding("for lab", "missing", lab, f"{install} 'python-multipart>=0.0.20'"),
     ]
     here.clear()
-    assert doctor.packages()[0].remedy == "pip install lenet"
+    assert doctor.packages()[0].remedy == f"{install} 'numpy>=2.2'"
 
 
 # --- what is on the disk -----------------------------------------------------------------------
@@ -155,7 +201,7 @@ def test_data_sets(monkeypatch: pytest.MonkeyPatch, in_tmp: Path) -> None:
     assert small.text == f"fashion-mnist-small in {data.BUNDLED}"
 
     monkeypatch.setenv("LENET_DATA", str(in_tmp / "nowhere"))
-    assert "which is no folder" in doctor.data_sets()[0].text
+    assert "which is not a folder" in doctor.data_sets()[0].text
 
     monkeypatch.setenv("LENET_DATA", str(in_tmp))
     (in_tmp / "mnist").mkdir()
@@ -165,7 +211,7 @@ def test_data_sets(monkeypatch: pytest.MonkeyPatch, in_tmp: Path) -> None:
 
     monkeypatch.setattr(data, "BUNDLED", in_tmp / "gone")
     found = doctor.data_sets()[-1]
-    assert (found.state, found.remedy) == ("broken", "install lenet anew")
+    assert (found.state, found.remedy[:20]) == ("broken", "install lenet anew: ")
 
 
 def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,24 +10,34 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 import shutil
+import subprocess
+import sysconfig
 import tempfile
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lenet import data, engines, zoo
+from lenet import data, engines, installing, zoo
 from lenet.engines import EngineError, native
 from lenet.runs import processor
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-SOURCE = Path(__file__).parents[2]  # of a checkout; else just a folder of Python's
 COMPILERS = ("c++", "g++", "clang++", "clang-cl")  # those that the engine can be built by
 NOT_FOR_USERS = ("dev", "all")  # extras
+COMPILING_S = 60.0  # more than any compiler takes for TRIAL
+TRIAL = """\
+#include <concepts>
+#include <span>
+typedef float lanes __attribute__((vector_size(32)));
+template <std::integral T> T twice(T value) { return value + value; }
+int main() { lanes zero{}; return twice(0) + static_cast<int>(zero[0]); }
+"""
 
 
 @dataclass(frozen=True)
@@ -95,28 +105,67 @@ def native_engine() -> Finding:
 
 
 def _native_missing(why: str) -> Finding:
-    # not the wheel without the engine that pip may have kept
-    install = "pip install --force-reinstall --no-cache-dir --no-deps --no-binary lenet lenet"
-    if (SOURCE / "native").is_dir():
-        install = f"pip install {SOURCE}"
+    install = installing.how_to_build()
     if find_spec("lenet._native") is not None:
         return Finding("native", "missing", why, f"build it anew: {install}")
-    named = os.environ.get("CXX")
-    compiler = next(filter(None, map(shutil.which, [named] if named else COMPILERS)), None)
+    named = shlex.split(os.environ.get("CXX", ""))
+    compilers = [named] if named else [[name] for name in COMPILERS]
+    compiler = next((words for words in compilers if shutil.which(words[0])), None)
     if compiler is None:
-        where = f"CXX names none: {named}" if named else "there is none on the PATH"
+        where = f"CXX names none: {named[0]}" if named else "there is none on the PATH"
         return Finding(
             "native",
             "missing",
             f"not built: it takes a C++ compiler, GCC or Clang, and {where}",
             f"install one, such as by apt install g++ or xcode-select --install, then: {install}",
         )
+    if problem := why_not_compiling(compiler):
+        return Finding(
+            "native",
+            "missing",
+            f"not built: {shlex.join(compiler)} does not compile C++20 for it: {problem}",
+            f"install another GCC (12 or later) or Clang (15 or later), then: {install}",
+        )
+    if not os.path.isfile(os.path.join(sysconfig.get_path("include"), "Python.h")):
+        return Finding(
+            "native",
+            "missing",
+            "not built: Python's header files, such as Python.h, are not here",
+            f"install them, such as by apt install python3-dev, then: {install}",
+        )
     return Finding(
         "native",
         "missing",
-        f"not built, though there is a C++ compiler now, {compiler}",
-        f"LENET_REQUIRE_NATIVE=1 {install} builds it, or says why it cannot be built",
+        f"not built, though there is a C++ compiler now that works: {shutil.which(compiler[0])}",
+        f"{install}  builds it, or says why it cannot be built",
     )
+
+
+def why_not_compiling(compiler: list[str]) -> str:
+    """What a compiler says to a program of five lines in C++20; empty where it compiles it."""
+    standard = "/std:c++20" if "clang-cl" in compiler[0] else "-std=c++20"
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "trial.cpp"
+        program.write_text(TRIAL, encoding="utf-8")
+        try:
+            done = subprocess.run(
+                [*compiler, standard, "-o", str(Path(folder) / "trial"), str(program)],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=COMPILING_S,
+                check=False,
+                cwd=folder,
+            )
+        except subprocess.TimeoutExpired:
+            return f"it took longer than {COMPILING_S:.0f} s"
+        except OSError as error:
+            return f"it cannot be started: {error.strerror or error}"
+    if done.returncode == 0:
+        return ""
+    lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+    telling = [line for line in lines if "error" in line.lower()]
+    return next(iter([*telling, *lines]), f"it ended with exit code {done.returncode}")[:300]
 
 
 def threads() -> Finding:
@@ -137,25 +186,23 @@ def threads() -> Finding:
 
 def packages() -> list[Finding]:
     """The versions of what lenet imports: the core, then each extra with how to get it."""
-    parts: dict[str, list[str]] = {"": []}
-    for requirement in requires("lenet") or ():
-        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-        marker = re.search(r"""extra == ['"]([\w-]+)""", requirement)
-        parts.setdefault(marker[1] if marker else "", []).append(name)
     findings = []
-    for extra, names in parts.items():
+    for extra, needed in installing.requirements().items():
         if extra in NOT_FOR_USERS:
             continue
+        names = {re.split(r"[^\w.-]", text, maxsplit=1)[0]: text for text in needed}
         found = {name: _version(name) for name in names}
         here = ", ".join(f"{name} {number}" for name, number in found.items() if number)
-        absent = ", ".join(name for name, number in found.items() if not number)
-        subject = f"lenet[{extra}]" if extra else "packages"
+        lacking = [name for name, number in found.items() if not number]
+        absent = ", ".join(lacking)
+        subject = f"for {extra}" if extra else "packages"
         if not absent:
             findings.append(Finding(subject, "ok", here))
         else:
             text = f"not installed: {absent}" + (f"; here: {here}" if here else "")
-            wanted = f"'lenet[{extra}]'" if extra else "lenet"
-            findings.append(Finding(subject, "missing", text, f"pip install {wanted}"))
+            wanted = shlex.join(names[name] for name in lacking)
+            remedy = f"{installing.pip_install()} {wanted}"
+            findings.append(Finding(subject, "missing", text, remedy))
     return findings
 
 
@@ -175,7 +222,9 @@ def data_sets() -> list[Finding]:
     place = os.environ.get("LENET_DATA")
     if place and not os.path.isdir(os.path.expanduser(place)):
         findings.append(
-            Finding("data", "missing", f"LENET_DATA is {place}, which is no folder", "correct it")
+            Finding(
+                "data", "missing", f"LENET_DATA is {place}, which is not a folder", "correct it"
+            )
         )
     for known in data.KNOWN.values():
         folder = data.find(known.name)
@@ -186,7 +235,8 @@ def data_sets() -> list[Finding]:
             findings.append(Finding("data", "missing", f"{known.name} is not here", remedy))
         else:
             text = f"{known.name}, which comes with lenet, is not in {data.BUNDLED}"
-            findings.append(Finding("data", "broken", text, "install lenet anew"))
+            remedy = f"install lenet anew: {installing.how_to_build()}"
+            findings.append(Finding("data", "broken", text, remedy))
     return findings
 
 

@@ -69,9 +69,6 @@ class RunError(ValueError):
     """A folder that cannot be used as a run; the message names it and says what to do."""
 
 
-LONGEST_REMARK = 2_000  # characters of a line that others wrote
-
-
 class DamagedRunError(RunError):
     """A run whose files cannot be understood: not a mistake in what was asked."""
 

@@ -31,6 +31,7 @@ from lenet.benchmark.trainers import (
     TrainerError,
 )
 from lenet.engines import native
+from lenet.installing import how_to_install
 from lenet.names import did_you_mean, known_as
 
 NETWORKS = ("lenet", "lenet-relu", "wide")  # measured where none is named; more are known
@@ -235,7 +236,7 @@ def _absent(asked: Iterable[str]) -> tuple[LeftOut, ...]:
     for name in asked:
         if name in TORCH and find_spec("torch") is None:
             absent.append(
-                LeftOut(name, "PyTorch is not installed; get it by: pip install 'lenet[torch]'")
+                LeftOut(name, f"PyTorch is not installed; get it by: {how_to_install('torch')}")
             )
         elif name == "native" and native.why_missing():
             absent.append(

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.architecture import RBF, Conv2d, Network, ScaledTanh, Subsample
+from lenet.installing import how_to_install
 from lenet.names import did_you_mean, known_as
 from lenet.optimization import Objective, Optimizer
 from lenet.parameters import Layout, State
@@ -203,7 +204,7 @@ def choose(engine: str, network: Network, device: str = "auto") -> Choice:
         if engine == "torch" or device not in ("auto", "cpu"):
             wanted = "the torch engine" if engine == "torch" else f"device {device}"
             raise EngineError(
-                f"{wanted} needs PyTorch, which is not installed: pip install 'lenet[torch]'"
+                f"{wanted} needs PyTorch, which is not installed: {how_to_install('torch')}"
             )
         return _on_cpu(network, "PyTorch, which a GPU needs, is not installed")
     if engine == "auto" and device == "cpu":

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
+from lenet.installing import how_to_install
+
 NEEDED = ("fastapi", "starlette", "uvicorn", "pydantic")
 
 
@@ -47,7 +49,8 @@ def check_installed() -> None:
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
         raise ServerError(
-            f'the lab needs {", ".join(lacking)}, not installed here: pip install "lenet[lab]"'
+            f"the lab needs {', '.join(lacking)}, not installed here. Install what it needs by: "
+            f"{how_to_install('lab')}"
         )
 
 

@@ -13,10 +13,11 @@ import sys
 import zipfile
 from typing import Any
 
+from lenet.installing import how_to_install
+
 LARGEST = 512 << 20  # bytes, unpacked
 MOST_TENSORS = 2_000
 KEYS = ("state_dict", "model_state_dict", "model")  # in which training loops keep it
-MISSING = 'a .pt file needs PyTorch to be read: pip install "lenet[torch]", or save safetensors'
 
 
 class TorchFileError(ValueError):
@@ -37,7 +38,10 @@ def convert(content: bytes) -> bytes:
     try:
         import torch
     except ImportError:
-        raise TorchFileError(MISSING) from None
+        raise TorchFileError(
+            "a .pt file needs PyTorch to be read: save safetensors, or install it by "
+            f"{how_to_install('torch')}"
+        ) from None
     try:
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds: a stranger chose the bytes

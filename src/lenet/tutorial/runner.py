@@ -22,6 +22,7 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from lenet.engines import keep_freed_memory
+from lenet.installing import how_to_install
 from lenet.tutorial import cells, ending, joining, magics, shell, stand_ins, tabs
 from lenet.tutorial.pictures import Keeper, numeric_order
 from lenet.tutorial.record import Record, Tee
@@ -29,7 +30,6 @@ from lenet.tutorial.rewriting import prepare
 
 BACKEND = f"module://{__package__}.backend"  # we may have another name (other_name/)
 CLOCK_NS = 50_000_000  # by which the clock of a file system may lag behind
-PYTORCH = 'this tutorial needs PyTorch: pip install "lenet[torch]"'
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ def _tell_error(error: BaseException, record: Record, say: Any) -> int:
     stream = sys.stderr.stream if isinstance(sys.stderr, Tee) else sys.stderr
     print(text, end="", file=stream)
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-        say(PYTORCH)
+        say(f"this tutorial needs PyTorch: {how_to_install('torch')}")
     return 1
 
 

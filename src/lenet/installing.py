@@ -1,0 +1,82 @@
+"""How what is absent gets installed: commands that work where they are read.
+
+lenet is on no package index. A command names the packages, which are on one, or lenet's source.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[2]  # of a checkout; else just a folder of Python's
+
+
+def pip_install() -> str:
+    """The beginning of a command that installs into the Python that runs this."""
+    from importlib.util import find_spec
+
+    if find_spec("pip") is None:  # an environment that uv made
+        return f"uv pip install --python {shlex.quote(sys.executable)}"
+    own = shutil.which("pip")
+    if own is not None and os.path.dirname(own) == os.path.dirname(sys.executable):
+        return "pip install"
+    return f"{shlex.quote(sys.executable)} -m pip install"
+
+
+def requirements() -> dict[str, list[str]]:
+    """What each extra of lenet needs, such as "torch>=2.10"; under "" what lenet itself does."""
+    import re
+    from importlib.metadata import requires
+
+    parts: dict[str, list[str]] = {"": []}
+    for requirement in requires("lenet") or ():
+        needed, _, marker = requirement.partition(";")
+        extra = re.search(r"""extra == ['"]([\w-]+)""", marker)
+        parts.setdefault(extra[1] if extra else "", []).append(needed.strip())
+    return parts
+
+
+def how_to_install(extra: str) -> str:
+    """The command that installs what an extra needs.
+
+    >>> how_to_install("torch").endswith("install 'torch>=2.10'")
+    True
+    """
+    return f"{pip_install()} {shlex.join(requirements()[extra])}"
+
+
+def how_to_build() -> str:
+    """The command that builds lenet anew with its native engine, or says why it cannot be built."""
+    # not the wheel without the engine that pip may have kept
+    options = "--force-reinstall --no-cache-dir --no-deps"
+    command = f"LENET_REQUIRE_NATIVE=1 {pip_install()} {options}"
+    source = _source()
+    if source is None:
+        return f"in the folder of lenet's source code: {command} ."
+    return f"{command} {source}"
+
+
+def _source() -> str | None:
+    """What pip takes to install lenet from where it came from; None where that is gone."""
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        origin = json.loads(distribution("lenet").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        origin = {}
+    if (SOURCE / "native").is_dir():
+        editable = origin.get("dir_info", {}).get("editable", False)
+        return f"{'--editable ' if editable else ''}{shlex.quote(str(SOURCE))}"
+    url = origin.get("url", "")
+    if "vcs_info" in origin:
+        return shlex.quote(f"{origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}")
+    if not url.startswith("file:"):
+        return shlex.quote(url) if url.endswith((".tar.gz", ".zip")) else None
+    path = url2pathname(urlsplit(url).path)
+    return shlex.quote(path) if os.path.exists(path) and not path.endswith(".whl") else None
