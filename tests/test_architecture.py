@@ -625,7 +625,7 @@ def test_missing_and_extra_keys_are_refused(name):
     [
         ({"layers": 3}, "layers is 3, must be a list"),
         ({"layers": ["Flatten"]}, "layer 0 is 'Flatten', must be a dict"),
-        ({"layers": [{"type": "Exec"}]}, r"layer 0: unknown type 'Exec'; known are Conv2d, "),
+        ({"layers": [{"type": "Exec"}]}, r"layer 0: unknown type 'Exec'; choose from Conv2d, "),
         ({"layers": [{"type": 3}]}, "layer 0: unknown type 3"),
         ({"layers": [{}]}, "layer 0: unknown type None"),
         ({"layers": [{"type": "Linear"}]}, r"layer 0 \(Linear\): .* missing 2 required"),

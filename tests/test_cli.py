@@ -486,7 +486,7 @@ def test_a_run_that_is_not_there(command: str, capsys: pytest.CaptureFixture[str
     ("arguments", "words"),
     [
         *(
-            (f"{command} --network resnet18", "unknown network 'resnet18'; known are")
+            (f"{command} --network resnet18", "unknown network 'resnet18'; choose from")
             for command in ("train", "bench")
         ),
         ("train --network LENETT", "did you mean lenet?"),

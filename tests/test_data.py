@@ -627,7 +627,7 @@ def test_not_found_says_where_it_looked_and_what_to_do(toy, tmp_path):
         ("fashon-mnist", "did you mean fashion-mnist?"),
         ("Fashion_MNITS", "did you mean fashion-mnist?"),
         ("minst", "did you mean mnist?"),
-        ("imagenet", "known are fashion-mnist, mnist, fashion-mnist-small"),
+        ("imagenet", "choose from fashion-mnist, mnist, fashion-mnist-small"),
         ("", "no data set is called ''"),
     ],
 )
@@ -637,7 +637,7 @@ def test_unknown_names_get_the_nearest(name, hint):
 
 
 def test_find_of_an_unknown_name():
-    with pytest.raises(DataError, match="no data set is called 'nope'; known are"):
+    with pytest.raises(DataError, match="no data set is called 'nope'; choose from"):
         data.find("nope")
 
 

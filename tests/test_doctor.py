@@ -108,7 +108,7 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "apt install g++" in found.remedy
     assert found.remedy.endswith(installing.how_to_build())
     monkeypatch.setenv("CXX", "nowhere-c++ -m64")
-    assert "CXX names none: nowhere-c++" in doctor.native_engine().text
+    assert "CXX names nowhere-c++, which is not" in doctor.native_engine().text
 
 
 @pytest.mark.usefixtures("no_engine")

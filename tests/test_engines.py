@@ -984,7 +984,7 @@ def test_the_numpy_engine_itself_refuses_what_it_does_not_compute() -> None:
 
 def test_choose_refuses_unknown_names() -> None:
     with pytest.raises(
-        EngineError, match="unknown engine 'jax'; known are auto, native, numpy, torch"
+        EngineError, match="unknown engine 'jax'; choose from auto, native, numpy, torch"
     ):
         engines.choose("jax", zoo.lenet())
     with pytest.raises(EngineError, match="unknown device 'tpu'; did you mean cpu"):

@@ -132,7 +132,7 @@ def test_a_class_and_a_number_are_the_n_th_of_the_class(small: Dataset) -> None:
     [
         ("2000", "no test picture 2000: they go from 0 to 1999"),
         ("-1", "no test picture -1"),
-        ("boot:0", "no class 'boot'.*known are t-shirt, trouser"),
+        ("boot:0", "no class 'boot'.*choose from t-shirt, trouser"),
         ("dress:5000", "pictures of this class, numbered from 0"),
         ("dress.png", "no such file; give a picture's file, its number"),
     ],

@@ -192,8 +192,8 @@ def test_what_would_take_long_is_refused_at_once(text: str) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("Conv2D(1, 6, 5)", ["Conv2D(1, 6, 5) is no layer", "did you mean Conv2d?", "RBF"]),
-        ("BatchNorm2d(6)", ["is no layer", "known are Conv2d, AvgPool2d"]),
+        ("Conv2D(1, 6, 5)", ["Conv2D(1, 6, 5) is not a layer", "did you mean Conv2d?", "RBF"]),
+        ("BatchNorm2d(6)", ["is not a layer", "choose from Conv2d, AvgPool2d"]),
         ("Linear", ["lacks its parentheses", "Linear(in_features, out_features)"]),
         ("Linear(84)", ["lacks out_features"]),
         ("Linear(84, 10, 3)", ["at most 2 numbers without a name"]),
@@ -219,7 +219,7 @@ def test_what_would_take_long_is_refused_at_once(text: str) -> None:
         ("Linear(84, 10", ["cannot be read"]),
         ("Linear(84 10)", ["cannot be read"]),
         ("a line of words", ["cannot be read"]),
-        ("lambda: 3", ["is no layer"]),
+        ("lambda: 3", ["is not a layer"]),
         ("Linear(*[84, 10])", ["lacks out_features"]),
         ("Linear(**{'in_features': 3})", ["has no **"]),
         ("Linear(" + "9" * 5_000 + ", 10)", ["cannot be read"]),
@@ -243,7 +243,7 @@ def test_a_line_that_is_no_layer_is_named(line: str, words: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["", "  \n # nothing\n", "nn.Sequential(\n)"])
 def test_no_layer_at_all(text: str) -> None:
-    with pytest.raises(LayerTextError, match="no layer is there") as caught:
+    with pytest.raises(LayerTextError, match="there are no layers") as caught:
         parse(text)
     assert caught.value.line == 0
 

@@ -185,7 +185,7 @@ LAST_BIASES = (0.047217034, 0.07254297, -0.06562887)
 
 def test_unknown_scheme_is_refused():
     with pytest.raises(
-        ValueError, match="unknown initialization 'zeros'; known are xavier, xavier-l"
+        ValueError, match="unknown initialization 'zeros'; choose from xavier, xavier-l"
     ):
         initialize(zoo.lenet(), "zeros", 0)
 

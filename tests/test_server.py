@@ -353,7 +353,7 @@ def test_a_network_is_checked_as_one_types(client: Client) -> None:
         ("Flatten()\nLinaer(784, 10)", 2, "did you mean Linear?"),
         ("\nFlatten()\n\nLinear(28, 10)", 4, "line 4: layer 1 (Linear) expects a vector of 28"),
         ("Flatten()\nLinear(784, 7)\n", 2, "10 classes"),
-        ("", None, "no layer is there"),
+        ("", None, "there are no layers"),
         ("Flatten()\nDropout(2)\nLinear(784, 10)", 2, "p is 2"),
     ],
 )

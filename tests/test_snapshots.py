@@ -231,7 +231,7 @@ def test_a_described_network_is_trained_under_its_own_name(recipe: Recipe, tmp_p
 def test_a_described_network_may_not_take_a_name_of_the_zoo(recipe: Recipe) -> None:
     with pytest.raises(recipes.RecipeError, match='network = "mine"'):
         experiments.check(recipes.change(recipe, "network", "lenet"))
-    with pytest.raises(ValueError, match=r"line 1: Linaer\(3\) is no layer"):
+    with pytest.raises(ValueError, match=r"line 1: Linaer\(3\) is not a layer"):
         experiments.check(recipes.change(recipe, "layers", "Linaer(3)"))
     with pytest.raises(ValueError, match="unknown network 'small'"):
         experiments.check(recipes.change(recipe, "layers", ""))

@@ -185,7 +185,7 @@ def test_unknown_name_is_answered_with_the_nearest():
         ValueError, match=r"unknown network 'lenet-relo'; did you mean lenet-relu\?"
     ):
         zoo.build("lenet-relo")
-    with pytest.raises(ValueError, match=r"unknown network 'vgg'; known are lenet, lenet-max"):
+    with pytest.raises(ValueError, match=r"unknown network 'vgg'; choose from lenet, lenet-max"):
         zoo.build("vgg")
 
 

@@ -662,7 +662,7 @@ def _only(values: Any, known: tuple[str, ...], what: str) -> None:
     unknown = [key for key in _typed(values, dict, what) if key not in known]
     if unknown:
         raise ArchitectureError(
-            f"{what} has an unknown key {_show(unknown[0])}; known are {', '.join(known)} "
+            f"{what} has an unknown key {_show(unknown[0])}; choose from {', '.join(known)} "
             "(a newer version of lenet may have written it)"
         )
 
@@ -708,7 +708,7 @@ def _layer(index: int, values: Any) -> Layer:
     cls = LAYER_TYPES.get(kind) if isinstance(kind, str) else None
     if cls is None:
         known = ", ".join(LAYER_TYPES)
-        raise ArchitectureError(f"layer {index}: unknown type {_show(kind)}; known are {known}")
+        raise ArchitectureError(f"layer {index}: unknown type {_show(kind)}; choose from {known}")
     _only(values, ("type", *(field.name for field in dataclasses.fields(cls))), f"layer {index}")
     arguments: dict[str, Any] = {}
     for name, value in values.items():

@@ -487,7 +487,8 @@ class _Inspect(typer.core.TyperCommand):
         """What remains of the arguments; Typer's options take always one value, or never."""
         spelled = []
         for place, word in enumerate(args):
-            alone = word == "--explain" and args[place + 1 : place + 2] not in (["en"], ["zh"])
+            after = [other.lower() for other in args[place + 1 : place + 2]]
+            alone = word == "--explain" and after not in (["en"], ["zh"])
             spelled.append("--explain=auto" if alone else word)
         return super().parse_args(ctx, spelled)
 
@@ -563,7 +564,7 @@ def inspect(
         parameters=parameters,
         diagram=diagram,
         explain=explain is not None,
-        language=None if explain == "auto" else explain,
+        language=None if explain in (None, "auto") else explain.lower(),
         data_dir=data_dir,
         progress=sys.stderr.isatty(),
     )

@@ -291,7 +291,7 @@ def _known(name: str) -> Known:
     if found is None:
         hint = did_you_mean(name, KNOWN)
         raise UnknownDataError(
-            f"no data set is called {name!r}; {hint}known are {', '.join(KNOWN)}; "
+            f"no data set is called {name!r}; {hint}choose from {', '.join(KNOWN)}; "
             "a folder of your own is given with a separator, such as ./pictures"
         )
     return KNOWN[found]

@@ -112,7 +112,11 @@ def _native_missing(why: str) -> Finding:
     compilers = [named] if named else [[name] for name in COMPILERS]
     compiler = next((words for words in compilers if shutil.which(words[0])), None)
     if compiler is None:
-        where = f"CXX names none: {named[0]}" if named else "there is none on the PATH"
+        where = (
+            f"CXX names {named[0]}, which is not on the PATH"
+            if named
+            else "there is none on the PATH"
+        )
         return Finding(
             "native",
             "missing",

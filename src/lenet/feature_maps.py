@@ -189,7 +189,7 @@ def find_picture(what: str | int, network: Network, split: Split | None) -> Pict
         if split is None or name not in split.classes:
             known = ", ".join(network.classes if split is None else split.classes)
             raise PictureError(
-                f"{text!r}: no class {name!r} to take a picture of; known are {known}"
+                f"{text!r}: no class {name!r} to take a picture of; choose from {known}"
             )
         members = np.flatnonzero(split.labels == split.classes.index(name))
         if int(number) >= len(members):

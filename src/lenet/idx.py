@@ -110,7 +110,7 @@ def _opened(path: Path, remedy: str) -> Iterator[BinaryIO]:
     except FileError as error:
         raise DataError(str(error)) from None
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file. {remedy}") from None
+        raise DataError(f"{path}: no such file. {remedy}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 

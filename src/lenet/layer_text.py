@@ -95,7 +95,9 @@ def parse_lines(text: str) -> tuple[tuple[int, Layer], ...]:
         if len(found) > MOST_LAYERS:
             raise LayerTextError(number, f"more than {MOST_LAYERS} layers")
     if not found:
-        raise LayerTextError(0, "no layer is there; write one a line, such as Linear(784, 10)")
+        raise LayerTextError(
+            0, "there are no layers; write one on each line, such as Linear(784, 10)"
+        )
     return tuple(found)
 
 
@@ -159,7 +161,7 @@ def _layer(number: int, call: ast.expr) -> Layer:
     if name not in LAYER_TYPES:
         hint = did_you_mean(name, LAYER_TYPES) if name else ""
         raise LayerTextError(
-            number, f"{_written(call)} is no layer; {hint}known are {_listed(LAYER_TYPES)}"
+            number, f"{_written(call)} is not a layer; {hint}choose from {_listed(LAYER_TYPES)}"
         )
     if not isinstance(call, ast.Call):
         raise LayerTextError(number, f"{name} lacks its parentheses: write {_usage(name)}")

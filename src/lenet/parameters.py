@@ -95,7 +95,7 @@ def initialize(network: Network, scheme: str, seed: int) -> Parameters:
     """
     if scheme not in INITIALIZATIONS:
         known = ", ".join(INITIALIZATIONS)
-        raise ValueError(f"unknown initialization {scheme!r}; known are {known}")
+        raise ValueError(f"unknown initialization {scheme!r}; choose from {known}")
     random = np.random.default_rng((seed, 0))
     parameters: Parameters = {}
     shapes = parameter_shapes(network)

@@ -139,7 +139,7 @@ def name_of(name: str) -> str:
     found = known_as(name, NETWORKS)
     if found is None:
         hint = did_you_mean(name, NETWORKS)
-        raise ValueError(f"unknown network {name!r}; {hint}known are {', '.join(NETWORKS)}")
+        raise ValueError(f"unknown network {name!r}; {hint}choose from {', '.join(NETWORKS)}")
     return found
 
 

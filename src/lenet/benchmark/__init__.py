@@ -135,7 +135,7 @@ def _spelled(kind: str, name: str, known: Sequence[str]) -> str:
     found = known_as(name, known)
     if found is None:
         hint = did_you_mean(name, known)
-        raise BenchmarkError(f"unknown {kind} {name!r}; {hint}known are {', '.join(known)}")
+        raise BenchmarkError(f"unknown {kind} {name!r}; {hint}choose from {', '.join(known)}")
     return found
 
 

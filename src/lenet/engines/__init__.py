@@ -225,7 +225,7 @@ def _spelled(what: str, name: str, known: tuple[str, ...]) -> str:
     found = known_as(name, known)
     if found is None:
         hint = did_you_mean(name, known)
-        raise EngineError(f"unknown {what} {name!r}; {hint}known are {', '.join(known)}")
+        raise EngineError(f"unknown {what} {name!r}; {hint}choose from {', '.join(known)}")
     return found
 
 

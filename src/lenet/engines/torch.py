@@ -435,7 +435,7 @@ def find_device(device: str) -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     if device not in ("cpu", "cuda", "mps"):
-        raise EngineError(f"unknown device {device!r}; known are auto, cpu, cuda, mps")
+        raise EngineError(f"unknown device {device!r}; choose from auto, cpu, cuda, mps")
     try:
         torch.zeros(1, device=device)
     except (AssertionError, RuntimeError) as error:

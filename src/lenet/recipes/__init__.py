@@ -123,7 +123,7 @@ def _read(name: str) -> tuple[str, dict[str, Any]]:
     else:
         own = Path(f"{name}.toml")
         hint = f"did you mean {own}? " if own.is_file() else did_you_mean(name, names())
-        raise RecipeError(f"unknown recipe {name!r}; {hint}known are {', '.join(names())}")
+        raise RecipeError(f"unknown recipe {name!r}; {hint}choose from {', '.join(names())}")
     try:
         return name, from_toml(content)
     except UntrustedError as error:
@@ -299,7 +299,7 @@ def _unknown(key: str) -> RecipeError:
             f"{key!r} is a section, not a key; did you mean {own[0]}? Its keys are {', '.join(own)}"
         )
     hint = did_you_mean(key, keys())
-    return RecipeError(f"unknown key {key!r}; {hint}known are {', '.join(keys())}")
+    return RecipeError(f"unknown key {key!r}; {hint}choose from {', '.join(keys())}")
 
 
 def _types(kind: type) -> dict[str, Any]:
@@ -309,7 +309,7 @@ def _types(kind: type) -> dict[str, Any]:
 
 def _typed(key: str, value: Any, kind: Any) -> Any:
     """The value as the field's type; whole numbers pass for numbers, nothing else is converted."""
-    wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+    wanted = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     kind = next((k for k in wanted if kind in (k, k | None)), kind)
     if not isinstance(value, (int, float) if kind is float else kind) or (
         isinstance(value, bool) and kind is not bool

@@ -292,7 +292,7 @@ function complete(index, description) {
   const known = ARGUMENTS.get(type);
   if (!known) {
     const types = [...ARGUMENTS.keys()].join(", ");
-    throw new Error(`layer ${index}: unknown type ${show(type)}; known are ${types}`);
+    throw new Error(`layer ${index}: unknown type ${show(type)}; choose from ${types}`);
   }
   const where = `layer ${index} (${type})`;
   for (const name of Object.keys(description)) {
