@@ -83,7 +83,10 @@ def test_the_command(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lenett"], "lenett is neither a run's folder nor a network; networks are lenet,"),
+        (
+            ["lenett"],
+            "lenett is neither a network nor a run; did you mean lenet? the networks are lenet,",
+        ),
         (["."], "is not a run: it holds no run.json"),
         (["lenet", "--out", "c.svg"], "none of these has readings"),
     ],

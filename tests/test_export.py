@@ -166,9 +166,12 @@ def test_a_run_may_be_called_as_a_network_is(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["runs/nowhere", "--to", "html"], "runs/nowhere does not exist; 'lenet runs' lists"),
-        (["lenet", "--to", "html"], "lenet does not exist"),
-        ([".", "--to", "pdf"], "--to pdf: possible is html"),
+        (
+            ["runs/nowhere", "--to", "html"],
+            "runs/nowhere is not a run: it does not exist. 'lenet runs' lists",
+        ),
+        (["lenet", "--to", "html"], "lenet is not a run: it does not exist"),
+        ([".", "--to", "pdf"], "--to must be html, got 'pdf'"),
     ],
 )
 def test_what_cannot_be_exported_is_told(

@@ -498,7 +498,7 @@ def test_nothing_to_run_is_said(in_tmp: Path, capsys: pytest.CaptureFixture[str]
     assert cli.run(["run", "t.md"]) == 2
     assert "has no Python code" in capsys.readouterr().err
     assert cli.run(["run", "t.md", "--list"]) == 0
-    assert cli.run(["run", "missing.md"]) == 1
+    assert cli.run(["run", "missing.md"]) == 2
     assert "missing.md: No such file" in capsys.readouterr().err
     assert cli.run(["run", "t.md", "--epochs", "0"]) == 2
 

@@ -366,7 +366,7 @@ def test_lenet_explain_takes_numbers_and_draws(
         ("pool --mode median", "it can be 'max' or 'avg'"),
         ("pool --padding 2", "more than half of the window"),
         ("conv --kernel 1|1", "X has 1 channels and K 2"),
-        ("conv --lang fr", "the explanation is in en and zh"),
+        ("conv --lang fr", "--lang must be en or zh, got 'fr'"),
         ("conv --channels 0", "each must be at least 1"),
         ("conv --stride 0", "stride is 0"),
         ("conv --out conv.jpg", "cannot draw into .jpg"),
