@@ -240,6 +240,7 @@ class Surroundings:
             self._watch_dict(attributes, f"{where}.{{}}")
             self._met[id(attributes)] = kind
             if not _foreign(kind):
+                self._walk(type(kind), type(kind).__name__)
                 for name, value in [*attributes.items()]:
                     if self._all or name in self._names:
                         self._walk(value, f"{where}.{name}")
