@@ -124,8 +124,8 @@ def _lost_in(block: Block) -> str:
     rows = blanks.plain(block.text).split("\n")
     for at, row in enumerate(rows):
         inside = rows[at + 1] if at + 1 < len(rows) else ""
-        opens = _OPENS.match(row) and _depth(inside) > _depth(row) and re.search("[=(]", inside)
-        opens = opens and "…" not in row  # pseudo-code
+        deeper = _depth(inside) > _depth(row) and re.search("[=(]", inside)
+        opens = deeper and _OPENS.match(row) and "…" not in row  # with dots it is pseudo-code
         if not (_CODE.match(row) or opens):
             continue
         end = at + 1
