@@ -192,7 +192,8 @@ def test_what_was_said_is_kept_and_cut_as_the_history(recipe: Recipe, tmp_path: 
         recipe = recipes.change(recipe, key, value)
     recipe = recipes.change(recipe, "schedule.learning_rate", 5.0)
     run = trained(recipe, tmp_path / "run")
-    (remark,) = runs.read_remarks(run / "remarks.jsonl")
+    remarks = runs.read_remarks(run / "remarks.jsonl")
+    remark = remarks[0]  # the second says that such steps taught it nothing
     assert remark.text.startswith("stopped early")
     assert remark.examples_seen == runs.read(run).history[-1].examples_seen
     newest = sorted((run / "checkpoints").iterdir())[-1]
@@ -200,10 +201,10 @@ def test_what_was_said_is_kept_and_cut_as_the_history(recipe: Recipe, tmp_path: 
     again = experiments.go_on(run)
     assert runs.read_remarks(run / "remarks.jsonl") == []
     again.train()
-    assert runs.read_remarks(run / "remarks.jsonl") == [remark]
+    assert runs.read_remarks(run / "remarks.jsonl") == remarks
     with (run / "remarks.jsonl").open("a") as file:
         file.write('{"examples_seen": 3')
-    assert runs.read_remarks(run / "remarks.jsonl") == [remark]
+    assert runs.read_remarks(run / "remarks.jsonl") == remarks
 
 
 def test_the_command_line_keeps_them_when_asked(recipe: Recipe, tmp_path: Path) -> None:

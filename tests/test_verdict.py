@@ -1,6 +1,7 @@
 """How a run ended: a line where the network knows no more than a guess, and none where it does."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,21 @@ def test_a_resumed_run_ends_as_one_that_was_never_stopped(in_tmp: Path) -> None:
     assert runs.read(Path("resumed")).remark == whole.remark
     texts = [remark.text for remark in runs.read_remarks(Path("resumed/remarks.jsonl"))]
     assert texts.count(whole.remark) == 1  # … but writes it down once
+
+
+def test_the_weights_that_early_stopping_kept_are_judged_not_the_last(in_tmp: Path) -> None:
+    """A network that learns in its first epoch, and is thrown away in its second."""
+    recipe = recipes.load("quickstart", {"network": "mlp", "epochs": 3, "val": 0.1})
+    recipe = recipes.change(recipe, "early_stopping.patience", 1)
+    experiment = experiments.begin(recipe, out=Path("run"))
+    outcome = experiment.train()
+    blown_up = {name: values * 1e6 for name, values in outcome.weights.items()}
+    state = replace(outcome.checkpoint.state, parameters=blown_up)
+    experiment.engine.load(state)
+    kept = replace(outcome.checkpoint, state=state, best=outcome.weights)
+    assert experiment._verdict(replace(outcome, checkpoint=kept)) is None
+    after = experiment.engine.state().parameters
+    assert all(np.array_equal(after[name], blown_up[name]) for name in after)
 
 
 def test_a_stopped_run_is_not_judged(in_tmp: Path) -> None:

@@ -80,7 +80,11 @@ class Experiment:
     def _verdict(self, outcome: Outcome) -> str | None:
         """Why the network has not learnt, judged by the whole run, or None where it has."""
         settings, train = self.recipe.settings, self.parts.train
-        return verdict.conclude(
+        state, best = outcome.checkpoint.state, outcome.checkpoint.best
+        if best is not None:  # early stopping kept other weights than the last: those are judged
+            average = None if state.average is None else best
+            self.engine.load(replace(state, parameters=best, average=average))
+        found = verdict.conclude(
             self.engine,
             train,
             settings,
@@ -88,6 +92,9 @@ class Experiment:
             [*self.run.earlier, *outcome.history],
             runs.first_checkpoint(self.recipe, self.engine.network).state,
         )
+        if best is not None:
+            self.engine.load(state)
+        return found
 
 
 def begin(
