@@ -72,6 +72,7 @@ def test_a_damaged_one_is_an_error_and_no_reason_for_others(nothing_here: Path) 
     assert not (nothing_here / "runs").exists()
 
 
+@pytest.mark.slow
 def test_python_without_a_recipe_takes_the_same(
     nothing_here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,6 +130,7 @@ def test_keys_of_a_file_are_chosen_and_those_of_the_package_are_not(tmp_path: Pa
     assert recipes.chosen_keys("d2l", {"epochs": 3}) == {"epochs"}
 
 
+@pytest.mark.slow
 def test_the_folder_says_what_was_really_used(
     in_tmp: Path, small: data.Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:

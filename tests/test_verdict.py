@@ -69,6 +69,7 @@ def test_a_fault_is_named_however_short_the_run(in_tmp: Path) -> None:
     assert "try a learning rate of 0.1 in place of 5" in text
 
 
+@pytest.mark.slow
 def test_a_plateau_that_was_explained_at_the_end_is_not_explained_twice(in_tmp: Path) -> None:
     changes = {"network": "lenet-relu", "schedule.learning_rate": 5.0, "epochs": 3}
     changes["batch_size"] = 64
@@ -96,6 +97,7 @@ def test_a_loss_that_has_blown_up_is_no_success(
     )  # no 30 digits
 
 
+@pytest.mark.slow
 def test_the_rate_that_is_named_is_the_one_that_was_set_not_where_a_schedule_ends(
     in_tmp: Path,
 ) -> None:
@@ -106,6 +108,7 @@ def test_the_rate_that_is_named_is_the_one_that_was_set_not_where_a_schedule_end
     assert "in place of 1e-12" in text.remark
 
 
+@pytest.mark.slow
 def test_a_run_that_has_learnt_gets_no_remark(in_tmp: Path) -> None:
     for network in ("mlp", "lenet-relu"):
         record, texts = ended({"epochs": 1, "network": network}, "quickstart", network)
@@ -137,6 +140,7 @@ def test_what_a_strangers_folder_says_is_short_and_one_line(in_tmp: Path) -> Non
     assert record.remark.isprintable()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_as_one_that_was_never_stopped(in_tmp: Path) -> None:
     whole, _ = ended({"epochs": 2}, out="whole")
     ended({"epochs": 1}, out="resumed")
@@ -149,6 +153,7 @@ def test_a_resumed_run_ends_as_one_that_was_never_stopped(in_tmp: Path) -> None:
     assert texts.count(whole.remark) == 1  # … but writes it down once
 
 
+@pytest.mark.slow
 def test_the_weights_that_early_stopping_kept_are_judged_not_the_last(in_tmp: Path) -> None:
     """A network that learns in its first epoch, and is thrown away in its second."""
     recipe = recipes.load("quickstart", {"network": "mlp", "epochs": 3, "val": 0.1})
