@@ -251,6 +251,7 @@ HOSTILE: dict[str, bytes] = {
     "a list": file_of([1, 2]),
     "a number": file_of(b"1"),
     "null": file_of(b"null"),
+    "metadata that are numbers": file_of({"__metadata__": {"lenet": 3}}),
     "metadata null": file_of({"__metadata__": None}),
     "metadata a list": file_of({"__metadata__": ["lenet"]}),
     "ours a number": file_of({"__metadata__": {"lenet": 1}}),

@@ -693,7 +693,8 @@ def _show(value: Any) -> str:
     try:
         return reprlib.repr(value)
     except ValueError:  # Python writes no whole numbers of more than 4,300 digits
-        return f"a {type(value).__name__} too long to show"
+        kind = "whole number" if isinstance(value, int) else type(value).__name__
+        return f"a {kind} too long to show"
 
 
 def _shape3(value: Any) -> tuple[int, int, int]:

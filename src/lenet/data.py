@@ -363,7 +363,7 @@ def _load_folder(folder: Path) -> Dataset:
     hashes = {file: read.sha256 for file, read in four.files.items()}
     same = next((known for known in KNOWN.values() if known.sha256 == hashes), None)
     listed = folder / "classes.txt"
-    if listed.is_file():
+    if os.path.lexists(listed):
         classes = read_classes(listed)
     elif same:
         classes = same.classes

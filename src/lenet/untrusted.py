@@ -11,6 +11,7 @@ import tomllib
 from typing import Any, Final
 
 DEEPEST: Final = 50  # brackets inside brackets; ours have five
+MOST_DOTS: Final = 30  # in a line of TOML
 LARGEST_WHOLE: Final = 2**63 - 1
 LONGEST_SHOWN: Final = 300
 
@@ -46,7 +47,13 @@ def from_toml(content: bytes | str) -> dict[str, Any]:
     """The values of a TOML text. Raises UntrustedError, as ``from_json`` does."""
     try:
         text = content if isinstance(content, str) else content.decode("utf-8")
+        text = text.removeprefix("\ufeff")  # some editors begin a file with it
+        # tomllib takes the square of the time for a.b.c…, and more for each line of it
+        if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+            raise UntrustedError(f"a line of it has more than {MOST_DOTS} dots")
         values = tomllib.loads(text)
+    except UntrustedError:
+        raise
     except UnicodeDecodeError as error:
         raise UntrustedError(f"byte {error.start} is no UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:  # a sentence with line and column
@@ -71,7 +78,7 @@ def check_values(values: Any) -> None:
                 inner += value.values()
             elif isinstance(value, list):
                 inner += value
-            elif isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+            elif isinstance(value, int) and not -LARGEST_WHOLE - 1 <= value <= LARGEST_WHOLE:
                 raise UntrustedError("a whole number in it has more than 64 bits")
         level, depth = inner, depth + 1
 

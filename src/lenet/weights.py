@@ -155,10 +155,13 @@ class Header:
 
         Raises WeightsError for what is no JSON.
         """
+        text = self.metadata.get(key, "null")
+        if not isinstance(text, str):
+            raise _damaged(self.where, f"its metadata {key!r} is {shown(text)}, must be a text")
         try:
-            return from_json(self.metadata[key]) if key in self.metadata else None
-        except (UntrustedError, TypeError, AttributeError) as error:
-            raise _damaged(self.where, f"its metadata {key!r}: {plain(str(error))}") from None
+            return from_json(text)
+        except UntrustedError as error:
+            raise _damaged(self.where, f"its metadata {key!r}: {error}") from None
 
 
 def read_header(content: bytes, where: str) -> Header:

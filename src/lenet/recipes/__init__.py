@@ -28,7 +28,7 @@ from lenet.optimization import (
 )
 from lenet.untrusted import UntrustedError, from_toml, shown
 
-LARGEST = 200_000  # bytes of a recipe's file; a network of many layers has some thousand
+LARGEST = 100_000  # bytes of a recipe's file; a network of many layers has some thousand
 LONGEST_PATH = 4_096
 LONGEST_TITLE = 300
 
