@@ -309,6 +309,13 @@ def test_links_in_a_run_s_folder_lead_nowhere(root: Path) -> None:
     (run / "model.safetensors").symlink_to(root / "elsewhere")
     with pytest.raises(WeightsError, match="a link, not a file"):
         runs.load_model(run)
+    precious = root / "precious"
+    precious.write_text("mine")
+    (run / ".lock").unlink(missing_ok=True)
+    (run / ".lock").symlink_to(precious)
+    with pytest.raises(RunError, match="is no plain file: remove it"):
+        experiments.go_on(run, epochs=4)
+    assert precious.read_text() == "mine"
     (run / "checkpoints").rename(root / "others")
     (run / "checkpoints").symlink_to(root / "others")
     assert checkpoint_files(run) == []

@@ -531,7 +531,7 @@ def _take(folder: Path) -> FileLock:
     """Hold a run's folder until this process ends, however it ends."""
     # not of a thread: a server begins a run in one and ends it in another
     path = folder / ".lock"
-    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+    if path.is_symlink() or path.is_fifo():  # a link's target would be emptied
         raise RunError(f"{path} is no plain file: remove it, then nothing holds the run")
     lock = FileLock(path, thread_local=False)
     try:
