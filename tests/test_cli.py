@@ -495,6 +495,8 @@ def test_a_run_that_is_not_there(command: str, capsys: pytest.CaptureFixture[str
         ("data show nothing", "no data set is called 'nothing'"),
         ("data get nothing", "no data set is called 'nothing'"),
         ("train --data ./nothing", "is not a folder"),
+        ("train --data .", "it is empty"),
+        ("data show .", "it is empty"),
         ("data show ./nothing", "is not a folder"),
         ("train d2l --data-dir ./nothing", "the data folder nothing does not exist"),
         ("data show mnist --data-dir ./nothing", "the data folder nothing does not exist"),

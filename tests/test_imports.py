@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "idx_folder": {"files", "idx"},
     "data": {"download", "files", "idx", "idx_folder", "names"},
     "arrays": {"data", "idx"},
-    "parameters": {"architecture"},
+    "parameters": {"architecture", "names"},
     "zoo": {"architecture", "names"},
     "weights": {"architecture", "files", "parameters", "untrusted"},
     "engines": {"_native", "architecture", "installing", "names", "optimization", "parameters"},

@@ -128,6 +128,7 @@ def test_a_file_that_is_no_recipe_is_refused(text: str, word: str, tmp_path: Pat
 
 def test_case_is_no_mistake() -> None:
     assert recipes.load("D2L").name == "d2l"
+    assert recipes.load("d2l", {"Schedule.Learning_Rate": 0.1, "EPOCHS": 3}).settings.epochs == 3
     assert recipes.load("MNIST_AdamW").name == "mnist-adamw"
     changed = recipes.load("d2l", {"optimizer.method": "AdamW", "schedule.kind": "One_Cycle"})
     assert changed.settings.optimizer.method == "adamw"

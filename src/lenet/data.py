@@ -46,6 +46,7 @@ from lenet.idx_folder import (
     read_classes,
     read_folder,
 )
+from lenet.idx_folder import UnknownDataError as UnknownDataError
 from lenet.names import did_you_mean, known_as
 
 Int64 = NDArray[np.int64]
@@ -67,10 +68,6 @@ class DataNotFoundError(DataError):
     def __init__(self, message: str, summary: str = "") -> None:
         super().__init__(message)
         self.summary = summary
-
-
-class UnknownDataError(DataError):
-    """A name that no data set has, or a folder that is not there; the message gives the nearest."""
 
 
 @dataclass(frozen=True, eq=False)

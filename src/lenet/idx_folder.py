@@ -46,6 +46,10 @@ EMNIST: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
+class UnknownDataError(DataError):
+    """A name that no data set has, or a folder that is none; the message says what there is."""
+
+
 @dataclass(frozen=True, eq=False)
 class FourFiles:
     """What a folder's four files hold, and what was taken otherwise than it stands in them."""
@@ -131,7 +135,8 @@ def _prefixed(folder: Path, usual: Mapping[str, Path]) -> tuple[dict[str, Path],
             "Put the four files of one into a folder of their own"
         )
     lacking = [file for file in FILES if file not in usual]
-    raise DataError(f"{folder} lacks {', '.join(lacking)} (.gz or not); {_what_is_there(folder)}")
+    kind = DataError if usual or groups else UnknownDataError
+    raise kind(f"{folder} lacks {', '.join(lacking)} (.gz or not); {_what_is_there(folder)}")
 
 
 def _what_is_there(folder: Path) -> str:

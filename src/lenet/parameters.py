@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lenet.architecture import Conv2d, Linear, Network, Shape, Subsample, connection_count
+from lenet.names import did_you_mean, known_as
 
 Array = NDArray[Any]
 Parameters = dict[str, Array]  # keys and layouts of an nn.Sequential: "0.weight", "0.bias", …
@@ -93,9 +94,11 @@ def initialize(network: Network, scheme: str, seed: int) -> Parameters:
     Biases are PyTorch's default in all of them, uniform within ±1 / sqrt(fan_in), since the
     tutorials leave them so.
     """
-    if scheme not in INITIALIZATIONS:
-        known = ", ".join(INITIALIZATIONS)
-        raise ValueError(f"unknown initialization {scheme!r}; choose from {known}")
+    found = known_as(scheme, INITIALIZATIONS)
+    if found is None:
+        hint, known = did_you_mean(scheme, INITIALIZATIONS), ", ".join(INITIALIZATIONS)
+        raise ValueError(f"unknown initialization {scheme!r}; {hint}choose from {known}")
+    scheme = found
     random = np.random.default_rng((seed, 0))
     parameters: Parameters = {}
     shapes = parameter_shapes(network)

@@ -146,6 +146,7 @@ def change(recipe: Recipe, key: str, value: Any) -> Recipe:
 
     Raises RecipeError for an unknown key, with the nearest one, or a value of another type.
     """
+    key = known_as(key, keys()) or key
     head, _, rest = key.partition(".")
     if head in ("name", "settings", "published") or (rest and head not in sections()):
         raise _unknown(key)
