@@ -224,15 +224,14 @@ def test_a_board_draws_the_mean_of_every_n_points(in_tmp: Path) -> None:
     ]
     assert [text.get_text() for text in figure.axes[0].get_legend().texts] == ["sin", "cos"]
     board.finish()
-    assert drawn_colors(in_tmp / "animator-1.png") or len([*in_tmp.glob("animator-*.png")]) == 1
+    (path,) = in_tmp.glob("animator-*.png")
+    assert drawn_colors(path) > 10
 
 
 def drawn_colors(path: Path) -> int:
     """How many colours a picture has; a blank one has one."""
     from PIL import Image
 
-    if not path.exists():
-        return 0
     with Image.open(path) as picture:
         return len(picture.convert("RGB").getcolors(1 << 24) or [])
 
