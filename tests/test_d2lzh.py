@@ -163,7 +163,7 @@ def test_train_ch5_has_pytorchs_weights_and_figures(
         printed.append(
             [line.partition(", time")[0] for line in capsys.readouterr().out.split("\n")]
         )
-    assert engine_steps == 20
+    assert 20 <= engine_steps <= 22  # the self-check takes some besides
     assert printed[0] == printed[1]
     assert printed[0][0] == "training on  cpu"
     torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-4)

@@ -29,6 +29,7 @@ from hypothesis.extra import numpy as npst
 
 from lenet import data, idx
 from lenet.data import DataError, DataNotFoundError, Split
+from lenet.idx_folder import read_classes
 
 FULL = os.environ.get("LENET_DATA")
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_bundled_data.py"
@@ -278,7 +279,7 @@ def test_a_header_that_promises_more_pictures_than_there_are_labels_is_refused_u
 def test_the_name_of_a_class_is_short_and_acts_on_no_terminal(tmp_path, line, said):
     (tmp_path / "classes.txt").write_text(f"cat\n{line}\n", encoding="utf-8")
     with pytest.raises(DataError, match=said):
-        data._read_classes(tmp_path / "classes.txt")
+        read_classes(tmp_path / "classes.txt")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

@@ -762,7 +762,7 @@ def test_a_taken_port_is_an_error_of_one_line(
     ("arguments", "words"),
     [
         (["--port", "70000"], "port 70000"),
-        (["--port", "x"], "'x' is no whole number"),
+        (["--port", "x"], "must be a whole number, got 'x'"),
         (["--host", "no such host"], "cannot listen on no such host"),
         (["--host", "x" * 300], "cannot listen on"),
     ],

@@ -590,7 +590,7 @@ def test_a_notebook_gets_them_by_load_ext() -> None:
         "'lenet.tutorial.stand_ins'), 'torch' in sys.modules, 'matplotlib' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "2 False False\n"
+    assert done.stdout == "3 False False\n"
 
 
 # --- figures and the page ----------------------------------------------------------------------
