@@ -127,8 +127,8 @@ def evaluate(
 ) -> Report:
     """How good a model is: loss, accuracy, each class, what is mistaken for what.
 
-    Without ``split``, on the test pictures of its run; else on that Split, or on the arrays
-    ``(images, labels)`` (see ``lenet.arrays``). ``parameters`` are for a network that has none.
+    Without ``split``, on the test pictures of its run; else on that Split, or on two arrays
+    ``(images, labels)``. ``parameters`` are for a network that has none.
 
     Raises ValueError for a network without weights or pictures, DataError where the run's pictures
     are not here, ArchitectureError where they are not the network's, EngineError where no engine
@@ -162,8 +162,10 @@ def features(
     language: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Features:
-    """What every layer makes of a picture: an index into the run's test pictures, "CLASS:n" for
-    the n-th of a class, a picture's file, or its pixels in an array (see ``lenet.arrays.picture``).
+    """What every layer makes of a picture.
+
+    ``picture`` is an index into the run's test pictures, "CLASS:n" for the n-th of a class, a
+    picture's file, or its pixels in an array (height, width) or (channels, height, width).
 
     Raises PictureError where there is no such picture, DataError where the run's data is not here,
     EngineError where no engine computes the network.
