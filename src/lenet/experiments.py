@@ -114,7 +114,7 @@ def begin(
 ) -> Experiment:
     """A new experiment in a new folder; with ``snapshots`` of the weights at every reading or not.
 
-    ``data`` are pictures in place of the recipe's, as ``lenet.arrays.dataset`` takes them;
+    ``data`` are pictures in place of the recipe's, as ``arrays.dataset`` takes them;
     ``network`` takes the place of the recipe's: its layers, name and normalization, with the
     classes of the pictures. ``chosen`` are the keys of the recipe that somebody chose: the others
     are fitted to pictures that are few (``defaults.fit_to_few``). Without it the recipe is taken as
@@ -234,9 +234,9 @@ def train(
     Without a recipe it is quickstart, on Fashion-MNIST where that is here or can be downloaded,
     else on the pictures that come with the program.
 
-    ``data`` is a data set's name or folder, or the pictures themselves: ``(images, labels)`` and
-    what else ``lenet.arrays.dataset`` takes. ``network`` is a name of the zoo, a Network, or a list
-    of layers. ``optimizer`` is "sgd", "adam" or "adamw", which then has its usual values, or an
+    ``data`` is a data set's name or folder, or the pictures themselves: ``(images, labels)``, or
+    what else ``arrays.dataset`` takes. ``network`` is a name of the zoo, a Network, or a list of
+    layers. ``optimizer`` is "sgd", "adam" or "adamw", which then has its usual values, or an
     Optimizer; ``lr`` is the highest learning rate. ``changes`` are the recipe's other keys, with
     ``__`` for the dot: ``epochs=3``, ``schedule__kind="cosine"``.
 
