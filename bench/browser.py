@@ -29,16 +29,17 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 import lenet
-from lenet import runs, weights, zoo
-from lenet.architecture import Network, to_dict
 from lenet.benchmark import Spread
 from lenet.engines import Engine
 from lenet.engines.native import NativeEngine, why_missing
 from lenet.engines.numpy import NumpyEngine
+from lenet.machine import processor
+from lenet.network import weights, zoo
+from lenet.network.architecture import Network, to_dict
+from lenet.network.parameters import State, initialize
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import State, initialize
 
-WEB = Path(lenet.__file__).parent / "web"
+WEB = Path(lenet.__file__).parent / "lab" / "page"
 ADDRESS = "http://127.0.0.1/"  # of no server: every request is answered from here
 PAGE = """<!doctype html>
 <title>Bench</title>
@@ -141,7 +142,7 @@ def main() -> None:
             "pictures": arguments.pictures,
             "ms_a_picture": {name: asdict(spread) for name, spread in spreads.items()},
             "rounds_ms": found,
-            "machine": {"system": platform.platform(), "processor": runs.processor()},
+            "machine": {"system": platform.platform(), "processor": processor()},
             "load_average": load_average,  # before the start: others' work distorts the figures
             "versions": {
                 "python": platform.python_version(),

@@ -26,8 +26,9 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from lenet import data, runs
+from lenet import data
 from lenet.benchmark import Spread
+from lenet.machine import processor
 from whole_run import timed
 
 TRAINING = "lr, num_epochs = 0.9, 10\n"  # where the tutorial's last cell begins
@@ -104,7 +105,7 @@ def main() -> None:
             "epochs": arguments.epochs,
             "seconds": seconds,
             "printed": said,
-            "machine": {"system": platform.platform(), "processor": runs.processor()},
+            "machine": {"system": platform.platform(), "processor": processor()},
             "load_average": load_average,  # before the start: others' work distorts the ratios
             "versions": {"python": platform.python_version(), **versions},
             "command": shlex.join(["python", *sys.argv]),

@@ -24,8 +24,11 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from lenet import data, runs, zoo
+from lenet import data, runs
 from lenet.benchmark import Spread
+from lenet.machine import processor
+from lenet.network import zoo
+from lenet.training import Reading
 
 
 def main() -> None:
@@ -73,7 +76,7 @@ def main() -> None:
             "lenet_s": lenet_s,
             "tutorial_s": tutorial_s,
             "engine": engine,
-            "machine": {"system": platform.platform(), "processor": runs.processor()},
+            "machine": {"system": platform.platform(), "processor": processor()},
             "load_average": load_average,  # before the start: others' work distorts the ratio
             "versions": {"python": platform.python_version(), **versions},
             "command": shlex.join(["python", *sys.argv]),
@@ -89,7 +92,7 @@ def timed(command: list[str]) -> tuple[float, str]:
     return time.perf_counter() - started, result.stdout
 
 
-def time_lenet(engine: str, epochs: int) -> tuple[float, dict[str, object], runs.Reading]:
+def time_lenet(engine: str, epochs: int) -> tuple[float, dict[str, object], Reading]:
     """The seconds of ``lenet train d2l``, the engine it took, and its last reading."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"

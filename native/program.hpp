@@ -12,7 +12,7 @@
 
 namespace lenet {
 
-// A layer as in architecture.py.
+// A layer as in network/architecture.py.
 struct Layer {
     enum class Kind {
         conv2d,

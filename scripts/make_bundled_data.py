@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet import data, idx
+from lenet import data
+from lenet.data import idx
 
 SEED = 2017
 TRAIN_COUNT = 10_000

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lenet import zoo
 from lenet.data import Dataset
+from lenet.network import zoo
 
 torch = pytest.importorskip("torch")
 if importlib.util.find_spec("lenet._native") is None:
@@ -28,12 +28,17 @@ if importlib.util.find_spec("lenet._native") is None:
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from lenet import acceleration  # noqa: E402
 from lenet.engines.native import NativeEngine  # noqa: E402
-from lenet.torch import UnsupportedModuleError, accelerate, accelerated, to_torch  # noqa: E402
+from lenet.torch import (  # noqa: E402
+    UnsupportedModuleError,
+    accelerate,
+    accelerated,
+    acceleration,
+    to_torch,
+)
 
 PICTURE = (1, 28, 28)
-# Sums of float32 in another order: see TOLERANCE in lenet.translation.
+# Sums of float32 in another order: see TOLERANCE in lenet.torch.translation.
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
@@ -913,7 +918,7 @@ def test_threads_do_not_mix_their_batches() -> None:
 
 def test_threads() -> None:
     """As many as PyTorch's, or as asked for; PyTorch gets its own back when it needs them."""
-    from lenet.engines import available_cpus
+    from lenet.machine import available_cpus
 
     X, y = batch(64)
     plain = tutorial()

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet import growing_curves, live
-from lenet.animation import Animator
-from lenet.text_plot import text_plot
+from lenet.d2l import growing_curves
+from lenet.d2l.animation import Animator
+from lenet.d2l.text_plot import text_plot
+from lenet.drawing import live
 
 LEGEND = ["train loss", "train acc", "test acc"]
 SCRIPT = """
 import sys
-from lenet.animation import Animator
+from lenet.d2l.animation import Animator
 animator = Animator(xlabel="epoch", xlim=[1, 3], legend=["loss", "acc"])
 for epoch in range({epochs}):
     animator.add(epoch + 1, (1 / (epoch + 1), 0.5))
@@ -310,7 +311,7 @@ def test_in_a_real_notebook_one_output_grows(tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
     cells = [
-        "from lenet.animation import Animator\nimport time",
+        "from lenet.d2l.animation import Animator\nimport time",
         "animator = Animator(xlabel='epoch', legend=['loss'])\n"
         "for x in range(20):\n    animator.add(x, 1.0 - x / 20)\n    time.sleep(0.05)",
         "animator.add(20, 0.0)",
@@ -332,7 +333,7 @@ def test_in_a_terminal_some_lines_and_then_a_plot() -> None:
     import pty
 
     code = (
-        "from lenet.animation import Animator\n"
+        "from lenet.d2l.animation import Animator\n"
         "animator = Animator(xlabel='epoch', xlim=[1, 500], legend=['loss', 'acc'])\n"
         "for x in range(1, 501): animator.add(x, (500 / x, x / 500))"
     )

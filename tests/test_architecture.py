@@ -9,8 +9,8 @@ import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from lenet import zoo
-from lenet.architecture import (
+from lenet.network import zoo
+from lenet.network.architecture import (
     LARGEST,
     LAYER_TYPES,
     RBF,
@@ -37,7 +37,7 @@ from lenet.architecture import (
     trace,
     trace_layers,
 )
-from lenet.parameters import parameter_shapes
+from lenet.network.parameters import parameter_shapes
 
 unhurried = settings(deadline=None, max_examples=50)
 

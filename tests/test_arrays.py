@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lenet import arrays, data
-from lenet.data import DataError
+from lenet import data
+from lenet.data import DataError, arrays
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (40, 1, 12, 10), np.uint8)

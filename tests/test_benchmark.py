@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lenet import benchmark, cli, data, engines, zoo
+from lenet import benchmark, cli, data
 from lenet.benchmark import report, trainers
 from lenet.benchmark.trainers import Job, Speed, TrainerError, Work
 from lenet.engines import native
+from lenet.machine import available_cpus
+from lenet.network import zoo
 
 PLAIN = ("torch-eager", "torch-channels-last", "torch-compile")
 
@@ -27,7 +29,7 @@ PLAIN = ("torch-eager", "torch-channels-last", "torch-compile")
 @pytest.fixture
 def everything(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine where all trainers are installed."""
-    monkeypatch.setattr(benchmark, "find_spec", lambda name: name)
+    monkeypatch.setattr(benchmark.measuring, "find_spec", lambda name: name)
     monkeypatch.setattr(native, "why_missing", lambda: "")
 
 
@@ -76,7 +78,7 @@ def test_the_whole_table() -> None:
         assert ("torch-compile" in names) == (size == 256 or task == "one-picture")
         assert ("d2l" in names) == (network == "lenet" and size == 256)
     assert plan.measurements == plan.rounds * sum(len(names) for names in cells.values())
-    assert plan.threads == engines.available_cpus()
+    assert plan.threads == available_cpus()
     assert plan.left_out == ()
 
 
@@ -98,7 +100,7 @@ def test_what_is_named_is_measured() -> None:
 
 
 def test_what_is_absent_is_said_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "find_spec", lambda name: None)
+    monkeypatch.setattr(benchmark.measuring, "find_spec", lambda name: None)
     monkeypatch.setattr(native, "why_missing", lambda: "No module named 'lenet._native'")
     plan = benchmark.plan()
     assert {cell.trainers for cell in plan.cells} == {("numpy",)}
@@ -167,8 +169,8 @@ class Pretended:
 @pytest.fixture
 def pretended(monkeypatch: pytest.MonkeyPatch) -> type[Pretended]:
     Pretended.log = []
-    monkeypatch.setattr(benchmark, "Process", Pretended)
-    monkeypatch.setattr(benchmark, "find_spec", lambda name: name)
+    monkeypatch.setattr(benchmark.measuring, "Process", Pretended)
+    monkeypatch.setattr(benchmark.measuring, "find_spec", lambda name: name)
     return Pretended
 
 
@@ -229,7 +231,7 @@ def test_ctrl_c_leaves_what_was_measured(
 @pytest.mark.usefixtures("pretended")
 def test_shares_of_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = iter([300.0, 200.0, 100.0, 400.0])
-    monkeypatch.setattr(benchmark, "_limit", lambda plan: (lambda: next(limits), "avx9"))
+    monkeypatch.setattr(benchmark.measuring, "_limit", lambda plan: (lambda: next(limits), "avx9"))
     plan = benchmark.plan(["numpy"], ["lenet"], ["train", "evaluate"], [256], rounds=2)
     results = benchmark.run(plan)
     assert results.limit_gflops == 250

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lenet import zoo
+from lenet.network import zoo
 
 torch = pytest.importorskip("torch")
 if importlib.util.find_spec("lenet._native") is None:
@@ -20,9 +20,12 @@ if importlib.util.find_spec("lenet._native") is None:
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from lenet import acceleration  # noqa: E402
-from lenet.acceleration import checking, say  # noqa: E402
-from lenet.torch import accelerate, to_torch  # noqa: E402
+from lenet.torch import (  # noqa: E402
+    accelerate,
+    acceleration,
+    to_torch,
+)
+from lenet.torch.acceleration import checking, say  # noqa: E402
 
 BROKEN = "NO LONGER ACCELERATED: a check against plain PyTorch failed: "
 

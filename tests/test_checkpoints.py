@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 from lenet import data
-from lenet.architecture import Flatten, Linear, Network
-from lenet.checkpoints import (
+from lenet.engines.numpy import NumpyEngine
+from lenet.network.architecture import Flatten, Linear, Network
+from lenet.network.parameters import Parameters, State, initialize
+from lenet.network.weights import WeightsError, pack
+from lenet.network.zoo import class_names
+from lenet.optimization import EarlyStopping, Optimizer, Schedule, Settings
+from lenet.runs.checkpoints import (
     KEPT,
     checkpoint_files,
     last_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
-from lenet.engines.numpy import NumpyEngine
-from lenet.optimization import EarlyStopping, Optimizer, Schedule, Settings
-from lenet.parameters import Parameters, State, initialize
 from lenet.training import Callbacks, Checkpoint, Parts, Progress, fit
-from lenet.weights import WeightsError, pack
-from lenet.zoo import class_names
 
 OPTIMIZERS = {
     "sgd": Optimizer(),

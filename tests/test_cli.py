@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 import lenet
-from lenet import cli, data, idx, recipes, runs
-from lenet.weights import load_network
+from lenet import cli, data, runs
+from lenet.data import idx
+from lenet.engines import Engine
+from lenet.network.weights import load_network
+from lenet.training import recipes
 
 QUICK = (
     *("d2l", "--data", "fashion-mnist-small", "--network", "mlp"),
@@ -704,7 +707,7 @@ def test_a_folder_in_use_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "exists already" in line
 
 
-def _engine(network: lenet.Network) -> runs.Engine:
+def _engine(network: lenet.Network) -> Engine:
     from lenet import engines
     from lenet.optimization import Objective, Optimizer
 
@@ -717,7 +720,7 @@ def test_no_space_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "run/checkpoints")
 
-    monkeypatch.setattr(runs, "save_checkpoint", full)
+    monkeypatch.setattr(runs.run, "save_checkpoint", full)
     code, line = refused(capsys, "train", *QUICK, "--out", "run")
     assert code == 1
     assert (

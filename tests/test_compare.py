@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lenet import cli, compare, experiments, recipes, runs
+from lenet import cli, runs
+from lenet.looking import compare
+from lenet.runs import experiments
+from lenet.training import recipes
 
 
 @pytest.fixture(scope="module")

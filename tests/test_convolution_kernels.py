@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from lenet import convolution_kernels, zoo
-from lenet.convolution_kernels import NoKernelsError, kernels
-from lenet.parameters import initialize
+from lenet.looking import convolution_kernels
+from lenet.looking.convolution_kernels import NoKernelsError, kernels
+from lenet.network import zoo
+from lenet.network.parameters import initialize
 
 LENET = zoo.build("lenet")
 

@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from lenet import d2l, data, module_training, scratch, weights
+from lenet import d2l, data, scratch
+from lenet.d2l import module_training
+from lenet.d2l.memory_loader import MemoryLoader
 from lenet.data import Dataset, Split
 from lenet.engines.native import NativeEngine, why_missing
-from lenet.memory_loader import MemoryLoader
+from lenet.network import weights
 from lenet.torch import to_torch
 
 BOOK = [

@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from lenet import d2l, data
 from lenet.d2l import missing
+from lenet.d2l.memory_loader import MemoryDataset, MemoryLoader
 from lenet.data import Dataset, Split
 from lenet.engines.native import NativeEngine, why_missing
-from lenet.memory_loader import MemoryDataset, MemoryLoader
 
 # All public names of d2l/torch.py in 0.14.3, 0.15.1, 0.16.6, 0.17.6 and 1.0.3.
 NAMES = """

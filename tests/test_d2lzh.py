@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from lenet import data
 from lenet.d2l import d2lzh as d2l
+from lenet.d2l.memory_loader import MemoryLoader
 from lenet.data import Dataset, Split
 from lenet.engines.native import NativeEngine, why_missing
-from lenet.memory_loader import MemoryLoader
 
 # All public names of d2lzh_pytorch/utils.py.
 NAMES = """

@@ -27,9 +27,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from lenet import data, idx
-from lenet.data import DataError, DataNotFoundError, Split
-from lenet.idx_folder import read_classes
+from lenet import data
+from lenet.data import DataError, DataNotFoundError, Split, idx
+from lenet.data.idx_folder import read_classes
 
 FULL = os.environ.get("LENET_DATA")
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_bundled_data.py"
@@ -680,7 +680,7 @@ def test_a_split_checks_itself():
 
 
 def test_importing_stays_cheap():
-    heavy = "{'pooch', 'requests', 'rich', 'lenet.download', 'concurrent.futures', 'difflib'}"
+    heavy = "{'pooch', 'requests', 'rich', 'lenet.data.download', 'concurrent.futures', 'difflib'}"
     code = f"import sys, lenet.data; print(sorted({heavy} & sys.modules.keys()))"
     assert python(code).communicate(timeout=60)[0].strip() == "[]"
 
@@ -811,7 +811,7 @@ HANGING = ("hang", "half", "trickle")
 @pytest.mark.slow
 @pytest.mark.parametrize("behaviour", BAD)
 def test_the_second_mirror_is_used_when_the_first_is_bad(mirror, behaviour, monkeypatch):
-    monkeypatch.setattr("lenet.download.LIMIT_BYTES", 1 << 22)
+    monkeypatch.setattr("lenet.data.download.LIMIT_BYTES", 1 << 22)
     bases = [mirror.base(behaviour), mirror.base("good")]
     # Long enough for the good one on a busy machine.
     data.fetch("toy", mirrors=bases, patience_s=0.8 if behaviour in HANGING else 10)
@@ -823,7 +823,7 @@ def test_the_second_mirror_is_used_when_the_first_is_bad(mirror, behaviour, monk
 
 @pytest.mark.parametrize("behaviour", BAD)
 def test_a_mirror_that_is_bad_and_alone_is_named_with_the_reason(mirror, behaviour, monkeypatch):
-    monkeypatch.setattr("lenet.download.LIMIT_BYTES", 1 << 22)
+    monkeypatch.setattr("lenet.data.download.LIMIT_BYTES", 1 << 22)
     base = mirror.base(behaviour)
     with pytest.raises(DataNotFoundError, match=BAD[behaviour]) as caught:
         data.fetch("toy", mirrors=[base], patience_s=0.3 if behaviour in HANGING else 10)
@@ -902,7 +902,7 @@ def test_progress_is_a_bar_on_a_terminal(mirror, capsys, monkeypatch):
 
 def python(code, **environment):
     """A started Python process that sees this package, with its output as text."""
-    source = str(Path(data.__file__).parents[1])
+    source = str(Path(data.__file__).parents[2])
     return subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": source, **environment},

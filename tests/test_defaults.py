@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet import cli, data, experiments, idx, recipes, runs
-from lenet.defaults import choose_data, fit_to_few
+from lenet import cli, data, runs
+from lenet.data import idx
+from lenet.runs import experiments
+from lenet.training import recipes
+from lenet.training.defaults import choose_data, fit_to_few
 
 
 def write_folder(folder: Path, train: data.Split, test: data.Split) -> Path:

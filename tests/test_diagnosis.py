@@ -12,9 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lenet import data, diagnosis, engines, training, zoo
-from lenet.architecture import Dropout, Flatten, Layer, Linear, Network, ReLU, Sigmoid, Tanh
-from lenet.diagnosis import (
+from lenet import data, engines, training
+from lenet.engines import Position
+from lenet.engines.numpy import NumpyEngine
+from lenet.network import zoo
+from lenet.network.architecture import Dropout, Flatten, Layer, Linear, Network, ReLU, Sigmoid, Tanh
+from lenet.network.parameters import Parameters, State, initialize
+from lenet.optimization import Objective, Optimizer, Schedule, Settings
+from lenet.training import Callbacks, Checkpoint, Outcome, Parts, Reading, diagnosis, fit
+from lenet.training.diagnosis import (
     ActivationSymptoms,
     Plateau,
     Symptoms,
@@ -23,11 +29,6 @@ from lenet.diagnosis import (
     judge,
     measure_symptoms,
 )
-from lenet.engines import Position
-from lenet.engines.numpy import NumpyEngine
-from lenet.optimization import Objective, Optimizer, Schedule, Settings
-from lenet.parameters import Parameters, State, initialize
-from lenet.training import Callbacks, Checkpoint, Outcome, Parts, Reading, fit
 
 Edit = Callable[[str, NDArray[Any]], NDArray[Any]]
 

@@ -11,9 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lenet import zoo
-from lenet.architecture import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU, trace
-from lenet.diagrams import diagram
+from lenet.looking.diagrams import diagram
+from lenet.network import zoo
+from lenet.network.architecture import (
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    Network,
+    ReLU,
+    trace,
+)
 from test_architecture import networks as small_networks
 
 GOLDEN = Path(__file__).parent / "golden" / "diagram-lenet.svg"

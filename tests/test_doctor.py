@@ -40,7 +40,7 @@ def test_everything_that_lenet_needs_is_here(capsys: pytest.CaptureFixture[str])
 
 
 def test_the_engine_is_the_one_that_auto_takes() -> None:
-    from lenet import zoo
+    from lenet.network import zoo
 
     choice = engines.choose("auto", zoo.lenet(), "cpu")
     found = doctor.engine()
@@ -49,7 +49,7 @@ def test_the_engine_is_the_one_that_auto_takes() -> None:
 
 
 def test_a_gpu_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "gpu_driver", lambda: True)
+    monkeypatch.setattr(doctor, "gpu_driver", lambda: True)
     monkeypatch.setattr(doctor, "find_spec", lambda name: name)
     assert "a GPU comes first if PyTorch" in doctor.engine().text
 
@@ -162,7 +162,7 @@ def test_a_compiler_that_works(monkeypatch: pytest.MonkeyPatch, in_tmp: Path) ->
 def test_threads(
     usable: int, allowed: int, there: int, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "available_cpus", lambda: usable)
+    monkeypatch.setattr(doctor, "available_cpus", lambda: usable)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(allowed), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: there)
     assert doctor.threads().text == text

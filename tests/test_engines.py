@@ -17,8 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lenet import engines, zoo
-from lenet.architecture import (
+from lenet import engines
+from lenet.engines import Batches, Choice, Engine, EngineError, Position
+from lenet.engines import numpy as numpy_engine
+from lenet.machine import cpu_quota
+from lenet.network import zoo
+from lenet.network.architecture import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -35,10 +39,8 @@ from lenet.architecture import (
     trace,
     trace_layers,
 )
-from lenet.engines import Batches, Choice, Engine, EngineError, Position
-from lenet.engines import numpy as numpy_engine
+from lenet.network.parameters import Parameters, State, initialize
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import Parameters, State, initialize
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
@@ -1063,8 +1065,8 @@ def test_control_groups_limit_the_cpus(
     for name, text in files.items():
         (groups / name).parent.mkdir(parents=True, exist_ok=True)
         (groups / name).write_text(text + "\n")
-    assert engines.cpu_quota(proc, groups) == expected
-    assert engines.cpu_quota(tmp_path / "none", groups) == np.inf
+    assert cpu_quota(proc, groups) == expected
+    assert cpu_quota(tmp_path / "none", groups) == np.inf
 
 
 # --- the torch engine alone --------------------------------------------------------------------

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lenet import data, evaluation, zoo
-from lenet.architecture import ArchitectureError
-from lenet.evaluation import Report
-from lenet.parameters import initialize
+from lenet import data
+from lenet.looking import evaluation
+from lenet.looking.evaluation import Report
+from lenet.network import zoo
+from lenet.network.architecture import ArchitectureError
+from lenet.network.parameters import initialize
 
 REPORT = Report(
     "made up", ("cat", "dog", "emu"), 0.5, np.array([[6, 4, 0], [1, 9, 0], [0, 0, 0]], np.int64)

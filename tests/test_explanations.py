@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lenet import explanations, zoo
-from lenet.architecture import (
+from lenet.drawing.text_width import cells
+from lenet.looking import explanations
+from lenet.looking.explanations import LANGUAGES, explain, language_of, to_text
+from lenet.network import zoo
+from lenet.network.architecture import (
     Conv2d,
     Dropout,
     Flatten,
@@ -24,9 +27,7 @@ from lenet.architecture import (
     Sigmoid,
     trace,
 )
-from lenet.explanations import LANGUAGES, explain, language_of, to_text
-from lenet.parameters import initialize
-from lenet.text_width import cells
+from lenet.network.parameters import initialize
 from test_architecture import networks
 
 GOLDEN = Path(__file__).parent / "golden"

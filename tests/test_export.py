@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lenet import cli, data, evaluation, weights
-from lenet.export import html
+from lenet import cli, data
+from lenet.lab.export import html
+from lenet.looking import evaluation
+from lenet.network import weights
 from lenet.runs import load_model
 
 

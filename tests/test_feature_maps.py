@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lenet import feature_maps, zoo
-from lenet.architecture import Conv2d, Flatten, Linear, Network
 from lenet.data import Dataset
+from lenet.drawing.text_width import cells
 from lenet.engines import EngineError
-from lenet.feature_maps import (
+from lenet.looking import feature_maps
+from lenet.looking.feature_maps import (
     Features,
     Picture,
     PictureError,
@@ -22,8 +22,9 @@ from lenet.feature_maps import (
     picture_from_file,
     to_text,
 )
-from lenet.parameters import initialize
-from lenet.text_width import cells
+from lenet.network import zoo
+from lenet.network.architecture import Conv2d, Flatten, Linear, Network
+from lenet.network.parameters import initialize
 
 LENET = zoo.build("lenet")
 WEIGHTS = initialize(LENET, "xavier", 0)
@@ -78,7 +79,7 @@ def test_tutorial_003s_figure_is_its_own_computation(seen: Features) -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_shortcut_takes_what_the_first_layer_sees(channels: int) -> None:
     """Normalization, stride and padding included: where nothing lies between, it is the network."""
-    from lenet.architecture import Normalization
+    from lenet.network.architecture import Normalization
 
     layers = (
         *(Conv2d(channels, 4, 3, 2, 1), Conv2d(4, 5, 2, 2, 1), Flatten()),

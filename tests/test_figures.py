@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lenet import figures
 from lenet.data import Dataset, Split
-from lenet.figures import FigureError
+from lenet.drawing import figures
+from lenet.drawing.figures import FigureError
 from test_live import readings
 
 PUBLISHED = [
@@ -196,8 +196,9 @@ def test_save_says_which_suffixes_there_are(tmp_path: Path) -> None:
 def test_no_pyplot_and_no_backend_is_loaded() -> None:
     code = f"""
 import sys
-sys.path[:0] = [{str(Path(figures.__file__).parents[1])!r}, {str(Path(__file__).parent)!r}]
-from lenet import data, figures, live
+sys.path[:0] = [{str(Path(figures.__file__).parents[2])!r}, {str(Path(__file__).parent)!r}]
+from lenet import data
+from lenet.drawing import figures, live
 assert not [name for name in sys.modules if name.startswith("matplotlib")]
 from test_live import readings
 figures.encoded(figures.curves(readings(2)), "svg")

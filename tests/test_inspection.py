@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from lenet import inspection, zoo
-from lenet.architecture import (
+from lenet.network import inspection, zoo
+from lenet.network.architecture import (
     RBF,
     ArchitectureError,
     AvgPool2d,
@@ -338,7 +338,7 @@ def test_name_is_text_and_no_markup():
 
 
 def test_importing_loads_neither_numpy_nor_rich():
-    code = "import sys, lenet.inspection; print(*sys.modules)"
+    code = "import sys, lenet.network.inspection; print(*sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

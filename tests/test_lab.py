@@ -21,10 +21,12 @@ from filelock import FileLock
 
 pytest.importorskip("fastapi")
 
-from lenet import cli, experiments, recipes, runs, snapshots, training
-from lenet.server.jobs import KEPT_DAYS, LabError
-from lenet.server.lab import Lab
-from lenet.weights import load_network
+from lenet import cli, runs, training
+from lenet.lab.jobs import KEPT_DAYS, LabError
+from lenet.lab.lab import Lab
+from lenet.network.weights import load_network
+from lenet.runs import experiments, snapshots
+from lenet.training import recipes
 
 LONG = {"network": "mlp", "epochs": 5_000, "schedule.learning_rate": 0.05}
 SHORT = {**LONG, "epochs": 1}
@@ -547,7 +549,7 @@ def test_what_no_reader_foresaw_is_not_the_end_of_watching(
     lab: Lab, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A mistake of this program in one run: it is shown no more, and the others are."""
-    from lenet.server.watching import Watched
+    from lenet.lab.watching import Watched
 
     shutil.copytree(root / "earlier", root / "other")
     until(lab, lambda: "other" in lab.runs, 5)
@@ -572,7 +574,7 @@ def test_what_no_reader_foresaw_is_not_the_end_of_watching(
 def test_trouble_of_the_lab_itself_is_told_and_it_tries_again(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lenet.server.app import _tick
+    from lenet.lab.app import _tick
 
     def no_space() -> None:
         raise OSError(28, "No space left on device", "state.json")

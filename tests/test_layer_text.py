@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lenet import layer_text, zoo
-from lenet.architecture import (
+from lenet.network import layer_text, zoo
+from lenet.network.architecture import (
     LAYER_TYPES,
     ArchitectureError,
     AvgPool2d,
@@ -22,7 +22,7 @@ from lenet.architecture import (
     Sigmoid,
     trace,
 )
-from lenet.layer_text import LayerTextError, parse, parse_lines, to_text
+from lenet.network.layer_text import LayerTextError, parse, parse_lines, to_text
 from test_architecture import networks
 
 unhurried = settings(deadline=None, max_examples=60)

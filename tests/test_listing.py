@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from lenet.listing import Column, listing
+from lenet.drawing.listing import Column, listing
 
 COLUMNS = (
     Column("run"),

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from lenet import live, terminal_plot
+from lenet.drawing import live, terminal_plot
 from lenet.optimization import Settings
 from lenet.training import Callbacks, Progress, Reading
 
@@ -280,7 +280,7 @@ CHILD = """
 import os, sys, time
 sys.path[:0] = sys.argv[1:3]
 from test_live import EXAMPLES, readings, replay
-from lenet import live
+from lenet.drawing import live
 from lenet.optimization import Settings
 with live.choose_view(Settings(epochs=10), EXAMPLES) as callbacks:
     replay(callbacks, readings(10)[:30])
@@ -471,7 +471,7 @@ def test_in_a_notebook_one_figure_grows_in_place() -> None:
 import sys
 sys.path[:0] = [{SOURCE!r}, {str(Path(__file__).parent)!r}]
 from test_live import EXAMPLES, readings, replay
-from lenet import live
+from lenet.drawing import live
 from lenet.optimization import Settings
 live.NOTEBOOK_INTERVAL_S, live.NOTEBOOK_SHARE = 0.0, 1e9  # drawn at each chance, to see it grow
 with live.choose_view(Settings(epochs=3), EXAMPLES) as callbacks:

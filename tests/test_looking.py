@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 import lenet
-from lenet import cli, data, figures, looking
-from lenet.feature_maps import PictureError
-from lenet.text_width import cells
+from lenet import cli, data, looking
+from lenet.drawing import figures
+from lenet.drawing.text_width import cells
+from lenet.looking.feature_maps import PictureError
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from lenet import figures, maps, zoo
-from lenet.architecture import Conv2d, Flatten, Linear, Network, ReLU
-from lenet.convolution_kernels import kernels
-from lenet.feature_maps import Features, Picture, features
-from lenet.parameter_statistics import statistics
-from lenet.parameters import initialize
+from lenet.drawing import figures, maps
+from lenet.looking.convolution_kernels import kernels
+from lenet.looking.feature_maps import Features, Picture, features
+from lenet.looking.parameter_statistics import statistics
+from lenet.network import zoo
+from lenet.network.architecture import Conv2d, Flatten, Linear, Network, ReLU
+from lenet.network.parameters import initialize
 
 
 def check_texts(figure: Figure) -> None:

@@ -11,8 +11,8 @@ pytest.importorskip("torch")
 import torch
 from torch.utils.data import DataLoader, Subset
 
+from lenet.d2l.memory_loader import MemoryDataset, MemoryLoader, resized
 from lenet.data import Dataset, Split
-from lenet.memory_loader import MemoryDataset, MemoryLoader, resized
 
 
 def part(split: Split, count: int) -> Split:

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from lenet import figures, mistake_figures
 from lenet.data import Split
-from lenet.evaluation import Mistake
+from lenet.drawing import figures
+from lenet.looking import mistake_figures
+from lenet.looking.evaluation import Mistake
 from test_maps import check_texts
 
 NAMES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag")

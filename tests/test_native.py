@@ -17,8 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lenet import engines, zoo
-from lenet.architecture import (
+from lenet import engines
+from lenet.engines import Batches, EngineError, Position
+from lenet.machine import available_cpus
+from lenet.network import zoo
+from lenet.network.architecture import (
     AvgPool2d,
     Conv2d,
     Dropout,
@@ -30,9 +33,8 @@ from lenet.architecture import (
     Sigmoid,
     trace_layers,
 )
-from lenet.engines import Batches, EngineError, Position, available_cpus
+from lenet.network.parameters import State, initialize
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import State, initialize
 
 if importlib.util.find_spec("lenet._native") is None:
     pytest.skip("the native engine was not built", allow_module_level=True)

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lenet import parameter_statistics, zoo
-from lenet.architecture import Flatten, Linear, Network
-from lenet.parameter_statistics import statistics, to_text
-from lenet.parameters import Parameters, initialize
-from lenet.text_width import cells
+from lenet.drawing.text_width import cells
+from lenet.looking import parameter_statistics
+from lenet.looking.parameter_statistics import statistics, to_text
+from lenet.network import zoo
+from lenet.network.architecture import Flatten, Linear, Network
+from lenet.network.parameters import Parameters, initialize
 
 LENET = zoo.build("lenet")
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lenet import zoo
-from lenet.architecture import Conv2d, Flatten, Linear, Network, Subsample
-from lenet.parameters import (
+from lenet.network import zoo
+from lenet.network.architecture import Conv2d, Flatten, Linear, Network, Subsample
+from lenet.network.parameters import (
     INITIALIZATIONS,
     Layout,
     State,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lenet.picture_files import FORMATS, PictureFileError, decoded, open_picture
+from lenet.data.picture_files import FORMATS, PictureFileError, decoded, open_picture
 
 EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
 %%BoundingBox: 0 0 10 10

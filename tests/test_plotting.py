@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lenet import plotting
+from lenet.d2l import plotting
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_without_a_display_it_is_drawn_all_the_same() -> None:
     hidden = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
     if sys.platform != "linux":
         pytest.skip("a display is always there")
-    code = "from lenet.plotting import plot; plot([1, 2]); import matplotlib.pyplot as plt\n"
+    code = "from lenet.d2l.plotting import plot; plot([1, 2]); import matplotlib.pyplot as plt\n"
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code + "plt.gcf().canvas.draw()"],
         env={key: value for key, value in os.environ.items() if key not in hidden},

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from lenet import experiments, recipes, runs
+from lenet import runs
+from lenet.runs import experiments
+from lenet.training import Reading, recipes
 
 
-def last_reading(recipe: str) -> runs.Reading:
+def last_reading(recipe: str) -> Reading:
     experiment = experiments.begin(recipes.load(recipe))
     experiment.train()
     return runs.read(experiment.run.folder).history[-1]

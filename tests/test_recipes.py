@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lenet import recipes
 from lenet.optimization import SettingError
-from lenet.recipes import RecipeError
+from lenet.training import recipes
+from lenet.training.recipes import RecipeError
 
 
 def test_the_named_recipes() -> None:

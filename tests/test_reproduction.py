@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lenet import cli, recipes, reproduction, runs
-from lenet.reproduction import Quoted, Row, Table
+from lenet import cli, runs
+from lenet.runs import reproduction
+from lenet.runs.reproduction import Quoted, Row, Table
+from lenet.training import recipes
 
 SHORT = recipes.load("quickstart", {"epochs": 1, "batch_size": 1000})
 

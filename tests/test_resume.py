@@ -16,23 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lenet import data, experiments, recipes, runs, training
-from lenet.architecture import AvgPool2d, Conv2d, Dropout, Flatten, Linear, Network, ReLU
-from lenet.checkpoints import last_checkpoint, load_checkpoint, save_checkpoint
+from lenet import data, runs, training
 from lenet.engines.numpy import NumpyEngine
-from lenet.optimization import (
-    Augmentation,
-    EarlyStopping,
-    Objective,
-    Optimizer,
-    Schedule,
-    Settings,
-)
-from lenet.parameters import State, initialize
-from lenet.recipes import Recipe
-from lenet.training import Callbacks, Checkpoint, Parts, fit
-from lenet.weights import save_network
-from lenet.zoo import class_names
+from lenet.network.architecture import AvgPool2d, Conv2d, Dropout, Flatten, Linear, Network, ReLU
+from lenet.network.parameters import State, initialize
+from lenet.network.weights import save_network
+from lenet.network.zoo import class_names
+from lenet.optimization import Augmentation, EarlyStopping, Objective, Optimizer, Schedule, Settings
+from lenet.runs import experiments
+from lenet.runs.checkpoints import last_checkpoint, load_checkpoint, save_checkpoint
+from lenet.training import Callbacks, Checkpoint, Parts, fit, recipes
+from lenet.training.recipes import Recipe
 
 CLOCKS = runs.WALL_CLOCK_COLUMNS
 TRAIN, TEST = 110, 30  # in batches of 7: 16 steps an epoch, a reading every third, the last of 5
@@ -258,8 +252,10 @@ KILLED = {
 FORKS = """
 import json, os, random, signal, sys, time
 from pathlib import Path
-import lenet.checkpoints, lenet.engines.native, lenet.engines.numpy, safetensors.numpy
-from lenet import experiments, recipes, runs, training
+import lenet.runs.checkpoints, lenet.engines.native, lenet.engines.numpy, safetensors.numpy
+from lenet.runs import experiments
+from lenet.training import recipes
+from lenet import runs, training
 
 where, recipe = Path(sys.argv[1]), recipes.from_dict(json.loads(sys.argv[2]))
 kind = sys.argv[3]
@@ -395,7 +391,8 @@ def test_kill_9_of_whole_processes(pictures: Path, tmp_path: Path) -> None:
     script = """
 import json, sys
 from pathlib import Path
-from lenet import experiments, recipes
+from lenet.runs import experiments
+from lenet.training import recipes
 folder, recipe = Path(sys.argv[1]), recipes.from_dict(json.loads(sys.argv[2]))
 print("started", flush=True)
 if (folder / "run.json").exists():

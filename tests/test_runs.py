@@ -20,16 +20,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lenet import data, experiments, recipes, run_info, runs, training
-from lenet.checkpoints import checkpoint_files, last_checkpoint
+from lenet import data, runs, training
 from lenet.engines import EngineError
-from lenet.experiments import Experiment
+from lenet.network.parameters import parameter_shapes
+from lenet.network.weights import WeightsError, load_network
 from lenet.optimization import SettingError
-from lenet.parameters import parameter_shapes
-from lenet.recipes import Recipe
-from lenet.runs import RunError, load_model
-from lenet.training import Callbacks, Reading, TrainingError
-from lenet.weights import WeightsError, load_network
+from lenet.runs import RunError, experiments, load_model, run_info
+from lenet.runs.checkpoints import checkpoint_files, last_checkpoint
+from lenet.runs.experiments import Experiment
+from lenet.training import Callbacks, Reading, TrainingError, recipes
+from lenet.training.recipes import Recipe
 
 NUMPY: dict[str, Any] = {"engine": "numpy", "threads": 1}
 
@@ -184,7 +184,8 @@ def test_killed_while_it_is_made_it_is_no_run(recipe: Recipe, tmp_path: Path) ->
     script = f"""
 import os, signal
 from pathlib import Path
-from lenet import experiments, recipes
+from lenet.runs import experiments
+from lenet.training import recipes
 Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 experiments.begin(recipes.load("d2l", {{"data": {recipe.data!r}}}), engine="numpy")
 """
@@ -338,7 +339,7 @@ def test_what_cannot_be_trained_leaves_no_folder(recipe: Recipe, in_tmp: Path) -
 HOLD = """
 import sys
 from pathlib import Path
-from lenet import experiments
+from lenet.runs import experiments
 experiment = experiments.go_on(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
@@ -850,7 +851,7 @@ def test_a_clock_that_is_set_back(finished: Path, monkeypatch: pytest.MonkeyPatc
     """By a century, while it is interrupted: names and times are strange, nothing else."""
     expected = result(finished)
     shutil.rmtree(finished / "checkpoints")
-    monkeypatch.setattr(runs, "_now", lambda: "1926-11-21T00:00:00+00:00")
+    monkeypatch.setattr(runs.run, "_now", lambda: "1926-11-21T00:00:00+00:00")
     monkeypatch.setattr(time, "time", lambda: -1.4e9)
     experiments.go_on(finished).train()
     assert result(finished) == expected
@@ -920,8 +921,10 @@ DISK = """
 import os, shutil, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from lenet import experiments, recipes, runs, training
-from lenet.checkpoints import last_checkpoint
+from lenet.runs import experiments
+from lenet.training import recipes
+from lenet import runs, training
+from lenet.runs.checkpoints import last_checkpoint
 from lenet.training import Callbacks
 from test_runs import NUMPY, result, unfinished_in
 

@@ -14,9 +14,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lenet import engines, scratch, zoo
+from lenet import engines, scratch
+from lenet.network import zoo
+from lenet.network.parameters import State, initialize
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import State, initialize
 from lenet.scratch import (
     ScratchError,
     conv2d,

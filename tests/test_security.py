@@ -25,9 +25,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from asgi import Client
-from lenet.server import security
-from lenet.server.connection import PatientProtocol
-from lenet.server.security import Addresses, Guard, addresses, content_policy
+from lenet.lab import security
+from lenet.lab.connection import PatientProtocol
+from lenet.lab.security import Addresses, Guard, addresses, content_policy
 
 PORT = 4711
 TOKEN = "a-token"
@@ -315,7 +315,7 @@ def served(application: Any) -> Iterator[int]:
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A guarded server that waits half a second where it usually waits fifteen."""
     monkeypatch.setattr(security, "PATIENCE_S", 0.5)
-    monkeypatch.setattr("lenet.server.connection.PATIENCE_S", 0.5)
+    monkeypatch.setattr("lenet.lab.connection.PATIENCE_S", 0.5)
     known = Addresses(frozenset({"lab"}), 0)
     with served(app(known)) as port:
         yield port
@@ -437,7 +437,7 @@ def test_a_request_head_is_bounded(port: int) -> None:
 
 def test_the_server_knows_no_other_file(tmp_path: Path) -> None:
     """See test_server.py for what it gives."""
-    from lenet.server.answers import find
+    from lenet.lab.answers import find
 
     (tmp_path / "web" / "sub").mkdir(parents=True)
     (tmp_path / "web" / "sub" / "a.js").write_text("1")
@@ -458,8 +458,8 @@ def test_the_server_knows_no_other_file(tmp_path: Path) -> None:
 
 @given(st.text(max_size=60))
 def test_no_path_leads_out(path: str) -> None:
-    from lenet.server import app as application
-    from lenet.server.answers import find
+    from lenet.lab import app as application
+    from lenet.lab.answers import find
 
     found = find(application.WEB, path)
     assert found is None or found.resolve().is_relative_to(application.WEB.resolve())

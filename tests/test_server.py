@@ -22,17 +22,19 @@ from hypothesis import strategies as st
 pytest.importorskip("fastapi")
 
 from asgi import Answer, Client
-from lenet import data, experiments, layer_text, recipes, runs, snapshots, training, zoo
-from lenet.architecture import from_dict, to_dict
-from lenet.evaluation import evaluate
-from lenet.experiments import Experiment
-from lenet.parameters import initialize
-from lenet.runs import COLUMNS
-from lenet.server import datasets, listen, opened, security
-from lenet.server.app import WEB, make_app
-from lenet.server.events import Hub, message_of
-from lenet.server.lab import Lab
-from lenet.weights import load_network, pack_network, unpack
+from lenet import data, runs, training
+from lenet.lab import datasets, listen, opened, security
+from lenet.lab.app import WEB, make_app
+from lenet.lab.events import Hub, message_of
+from lenet.lab.lab import Lab
+from lenet.looking.evaluation import evaluate
+from lenet.network import layer_text, zoo
+from lenet.network.architecture import from_dict, to_dict
+from lenet.network.parameters import initialize
+from lenet.network.weights import load_network, pack_network, unpack
+from lenet.runs import COLUMNS, experiments, snapshots
+from lenet.runs.experiments import Experiment
+from lenet.training import recipes
 
 TOKEN = "a-token"
 HOST = "127.0.0.1:4711"
@@ -225,7 +227,7 @@ def test_what_was_computed_is_not_computed_again(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = good(client.get("/api/models/run:done@3/predictions"))
-    monkeypatch.setattr("lenet.server.models.softmax", lambda outputs: pytest.fail("again"))
+    monkeypatch.setattr("lenet.lab.models.softmax", lambda outputs: pytest.fail("again"))
     assert good(client.get("/api/models/run:done@3/predictions")) == found
 
 
@@ -263,7 +265,7 @@ def test_an_explanation_in_both_languages(client: Client) -> None:
 
 
 def test_a_model_as_one_file(client: Client) -> None:
-    pytest.importorskip("lenet.export")
+    pytest.importorskip("lenet.lab.export")
     for reference in ("run:done", "run:done@4"):
         answer = client.get(f"/api/models/{reference}/html?language=zh")
         assert answer.status == 200
@@ -577,7 +579,7 @@ def test_a_state_dict_of_pytorch(client: Client, tmp_path: Path) -> None:
 
 def test_the_order_of_a_state_dict_tells_equal_layers_apart(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from lenet.server.torch_file import convert
+    from lenet.lab.torch_file import convert
 
     layers = layer_text.parse("Linear(4, 4)\nReLU()\nLinear(4, 4)")
     network = layer_text.Network("x", (1, 1, 4), layers, tuple("abcd"))
@@ -597,7 +599,7 @@ def test_a_pickle_is_never_run(client: Client, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     import pickle
 
-    from lenet.server.torch_file import TorchFileError, convert
+    from lenet.lab.torch_file import TorchFileError, convert
 
     canary = tmp_path / "canary"
 
@@ -620,7 +622,7 @@ def test_a_pickle_is_never_run(client: Client, tmp_path: Path) -> None:
 
 def test_a_tensor_that_promises_more_than_the_file_has(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from lenet.server.torch_file import TorchFileError, convert
+    from lenet.lab.torch_file import TorchFileError, convert
 
     torch.save({"0.weight": torch.zeros(1).expand(1 << 40)}, tmp_path / "bomb.pt")
     with pytest.raises(TorchFileError, match="more than"):
@@ -631,7 +633,7 @@ def test_an_unpacked_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> No
     import io
     import zipfile
 
-    from lenet.server import torch_file
+    from lenet.lab import torch_file
 
     monkeypatch.setattr(torch_file, "LARGEST", 1_000_000)
     packed = io.BytesIO()
@@ -650,7 +652,7 @@ def test_a_damaged_safetensors_file_is_refused(draw: st.DataObject) -> None:
         place = draw.draw(st.integers(0, len(content) - 1))
         content[place] = draw.draw(st.integers(0, 255))
     cut = draw.draw(st.integers(0, len(content)))
-    from lenet.weights import WeightsError
+    from lenet.network.weights import WeightsError
 
     for changed in (bytes(content), bytes(content[:cut])):
         said = ""
@@ -799,8 +801,8 @@ def test_a_page_hears_the_state_first_and_is_let_go_when_it_is_slow(
 ) -> None:
     import asyncio
 
-    monkeypatch.setattr("lenet.server.events.WAITING", 3)
-    monkeypatch.setattr("lenet.server.events.HEARTBEAT_S", 0.05)
+    monkeypatch.setattr("lenet.lab.events.WAITING", 3)
+    monkeypatch.setattr("lenet.lab.events.HEARTBEAT_S", 0.05)
 
     async def story() -> None:
         hub = Hub()
@@ -883,7 +885,7 @@ def test_nothing_that_is_asked_is_a_mistake_of_ours(
 def test_what_is_missing_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import util
 
-    from lenet import server
+    from lenet import lab as server
 
     find_spec = util.find_spec
     monkeypatch.setattr(
@@ -907,14 +909,14 @@ def test_what_is_missing_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatc
 def test_a_page_is_opened_where_there_is_a_screen(
     environment: dict[str, str], wanted: bool
 ) -> None:
-    from lenet.server import wants_browser
+    from lenet.lab import wants_browser
 
     assert wants_browser(environment) is wanted
 
 
 def test_importing_the_server_loads_no_framework() -> None:
     code = (
-        "import lenet.server, sys; "
+        "import lenet.lab, sys; "
         "print(bool({'fastapi', 'numpy', 'uvicorn', 'torch'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -923,6 +925,6 @@ def test_importing_the_server_loads_no_framework() -> None:
 
 @pytest.mark.slow
 def test_the_lab_itself_loads_neither_torch_nor_matplotlib() -> None:
-    code = "import lenet.server.app, sys; print(bool({'torch', 'matplotlib'} & sys.modules.keys()))"
+    code = "import lenet.lab.app, sys; print(bool({'torch', 'matplotlib'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lenet import cli, data, experiments, recipes, runs, snapshots, training
-from lenet.experiments import Experiment
-from lenet.recipes import Recipe
-from lenet.snapshots import kept
-from lenet.weights import load_network
+from lenet import cli, data, runs, training
+from lenet.network.weights import load_network
+from lenet.runs import experiments, snapshots
+from lenet.runs.experiments import Experiment
+from lenet.runs.snapshots import kept
+from lenet.training import recipes
+from lenet.training.recipes import Recipe
 
 NUMPY: dict[str, Any] = {"engine": "numpy", "threads": 1}
 

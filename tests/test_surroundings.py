@@ -21,13 +21,13 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from lenet.d2l.memory_loader import MemoryLoader  # noqa: E402
+from lenet.d2l.module_training import native_loop  # noqa: E402
 from lenet.data import Dataset  # noqa: E402
 from lenet.engines.native import why_missing  # noqa: E402
-from lenet.memory_loader import MemoryLoader  # noqa: E402
-from lenet.module_training import native_loop  # noqa: E402
 from lenet.torch import from_torch  # noqa: E402
-from lenet.translation import UnsupportedModuleError, read  # noqa: E402
-from lenet.translation.surroundings import Surroundings  # noqa: E402
+from lenet.torch.translation import UnsupportedModuleError, read  # noqa: E402
+from lenet.torch.translation.surroundings import Surroundings  # noqa: E402
 
 PICTURE = (1, 6, 6)
 ACT: Any = F.relu

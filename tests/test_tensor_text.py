@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from lenet.tensor_text import tensor_text
+from lenet.drawing.tensor_text import tensor_text
 
 SHAPES = [(), (1,), (10,), (84,), (3, 4), (6, 1, 5, 5), (16, 6, 5, 5), (2, 3, 40), (0,), (3, 0)]
 

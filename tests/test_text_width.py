@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet.text_width import cells, padded, wrapped
+from lenet.drawing.text_width import cells, padded, wrapped
 
 
 def test_chinese_signs_are_two_wide_and_accents_none() -> None:

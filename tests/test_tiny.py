@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 import lenet
-from lenet import data, evaluation, experiments, optimization, recipes, runs
+from lenet import data, optimization, runs
+from lenet.looking import evaluation
+from lenet.runs import experiments
+from lenet.training import recipes
 
 
 def test_from_nothing_to_a_network_that_recognises_pictures(in_tmp: Path) -> None:

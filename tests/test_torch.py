@@ -15,8 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lenet import engines, zoo
-from lenet.architecture import (
+from lenet import engines
+from lenet.data import Dataset
+from lenet.engines import EngineError
+from lenet.network import zoo
+from lenet.network.architecture import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -32,10 +35,8 @@ from lenet.architecture import (
     Tanh,
     trace_layers,
 )
-from lenet.data import Dataset
-from lenet.engines import EngineError
+from lenet.network.parameters import State, initialize
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import State, initialize
 
 torch = pytest.importorskip("torch")
 
@@ -47,7 +48,7 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 import lenet.torch as lenet_torch  # noqa: E402
 from lenet.torch import UnsupportedModuleError, from_torch, to_torch  # noqa: E402
-from lenet.translation import operations, read  # noqa: E402
+from lenet.torch.translation import operations, read  # noqa: E402
 
 PICTURE = (1, 28, 28)
 HAS_NATIVE = importlib.util.find_spec("lenet._native") is not None
@@ -984,7 +985,7 @@ def test_a_wrong_result_is_noticed_and_its_layer_named(monkeypatch: pytest.Monke
         operations.FUNCTIONS,
         operations.METHODS,
     )
-    monkeypatch.setattr("lenet.translation.OPERATIONS", broken)
+    monkeypatch.setattr("lenet.torch.translation.OPERATIONS", broken)
     with pytest.raises(
         UnsupportedModuleError, match=r"node '_2' \(2, Sigmoid\): its outputs differ"
     ):

@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet.architecture import (
+from lenet.engines import Position
+from lenet.engines.numpy import NumpyEngine
+from lenet.network.architecture import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -29,10 +31,8 @@ from lenet.architecture import (
     ReLU,
     trace_layers,
 )
-from lenet.engines import Position
-from lenet.engines.numpy import NumpyEngine
+from lenet.network.parameters import State, initialize
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import State, initialize
 
 # channels in and out, stride, height, width, batch: each killed the process with PyTorch 2.13, or
 # (the last three, with AVX2) gave another gradient

@@ -6,18 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from lenet import data, engines, training, zoo
-from lenet.architecture import Flatten, Linear, Network
+from lenet import data, engines, training
 from lenet.engines.numpy import NumpyEngine
-from lenet.optimization import (
-    Augmentation,
-    EarlyStopping,
-    Objective,
-    Optimizer,
-    Schedule,
-    Settings,
-)
-from lenet.parameters import State, initialize
+from lenet.network import zoo
+from lenet.network.architecture import Flatten, Linear, Network
+from lenet.network.parameters import State, initialize
+from lenet.optimization import Augmentation, EarlyStopping, Objective, Optimizer, Schedule, Settings
 from lenet.training import Callbacks, Checkpoint, Parts, Progress, fit
 
 

@@ -98,9 +98,12 @@ def test_a_lenet_elsewhere_on_the_path_is_found(
 
 @pytest.mark.slow
 def test_where_there_is_none_lenet_is_ours(in_tmp: Path) -> None:
-    ours = "import lenet\nfrom lenet import zoo\nprint(lenet.build('lenet').name, zoo.__name__)\n"
+    ours = (
+        "import lenet\nfrom lenet.network import zoo\n"
+        "print(lenet.build('lenet').name, zoo.__name__)\n"
+    )
     write(in_tmp / "lenet.py", ours)  # the tutorial itself
-    assert out("lenet.py") == "lenet lenet.zoo\n"
+    assert out("lenet.py") == "lenet lenet.network.zoo\n"
     write(in_tmp / "b" / "lenet" / "picture.txt", "")  # a folder of pictures
     write(in_tmp / "b" / "t.py", f"import sys\nsys.path.append('nowhere')\n{ours}")
     assert out("b/t.py") == "lenet lenet_itself.zoo\n"

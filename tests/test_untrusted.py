@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
-from lenet import cli, compare, data, experiments, recipes, runs
-from lenet.checkpoints import checkpoint_files, last_checkpoint, load_checkpoint
+from lenet import cli, data, runs
 from lenet.files import FileError, read_bounded
+from lenet.looking import compare
+from lenet.network.weights import WeightsError
 from lenet.optimization import SettingError
-from lenet.recipes import RecipeError
-from lenet.runs import RunError
+from lenet.runs import RunError, experiments
+from lenet.runs.checkpoints import checkpoint_files, last_checkpoint, load_checkpoint
+from lenet.training import recipes
+from lenet.training.recipes import RecipeError
 from lenet.untrusted import UntrustedError, from_json, from_toml
-from lenet.weights import WeightsError
 
 PYTHONS_OWN = ("Exceeds the limit", "maximum recursion", "Traceback", "Expecting", "codec can't")
 
@@ -283,7 +285,7 @@ def test_a_checkpoint_under_another_step_s_name_is_passed_over(root: Path) -> No
 
 def test_a_fourth_checkpoint_is_removed_when_the_run_goes_on(root: Path) -> None:
     run = root / "bad"
-    from lenet import checkpoints
+    from lenet.runs import checkpoints
     from lenet.training import Checkpoint
 
     (first, *rest) = [load_checkpoint(path) for path in checkpoint_files(run)]

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet import cli, experiments, recipes, runs
-from lenet.verdict import best_guess
+from lenet import cli, runs
+from lenet.runs import experiments
+from lenet.training import recipes
+from lenet.training.verdict import best_guess
 
 
 def ended(

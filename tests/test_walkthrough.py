@@ -14,9 +14,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lenet import cli, figures
+from lenet import cli
+from lenet.drawing import figures
+from lenet.drawing.text_width import cells
 from lenet.scratch import ScratchError, show
-from lenet.text_width import cells
 from lenet.walkthrough import (
     Walkthrough,
     WalkthroughError,

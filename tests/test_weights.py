@@ -19,10 +19,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lenet import weights, zoo
-from lenet.architecture import AvgPool2d, Conv2d, Flatten, Linear, Network, Sigmoid
-from lenet.parameters import Parameters, initialize, parameter_shapes
-from lenet.weights import WeightsError, load_network, pack, save_network, unpack
+from lenet.network import weights, zoo
+from lenet.network.architecture import AvgPool2d, Conv2d, Flatten, Linear, Network, Sigmoid
+from lenet.network.parameters import Parameters, initialize, parameter_shapes
+from lenet.network.weights import WeightsError, load_network, pack, save_network, unpack
 
 SMALL = Network(
     "small",
@@ -109,7 +109,7 @@ def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
-from lenet.weights import load_network, save_network
+from lenet.network.weights import load_network, save_network
 one, two = map(Path, sys.argv[1:])
 save_network(two, *load_network(one))
 """
@@ -384,7 +384,7 @@ def test_hostile_files_take_little_memory(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
-from lenet.weights import WeightsError, load_network
+from lenet.network.weights import WeightsError, load_network
 refused = 0
 for path in Path(sys.argv[1]).iterdir():
     try:

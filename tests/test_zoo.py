@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from lenet import zoo
-from lenet.architecture import (
+from lenet.engines import normalization_table
+from lenet.network import zoo
+from lenet.network.architecture import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -18,7 +19,6 @@ from lenet.architecture import (
     Sigmoid,
     trace,
 )
-from lenet.engines import normalization_table
 
 
 def parameters(network):

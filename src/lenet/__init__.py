@@ -15,8 +15,9 @@ TYPE_CHECKING = False  # typing's own takes longer to load than the command to b
 if TYPE_CHECKING:
     from typing import Any
 
-    from lenet.acceleration import accelerate
-    from lenet.architecture import (
+    from lenet.data import load as load_data
+    from lenet.looking import diagram, evaluate, explain, features, kernels, statistics
+    from lenet.network.architecture import (
         AvgPool2d,
         Conv2d,
         Dropout,
@@ -30,15 +31,14 @@ if TYPE_CHECKING:
         Tanh,
         trace,
     )
-    from lenet.data import load as load_data
-    from lenet.experiments import begin, go_on, train
-    from lenet.looking import diagram, evaluate, explain, features, kernels, statistics
-    from lenet.recipes import load as load_recipe
+    from lenet.network.zoo import build
     from lenet.runs import list_runs, load_model
     from lenet.runs import read as read_run
+    from lenet.runs.experiments import begin, go_on, train
     from lenet.torch import to_torch
-    from lenet.translation import from_torch
-    from lenet.zoo import build
+    from lenet.torch.acceleration import accelerate
+    from lenet.torch.translation import from_torch
+    from lenet.training.recipes import load as load_recipe
 
 __version__ = "0.1.0"
 
@@ -77,33 +77,42 @@ __all__ = [
 
 # Where a name lives, and what it is called there.
 _ELSEWHERE = {
-    "accelerate": ("acceleration", "accelerate"),
-    "begin": ("experiments", "begin"),
-    "build": ("zoo", "build"),
+    "accelerate": ("torch.acceleration", "accelerate"),
+    "begin": ("runs.experiments", "begin"),
+    "build": ("network.zoo", "build"),
     "diagram": ("looking", "diagram"),
     "evaluate": ("looking", "evaluate"),
     "explain": ("looking", "explain"),
     "features": ("looking", "features"),
-    "from_torch": ("translation", "from_torch"),
-    "go_on": ("experiments", "go_on"),
+    "from_torch": ("torch.translation", "from_torch"),
+    "go_on": ("runs.experiments", "go_on"),
     "kernels": ("looking", "kernels"),
     "list_runs": ("runs", "list_runs"),
     "load_data": ("data", "load"),
     "load_model": ("runs", "load_model"),
-    "load_recipe": ("recipes", "load"),
+    "load_recipe": ("training.recipes", "load"),
     "read_run": ("runs", "read"),
     "statistics": ("looking", "statistics"),
     "to_torch": ("torch", "to_torch"),
-    "train": ("experiments", "train"),
+    "train": ("runs.experiments", "train"),
+}
+
+# Modules that programs know by a name in lenet.
+_MODULES = {
+    "architecture": "network.architecture",
+    "figures": "drawing.figures",
+    "recipes": "training.recipes",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in __all__ and name not in _MODULES:
         raise AttributeError(f"module 'lenet' has no attribute {name!r}")
     from importlib import import_module
 
-    module, original = _ELSEWHERE.get(name, ("architecture", name))
+    if name in _MODULES:
+        return import_module(f"lenet.{_MODULES[name]}")
+    module, original = _ELSEWHERE.get(name, ("network.architecture", name))
     try:
         value = getattr(import_module(f"{__name__}.{module}"), original)
     except ImportError as error:
@@ -116,7 +125,7 @@ def __getattr__(name: str) -> Any:
 
 # Modules that import PyTorch, which is an extra. Their names exist without it, so that help(),
 # hasattr() and inspect.getmembers() work: only a call needs it.
-_NEED_TORCH = ("acceleration", "torch", "translation")
+_NEED_TORCH = ("torch", "torch.acceleration", "torch.translation")
 
 
 def _missing(name: str, error: ImportError) -> Any:

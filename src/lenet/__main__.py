@@ -1,6 +1,6 @@
 """The program's first and last lines: what a signal does from the first moment on.
 
-Loads next to nothing before it is ready for Ctrl-C; the commands are in cli.py.
+Loads next to nothing before it is ready for Ctrl-C; the commands are in cli/.
 """
 
 # the part in C: the module in Python loads enum, which takes longer than all of this

@@ -21,9 +21,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lenet import data, engines, installing, zoo
+from lenet import data, engines, installing
 from lenet.engines import EngineError, native
-from lenet.runs import processor
+from lenet.machine import available_cpus, gpu_driver, processor
+from lenet.network import zoo
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -78,7 +79,7 @@ def sound(findings: list[Finding]) -> bool:
 
 def engine() -> Finding:
     """Which engine ``auto`` takes for the tutorials' network, and why."""
-    gpu = find_spec("torch") is not None and engines.gpu_driver()
+    gpu = find_spec("torch") is not None and gpu_driver()
     try:
         choice = engines.choose("auto", zoo.lenet(), "cpu" if gpu else "auto")
     except (EngineError, ImportError) as error:
@@ -174,7 +175,7 @@ def why_not_compiling(compiler: list[str]) -> str:
 
 def threads() -> Finding:
     """How many CPUs an engine uses unless told otherwise, and why not all."""
-    usable, there = engines.available_cpus(), os.cpu_count() or 1
+    usable, there = available_cpus(), os.cpu_count() or 1
     try:
         allowed = len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux

@@ -23,7 +23,7 @@ from chromium import launch_options
 
 import lenet
 
-WEB = Path(lenet.__file__).parent / "web"
+WEB = Path(lenet.__file__).parent / "lab" / "page"
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",

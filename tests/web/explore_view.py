@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lenet
-from lenet import data, evaluation, explanations, weights, zoo
-from lenet.architecture import (
+from lenet import data
+from lenet.looking import evaluation, explanations
+from lenet.network import weights, zoo
+from lenet.network.architecture import (
     Conv2d,
     Flatten,
     Linear,
@@ -26,9 +28,9 @@ from lenet.architecture import (
     Tanh,
     to_dict,
 )
-from lenet.parameters import Parameters, initialize
+from lenet.network.parameters import Parameters, initialize
 
-WEB = Path(lenet.__file__).parent / "web"
+WEB = Path(lenet.__file__).parent / "lab" / "page"
 # The very text that conftest's security policy allows.
 IMPORT_MAP = '{"imports": {"lenet/": "/web/"}}'
 PAGE = f"""<!doctype html>

@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 
 import lenet
-from lenet import data, evaluation, weights, zoo
-from lenet.architecture import Network, to_dict
+from lenet import data
 from lenet.engines.native import NativeEngine, why_missing
+from lenet.looking import evaluation
+from lenet.network import weights, zoo
+from lenet.network.architecture import Network, to_dict
+from lenet.network.parameters import Parameters, State, initialize
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import Parameters, State, initialize
 
-WEB = Path(lenet.__file__).parent / "web"
+WEB = Path(lenet.__file__).parent / "lab" / "page"
 CLOSE = 1e-4  # what two float32 computations of one network may differ by
 
 # A calculator with LeNet, and 40 pictures: what most tests begin with.

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lenet import data, engines, runs, zoo
-from lenet.architecture import to_dict
+from lenet import data, engines, runs
+from lenet.network import zoo
+from lenet.network.architecture import to_dict
+from lenet.network.parameters import State
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import State
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 

@@ -16,9 +16,10 @@ from explore_view import WEB, pixels_of, state, until
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from lenet import data, evaluation
-from lenet.architecture import Network
-from lenet.parameters import Parameters
+from lenet import data
+from lenet.looking import evaluation
+from lenet.network.architecture import Network
+from lenet.network.parameters import Parameters
 
 OURS = (
     *("channels", "cover", "difference", "draw", "edits", "explanation", "history", "input"),

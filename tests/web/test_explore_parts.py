@@ -13,8 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 import lenet
-from lenet import data, experiments, recipes, weights, zoo
-from lenet.architecture import (
+from lenet import data
+from lenet.engines.numpy import NumpyEngine
+from lenet.network import weights, zoo
+from lenet.network.architecture import (
     AvgPool2d,
     Conv2d,
     Dropout,
@@ -25,11 +27,12 @@ from lenet.architecture import (
     ReLU,
     Tanh,
 )
-from lenet.engines.numpy import NumpyEngine
+from lenet.network.parameters import Parameters, State, initialize
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import Parameters, State, initialize
+from lenet.runs import experiments
+from lenet.training import recipes
 
-WEB = Path(lenet.__file__).parent / "web"
+WEB = Path(lenet.__file__).parent / "lab" / "page"
 EXPLORE = ("maps", "arithmetic", "play", "bars", "figure", "layout", "overlay", "units", "keys")
 EXPLORE += ("grid", "scale", "convolution", "dense", "window", "activation", "softmax", "formulas")
 # The very text that conftest's security policy allows.

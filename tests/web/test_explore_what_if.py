@@ -12,11 +12,12 @@ import pytest
 from explore_view import state, until
 from numpy.typing import NDArray
 
-from lenet import data, evaluation
-from lenet.architecture import Network
+from lenet import data
 from lenet.engines.numpy import NumpyEngine
+from lenet.looking import evaluation
+from lenet.network.architecture import Network
+from lenet.network.parameters import Parameters, State
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import Parameters, State
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from lab_process import PATIENCE_MS, open_view, running_lab, train_runs  # noqa:
 from playwright.sync_api import expect  # noqa: E402
 
 from lenet import cli, data, engines  # noqa: E402
+from lenet.network.parameters import State  # noqa: E402
 from lenet.optimization import Objective, Optimizer  # noqa: E402
-from lenet.parameters import State  # noqa: E402
 from lenet.runs import load_model  # noqa: E402
 
 Page = Any

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lenet import recipes, zoo
-from lenet.architecture import trace
+from lenet.network import zoo
+from lenet.network.architecture import trace
+from lenet.training import recipes
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 

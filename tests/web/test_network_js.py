@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lenet import data, scratch, weights, zoo
-from lenet.architecture import (
+from lenet import data, scratch
+from lenet.engines import normalization_table
+from lenet.engines.numpy import NumpyEngine
+from lenet.network import weights, zoo
+from lenet.network.architecture import (
     RBF,
     ArchitectureError,
     AvgPool2d,
@@ -41,10 +44,8 @@ from lenet.architecture import (
     trace,
     trace_layers,
 )
-from lenet.engines import normalization_table
-from lenet.engines.numpy import NumpyEngine
+from lenet.network.parameters import Parameters, State, initialize
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import Parameters, State, initialize
 
 CLOSE = 1e-4  # what two float32 computations of one network may differ by
 ACTIVATIONS = (Sigmoid(), Tanh(), ReLU(), ScaledTanh(), ScaledTanh(1.5, -0.8))

@@ -20,8 +20,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from lenet.architecture import Network
 from lenet.engines import Pictures
+from lenet.network.architecture import Network
 
 WORKERS = 4  # as d2l's get_dataloader_workers
 VARIANTS = ("eager", "channels-last", "compile")

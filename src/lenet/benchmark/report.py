@@ -12,10 +12,9 @@ from importlib.util import find_spec
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-from lenet.architecture import Network, show_shape
-from lenet.benchmark import REFERENCE, Results, Row, flops_per_example, sentences
-from lenet.engines import available_cpus
-from lenet.runs import processor
+from lenet.benchmark.measuring import REFERENCE, Results, Row, flops_per_example, sentences
+from lenet.machine import available_cpus, processor
+from lenet.network.architecture import Network, show_shape
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

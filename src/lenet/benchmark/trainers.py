@@ -36,11 +36,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet import architecture, data
-from lenet.architecture import Network, Sigmoid
+from lenet import data
 from lenet.engines import Batches, Choice, Position, make
+from lenet.network import architecture
+from lenet.network.architecture import Network, Sigmoid
+from lenet.network.parameters import State, initialize
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import State, initialize
 
 ENGINES = ("native", "numpy")
 TORCH = ("torch-eager", "torch-channels-last", "torch-compile", "d2l")

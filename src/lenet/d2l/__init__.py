@@ -18,8 +18,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lenet.animation import Animator
 from lenet.d2l import missing
+from lenet.d2l.animation import Animator
 from lenet.d2l.blocks import (
     Residual,
     ResNeXtBlock,
@@ -68,7 +68,9 @@ from lenet.d2l.models import (
     SoftmaxRegression,
     SyntheticRegressionData,
 )
+from lenet.d2l.module_training import History
 from lenet.d2l.modules import Classifier, DataModule, Module, Trainer
+from lenet.d2l.plotting import plot, set_axes, set_figsize, show_images, use_svg_display
 from lenet.d2l.words import (
     abs,
     arange,
@@ -112,8 +114,6 @@ from lenet.d2l.words import (
     zeros,
     zeros_like,
 )
-from lenet.module_training import History
-from lenet.plotting import plot, set_axes, set_figsize, show_images, use_svg_display
 
 if TYPE_CHECKING:
     from matplotlib import pyplot as plt

@@ -6,9 +6,9 @@ import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lenet.d2l.growing_curves import Curves, Settings
 from lenet.d2l.hyperparameters import HyperParameters
-from lenet.growing_curves import Curves, Settings
-from lenet.plotting import FIGSIZE
+from lenet.d2l.plotting import FIGSIZE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

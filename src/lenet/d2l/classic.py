@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lenet import module_training
-from lenet.animation import Animator
+from lenet.d2l import module_training
+from lenet.d2l.animation import Animator
 from lenet.d2l.blocks import init_cnn
 from lenet.d2l.devices import try_gpu
+from lenet.d2l.growing_curves import tell
 from lenet.d2l.loading import get_fashion_mnist_labels
 from lenet.d2l.measuring import Accumulator, Net, accuracy, evaluate_accuracy
-from lenet.growing_curves import tell
-from lenet.module_training import History
-from lenet.plotting import show_images
+from lenet.d2l.module_training import History
+from lenet.d2l.plotting import show_images
 
 
 def linreg(X: Tensor, w: Tensor, b: Tensor) -> Tensor:

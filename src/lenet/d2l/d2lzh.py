@@ -24,9 +24,9 @@ from lenet.d2l import blocks, loading
 from lenet.d2l.blocks import corr2d
 from lenet.d2l.classic import linreg, squared_loss
 from lenet.d2l.loading import get_fashion_mnist_labels
-from lenet.memory_loader import MemoryLoader, Resize
-from lenet.module_training import accelerated_for
-from lenet.plotting import FIGSIZE, set_figsize, use_svg_display
+from lenet.d2l.memory_loader import MemoryLoader, Resize
+from lenet.d2l.module_training import accelerated_for
+from lenet.d2l.plotting import FIGSIZE, set_figsize, use_svg_display
 
 if TYPE_CHECKING:
     from matplotlib import pyplot as plt

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lenet import data, engines
-from lenet.memory_loader import MemoryLoader, Resize
+from lenet import data
+from lenet.d2l.memory_loader import MemoryLoader, Resize
+from lenet.machine import keep_freed_memory
 
 
 def get_dataloader_workers() -> int:
@@ -27,7 +28,7 @@ def load_data_fashion_mnist(
     """
     dataset = data.load("fashion-mnist", progress=True)
     # A step of PyTorch's on the tutorials' network would else map 26 MB anew: 6,700 page faults.
-    engines.keep_freed_memory()
+    keep_freed_memory()
     return (
         MemoryLoader(dataset.train, batch_size, shuffle=True, resize=resize),
         MemoryLoader(dataset.test, batch_size, shuffle=False, resize=resize),

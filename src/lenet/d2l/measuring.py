@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lenet import module_training
+from lenet.d2l import module_training
 
 Net = Callable[[Tensor], Tensor]  # a module, or a function from pictures to outputs
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from lenet import data as datasets
-from lenet import engines
 from lenet.d2l.hyperparameters import HyperParameters
 from lenet.d2l.loading import get_fashion_mnist_labels
+from lenet.d2l.memory_loader import MemoryDataset, MemoryLoader
 from lenet.d2l.modules import Classifier, DataModule, Module
-from lenet.memory_loader import MemoryDataset, MemoryLoader
-from lenet.plotting import show_images
+from lenet.d2l.plotting import show_images
+from lenet.machine import keep_freed_memory
 
 
 class SyntheticRegressionData(DataModule):
@@ -54,7 +54,7 @@ class FashionMNIST(DataModule):
         super().__init__()
         self.save_hyperparameters()
         dataset = datasets.load("fashion-mnist", progress=True)
-        engines.keep_freed_memory()
+        keep_freed_memory()
         self.train = MemoryDataset(dataset.train, resize)
         self.val = MemoryDataset(dataset.test, resize)
 

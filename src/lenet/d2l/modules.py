@@ -18,7 +18,7 @@ from lenet.d2l.board import ProgressBoard
 from lenet.d2l.classic import grad_clipping
 from lenet.d2l.devices import gpu, num_gpus
 from lenet.d2l.hyperparameters import HyperParameters
-from lenet.module_training import accelerated_for
+from lenet.d2l.module_training import accelerated_for
 
 
 class Module(nn.Module, HyperParameters):

@@ -1,180 +1,51 @@
-"""What every engine can do, and which one to take.
+"""Which engine computes a network, and why: ``choose`` says, ``make`` makes it.
 
-An engine is made from a network, an optimiser and an objective; it holds the weights and does
-all the arithmetic of training. Engines differ in speed, not in results: they start from the same
-weights, see the same pictures in the same order and drop the same units.
+``protocol`` says what every engine can do; ``native``, ``numpy`` and ``torch`` are the three.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import shutil
-import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lenet.architecture import RBF, Conv2d, Network, ScaledTanh, Subsample
+from lenet.engines.protocol import (
+    Batches,
+    Engine,
+    EngineError,
+    Gradients,
+    Metrics,
+    Pictures,
+    Position,
+    check_pictures,
+    normalization_table,
+    refuse_1998_layers,
+)
 from lenet.installing import how_to_install
+from lenet.machine import available_cpus, gpu_driver
 from lenet.names import did_you_mean, known_as
+from lenet.network.architecture import Network
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import Layout, State
+
+__all__ = [
+    "DEVICES",
+    "ENGINES",
+    "Batches",
+    "Choice",
+    "Engine",
+    "EngineError",
+    "Gradients",
+    "Metrics",
+    "Pictures",
+    "Position",
+    "check_pictures",
+    "choose",
+    "make",
+    "normalization_table",
+    "refuse_1998_layers",
+]
 
 ENGINES = ("native", "numpy", "torch")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-
-
-class EngineError(ValueError):
-    """An engine that cannot run here, or not this network; the message says why."""
-
-
-class Pictures(Protocol):
-    """A data set's split, as far as an engine is concerned."""
-
-    @property
-    def images(self) -> NDArray[np.uint8]:
-        """(n, channels, height, width)"""
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """(n,), from 0 to classes - 1"""
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where in a run a stretch of training begins; decides the dropout masks."""
-
-    seed: int
-    epoch: int  # from 0
-    first_sample: int  # how many pictures of this epoch came before
-
-
-@dataclass(frozen=True)
-class Batches:
-    """A stretch of one epoch: which pictures, in which order, in steps of which size."""
-
-    order: NDArray[np.int64]  # (n,) indices into the split
-    batch_size: int
-    learning_rates: NDArray[np.float64]  # (ceil(n / batch_size),) one a step
-    augmentation: NDArray[np.int8] | None  # (n, 3) rows down, columns right, mirrored or not
-    position: Position
-
-    def steps(self) -> list[slice]:
-        """The place of each step's pictures in ``order``; the last may be short."""
-        starts = range(0, len(self.order), self.batch_size)
-        return [slice(start, start + self.batch_size) for start in starts]
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Sums over the pictures seen, kept a batch apart so that any grouping gives equal sums."""
-
-    losses: NDArray[np.float64]  # (batches,) the sum of the loss over each batch's pictures
-    correct: int
-    examples: int
-    confusion: NDArray[np.int64] | None = None  # (classes, classes), rows the true class
-
-    @property
-    def loss(self) -> float:
-        """The mean loss of a picture."""
-        return float(self.losses.sum()) / self.examples
-
-    @property
-    def accuracy(self) -> float:
-        """The share of pictures whose highest output is their class."""
-        return self.correct / self.examples
-
-
-@dataclass(frozen=True)
-class Gradients:
-    """The mean gradient over a batch: one float32 vector, and where each parameter lies in it."""
-
-    flat: NDArray[np.float32]
-    layout: Layout
-    metrics: Metrics
-
-    def named(self) -> dict[str, NDArray[np.float32]]:
-        """Each parameter's gradient in its own shape, as views of the vector."""
-        return self.layout.views(self.flat)
-
-
-class Engine(Protocol):
-    """One implementation of a network's arithmetic."""
-
-    name: str  # "numpy", "native", "torch"
-    device: str  # "cpu", "cuda", "mps"
-    network: Network
-    threads: int
-    instruction_set: str  # what the arithmetic runs on; another one may round differently
-
-    def load(self, state: State) -> None:
-        """Take parameters, optimiser moments, step and averaged weights in, bit for bit."""
-
-    def state(self) -> State:
-        """A copy of all of that, bit for bit."""
-
-    def train(self, split: Pictures, batches: Batches) -> Metrics:
-        """One optimiser step a batch; what the network said before each step is summed."""
-
-    def gradients(
-        self, images: NDArray[np.uint8], labels: NDArray[np.int64], position: Position
-    ) -> Gradients:
-        """The mean gradient of one batch, in training mode; nothing changes."""
-
-    def apply(self, gradients: Gradients, learning_rate: float) -> None:
-        """One optimiser step with these gradients."""
-
-    def evaluate(self, split: Pictures) -> Metrics:
-        """Plain cross-entropy, accuracy and confusion; with the averaged weights if there are."""
-
-    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The network's outputs (n, classes), in evaluation mode, as ``evaluate`` sees them."""
-
-    def activations(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The output of every layer, batch first, in evaluation mode, as ``evaluate`` sees it."""
-
-
-def normalization_table(network: Network) -> NDArray[np.float64]:
-    """The first layer's input for each value of a pixel, (channels, 256) float64.
-
-    A table, so that every engine feeds the same numbers to its first layer.
-    """
-    channels = network.input_shape[0]
-    mean = np.resize(network.normalization.mean, channels)[:, None]
-    deviation = np.resize(network.normalization.deviation, channels)[:, None]
-    return np.asarray((np.arange(256) / 255 - mean) / deviation, np.float64)
-
-
-def check_pictures(
-    network: Network, images: NDArray[np.uint8], labels: NDArray[np.int64] | None = None
-) -> None:
-    """Raise ValueError for pictures or labels that are not the network's.
-
-    A GPU would notice them late, and a C++ loop not at all.
-    """
-    if images.dtype != np.uint8 or images.shape[1:] != network.input_shape:
-        raise ValueError(
-            f"images are {images.dtype} {images.shape}; network {network.name!r} needs uint8 "
-            f"{(len(images), *network.input_shape)}"
-        )
-    if labels is None:
-        return
-    classes = len(network.classes)
-    if len(labels) != len(images):
-        raise ValueError(f"{len(images)} pictures have {len(labels)} labels")
-    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(
-            f"labels go from {labels.min()} to {labels.max()}; network {network.name!r} has "
-            f"classes 0 to {classes - 1}"
-        )
-
-
-# --- choosing ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -274,79 +145,3 @@ def make(
     from lenet.engines.numpy import NumpyEngine
 
     return NumpyEngine(network, optimizer, objective, threads=threads)
-
-
-def refuse_1998_layers(network: Network) -> None:
-    """Raise EngineError, naming the layer, where a network has one that no engine computes yet."""
-    for index, layer in enumerate(network.layers):
-        table = isinstance(layer, Conv2d) and layer.connections is not None
-        if table or isinstance(layer, ScaledTanh | Subsample | RBF):
-            what = "Conv2d with a connection table" if table else type(layer).__name__
-            raise EngineError(
-                f"no engine computes layer {index} ({what}) of network {network.name!r} yet, so it "
-                "cannot be trained; it can be inspected. Train lenet or lenet-relu in its place"
-            )
-
-
-def gpu_driver() -> bool:
-    """Whether it is worth the seconds that importing PyTorch takes to look for a GPU."""
-    if sys.platform == "darwin" or Path("/dev/nvidiactl").exists():
-        return True
-    return shutil.which("nvidia-smi") is not None
-
-
-def keep_freed_memory() -> None:
-    """Nothing; from now on glibc keeps the memory that one step frees for the next one.
-
-    It returns freed memory to the system above a limit which the largest block ever freed has
-    raised, up to 32 MiB, so one such block is freed here. Else the activations of every step are
-    mapped, zeroed and faulted in anew: measured, a third of the time. No harm elsewhere.
-    """
-    np.empty(31 << 20, np.uint8)
-
-
-def available_cpus() -> int:
-    """The CPUs that this process may use: its affinity, and the quota of its control groups."""
-    try:
-        cpus = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        cpus = os.cpu_count() or 1
-    return math.ceil(min(cpus, cpu_quota()))
-
-
-def cpu_quota(
-    proc: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")
-) -> float:
-    """How many CPUs' time the process's Linux control groups allow it; infinite without a limit.
-
-    Both versions of control groups; a group's quota holds for all groups below it.
-    """
-    least = math.inf
-    try:
-        lines = proc.read_text().splitlines()
-    except OSError:
-        return least
-    for line in lines:
-        _, controllers, own = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        root = groups / controllers if controllers else groups
-        folder = root / own.lstrip("/")
-        for group in (folder, *folder.parents):
-            least = min(least, _quota_of(group))
-            if group == root:
-                break
-    return least
-
-
-def _quota_of(group: Path) -> float:
-    """One control group's quota, in CPUs; infinite where it has none."""
-    for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
-        try:
-            text = " ".join((group / file).read_text() for file in files)
-            quota, period = (int(number) for number in text.split())
-        except (OSError, ValueError):  # not there, or "max": no limit
-            continue
-        if quota > 0 and period > 0:
-            return quota / period
-    return math.inf

@@ -12,18 +12,7 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.architecture import (
-    AvgPool2d,
-    Conv2d,
-    Dropout,
-    Layer,
-    Linear,
-    MaxPool2d,
-    Network,
-    stride_of,
-    trace,
-)
-from lenet.engines import (
+from lenet.engines.protocol import (
     Batches,
     EngineError,
     Gradients,
@@ -34,8 +23,19 @@ from lenet.engines import (
     normalization_table,
     refuse_1998_layers,
 )
+from lenet.network.architecture import (
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Network,
+    stride_of,
+    trace,
+)
+from lenet.network.parameters import Layout, State, check_parameters
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import Layout, State, check_parameters
 
 LARGEST_KERNEL = 7  # of a convolution; its loops over a kernel's row are unrolled
 

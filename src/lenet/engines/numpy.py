@@ -22,7 +22,17 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 from threadpoolctl import ThreadpoolController
 
-from lenet.architecture import (
+from lenet.engines.protocol import (
+    Batches,
+    Gradients,
+    Metrics,
+    Pictures,
+    Position,
+    normalization_table,
+    refuse_1998_layers,
+)
+from lenet.machine import keep_freed_memory
+from lenet.network.architecture import (
     AvgPool2d,
     Conv2d,
     Dropout,
@@ -38,18 +48,8 @@ from lenet.architecture import (
     stride_of,
     trace,
 )
-from lenet.engines import (
-    Batches,
-    Gradients,
-    Metrics,
-    Pictures,
-    Position,
-    keep_freed_memory,
-    normalization_table,
-    refuse_1998_layers,
-)
+from lenet.network.parameters import Layout, Parameters, State, check_parameters
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import Layout, Parameters, State, check_parameters
 
 Array = NDArray[Any]  # of the engine's float type
 T = TypeVar("T")

@@ -20,7 +20,18 @@ import torch.nn.functional as F
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
-from lenet.architecture import (
+from lenet.engines.protocol import (
+    Batches,
+    EngineError,
+    Gradients,
+    Metrics,
+    Pictures,
+    Position,
+    check_pictures,
+    normalization_table,
+)
+from lenet.machine import keep_freed_memory
+from lenet.network.architecture import (
     AvgPool2d,
     Conv2d,
     Dropout,
@@ -34,19 +45,8 @@ from lenet.architecture import (
     Tanh,
     trace,
 )
-from lenet.engines import (
-    Batches,
-    EngineError,
-    Gradients,
-    Metrics,
-    Pictures,
-    Position,
-    check_pictures,
-    keep_freed_memory,
-    normalization_table,
-)
+from lenet.network.parameters import Array, Layout, Parameters, State, check_parameters
 from lenet.optimization import Objective, Optimizer
-from lenet.parameters import Array, Layout, Parameters, State, check_parameters
 
 Hashed = TypeVar("Hashed", int, Tensor)
 

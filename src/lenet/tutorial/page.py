@@ -15,7 +15,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from lenet.tutorial import Block, Output, Result, Tutorial, tabs
+from lenet.tutorial import tabs
+from lenet.tutorial.cells import Block, Tutorial
+from lenet.tutorial.process import Result
+from lenet.tutorial.record import Output
 
 _KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg", ".gif": "image/gif"}
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from lenet.tutorial import Block, Result, Tutorial
+from lenet.tutorial.cells import Block, Tutorial
+from lenet.tutorial.process import Result
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from lenet.engines import keep_freed_memory
 from lenet.installing import how_to_install
+from lenet.machine import keep_freed_memory
 from lenet.tutorial import cells, ending, joining, magics, shell, stand_ins, tabs
 from lenet.tutorial.pictures import Keeper, numeric_order
 from lenet.tutorial.record import Record, Tee
@@ -246,7 +246,7 @@ def _watch(keeper: Keeper) -> None:
 
 def _keep(keeper: Keeper, record: Record, started_ns: int) -> None:
     """Keep the open figures, and note what else has come into the folder, such as an Animator's."""
-    if curves := sys.modules.get("lenet.growing_curves"):  # a cell's curves belong to that cell
+    if curves := sys.modules.get("lenet.d2l.growing_curves"):  # a cell's curves belong to that cell
         curves.finish_all()
     if "matplotlib.pyplot" in sys.modules:
         try:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from lenet import figures
-from lenet.explanations import Language
-from lenet.figures import GREY, INK, PAPER
+from lenet.drawing import figures
+from lenet.drawing.figures import GREY, INK, PAPER
+from lenet.drawing.maps import SCALE
+from lenet.drawing.text_width import cells
 from lenet.files import write_atomically
-from lenet.maps import SCALE
+from lenet.looking.explanations import Language
 from lenet.scratch import Step, show
-from lenet.text_width import cells
-from lenet.walkthrough import Walkthrough, WalkthroughError
+from lenet.walkthrough.steps import Walkthrough, WalkthroughError
 from lenet.walkthrough.text import arithmetic, captions, padding_sign, title
 
 if TYPE_CHECKING:

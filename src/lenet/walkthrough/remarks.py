@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from lenet import scratch
-from lenet.explanations import Language
+from lenet.looking.explanations import Language
 from lenet.scratch import show
-from lenet.walkthrough import Walkthrough
+from lenet.walkthrough.steps import Walkthrough
 
 
 def remarks(walk: Walkthrough, language: Language) -> list[str]:

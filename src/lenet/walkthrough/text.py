@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from lenet.explanations import Language
+from lenet.drawing.text_width import cells, padded, wrapped
+from lenet.looking.explanations import Language
 from lenet.scratch import Step, show
-from lenet.text_width import cells, padded, wrapped
-from lenet.walkthrough import Walkthrough
 from lenet.walkthrough.remarks import remarks
+from lenet.walkthrough.steps import Walkthrough
 
 WIDTH: Final = 80  # columns
 

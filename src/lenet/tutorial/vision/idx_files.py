@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lenet.download import from_mirrors
+from lenet.data.download import from_mirrors
+from lenet.data.idx import MAX_BYTES
 from lenet.files import write_atomically
-from lenet.idx import MAX_BYTES
 
 PATIENCE_S = 10.0
 _TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}

@@ -1,0 +1,445 @@
+"""Data sets as uint8 pictures and integer labels: found, downloaded, verified, read, divided.
+
+A data set is four IDX files (gzip or not; what a file is, its first bytes say, not its name):
+
+    train-images-idx3-ubyte   train-labels-idx1-ubyte   "train"
+    t10k-images-idx3-ubyte    t10k-labels-idx1-ubyte    "test"; `test-…` is read as well
+
+A data set asked for by name is looked for in these places, and never replaced by another:
+
+    data_dir/NAME, data_dir        the argument (`--data-dir`)
+    $LENET_DATA/NAME, $LENET_DATA
+    ~/.cache/lenet/NAME            the user's cache; downloads are put here
+    /usr/share/datasets/NAME       where Linux distributions put it
+    the mirrors                    $LENET_MIRROR first
+
+What is verified is the SHA-256 of the decompressed bytes, since gzip containers of the same data
+differ. Downloads are kept decompressed: such a data set loads in a quarter of the time.
+
+Sources: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits" (the format is
+described there); H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", arXiv:1708.07747.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from lenet.data.idx import REMEDY, UInt8, read_file, read_stream, write_idx
+from lenet.data.idx import DataError as DataError
+from lenet.data.idx_folder import FILES as FILES
+from lenet.data.idx_folder import (
+    FourFiles,
+    count_classes,
+    emnist,
+    files_in,
+    read_classes,
+    read_folder,
+)
+from lenet.data.idx_folder import UnknownDataError as UnknownDataError
+from lenet.data.split import IN_MEMORY as IN_MEMORY
+from lenet.data.split import Dataset as Dataset
+from lenet.data.split import Split as Split
+from lenet.data.split import hold_out as hold_out
+from lenet.data.split import subset as subset
+from lenet.files import UNFINISHED
+from lenet.names import did_you_mean, known_as
+
+DISTRIBUTIONS: Final = Path("/usr/share/datasets")
+BUNDLED: Final = Path(__file__).with_name("datasets") / "fashion-mnist-small"
+
+STALE_S: Final = 600.0
+
+
+class DataNotFoundError(DataError):
+    """A data set that is nowhere here and could not be downloaded; nothing damaged was met.
+
+    The one case in which it is right to go on with the bundled pictures, and to say so.
+    ``summary`` is why no mirror gave it, in a few words: "no connection".
+    """
+
+    def __init__(self, message: str, summary: str = "") -> None:
+        super().__init__(message)
+        self.summary = summary
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known beforehand about a data set with a name."""
+
+    name: str
+    classes: tuple[str, ...]
+    licence: str
+    sha256: Mapping[str, str]  # of FILES, decompressed
+    mirrors: tuple[str, ...]  # addresses at which FILES lie with `.gz` added
+    download_bytes: int
+
+
+_FASHION_CLASSES: Final = (
+    *("t-shirt", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+_FASHION_LICENCE: Final = "MIT, Copyright 2017 Zalando SE"
+
+
+def _hashes(*sha256: str) -> Mapping[str, str]:
+    return MappingProxyType(dict(zip(FILES, sha256, strict=True)))
+
+
+KNOWN: Final[Mapping[str, Known]] = MappingProxyType(
+    {
+        "fashion-mnist": Known(
+            "fashion-mnist",
+            _FASHION_CLASSES,
+            _FASHION_LICENCE,
+            _hashes(
+                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+            ),
+            (
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+                "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
+                "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
+            ),
+            30_878_645,
+        ),
+        "mnist": Known(
+            "mnist",
+            tuple("0123456789"),
+            "CC BY-SA 3.0, Yann LeCun, Corinna Cortes, Christopher Burges",
+            _hashes(
+                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+            ),
+            (
+                "https://ossci-datasets.s3.amazonaws.com/mnist",
+                "https://storage.googleapis.com/cvdf-datasets/mnist",
+            ),
+            11_594_722,
+        ),
+        # Made from fashion-mnist by scripts/make_bundled_data.py; comes with the package.
+        "fashion-mnist-small": Known(
+            "fashion-mnist-small",
+            _FASHION_CLASSES,
+            _FASHION_LICENCE,
+            _hashes(
+                "98e7770917579140c254c16bfc44d2ea54daef3773797258e8f05598ee3b958a",
+                "3590f8eb444dca2ad294ae69a9b7d395df1f8e15b3c74892b1e329027b7024f6",
+                "20bd1066a36b81f2f5d3b77fb060a67eaef3f88fbd60e094306a8d8c1395a36a",
+                "8df04a80abad89cbe22a19e3f9a1cfa7ab8bf03467bfaf485c85268519eeeb3d",
+            ),
+            (),
+            0,
+        ),
+    }
+)
+
+
+# ---------------------------------------------------------------------------------- loading
+
+
+def load(
+    name_or_path: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    download: bool = True,
+    progress: bool = False,
+    mirrors: Sequence[str] | None = None,
+) -> Dataset:
+    """The data set of that name, or in that folder; every byte of a named one is verified.
+
+    A path is a string with a separator in it, or that starts with `.` or `~`, or that is an
+    existing folder; names that are known come first. A folder's classes are the lines of its
+    `classes.txt`; without one they are those of the known data set that it holds, else
+    "0" to "k-1". For `progress` and `mirrors` see `fetch`.
+
+    Raises DataError; DataNotFoundError when it is nowhere and could not be downloaded.
+    """
+    text = os.fspath(name_or_path)
+    if text == IN_MEMORY:
+        raise DataError(
+            "these pictures were given as arrays from Python and are in no file; give them again "
+            "there: lenet.go_on(run, data=…), lenet.evaluate(run, split=(images, labels)), "
+            "lenet.features(run, picture)"
+        )
+    if not isinstance(name_or_path, str) or (text not in KNOWN and _looks_like_a_path(text)):
+        return _load_folder(Path(os.path.expanduser(text)))
+    known = _known(text)
+    text = known.name
+    if data_dir is not None and not os.path.isdir(os.path.expanduser(data_dir)):
+        raise UnknownDataError(f"the data folder {data_dir} does not exist; check its spelling")
+    folder = find(text, data_dir)
+    if folder is None and download:
+        folder = fetch(text, progress=progress, mirrors=mirrors)
+    if folder is None:
+        raise DataNotFoundError(_not_found(text, data_dir))
+    return _load_known(known, folder)
+
+
+def _looks_like_a_path(text: str) -> bool:
+    return text[:1] in {".", "~"} or bool({os.sep, os.altsep} & {*text}) or os.path.isdir(text)
+
+
+def check_classes(loaded: Dataset) -> None:
+    """Raise DataError unless a network can learn to tell classes apart from these pictures."""
+    labels = np.unique(loaded.train.labels)
+    if len(labels) < 2:
+        raise DataError(
+            f"{loaded.source}: the data has one class: every training label is {labels[0]}. "
+            "To learn a difference takes pictures of two classes or more, labelled 0, 1 and so on"
+        )
+
+
+def bundled() -> Dataset:
+    """The 10,000 + 2,000 pictures of Fashion-MNIST that come with the package."""
+    return _load_known(KNOWN["fashion-mnist-small"], BUNDLED)
+
+
+def find(name: str, data_dir: str | os.PathLike[str] | None = None) -> Path | None:
+    """The folder where the named data set lies with all its files, or None; nothing is verified.
+
+    Raises DataError for a name that is not known.
+    """
+    known = _known(name)
+    for folder in _places(known.name, data_dir):
+        if len(files_in(folder)) == len(FILES) and not _holds_another(folder, known):
+            return folder
+    return None
+
+
+def available(name: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
+    """Whether `load` would find the named data set without a download (files are not read)."""
+    return find(name, data_dir) is not None
+
+
+def cache_dir() -> Path:
+    """The folder of downloaded data sets in the user's cache; it may not exist yet."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # a container that runs as a user without an entry and without $HOME
+        import tempfile
+
+        home = Path(tempfile.gettempdir())
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else home / "AppData" / "Local") / "lenet" / "Cache"
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "lenet"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    return (cache if cache.is_absolute() else home / ".cache") / "lenet"
+
+
+def _known(name: str) -> Known:
+    found = known_as(name, KNOWN)
+    if found is None:
+        hint = did_you_mean(name, KNOWN)
+        raise UnknownDataError(
+            f"no data set is called {name!r}; {hint}choose from {', '.join(KNOWN)}; "
+            "a folder of your own is given with a separator, such as ./pictures"
+        )
+    return KNOWN[found]
+
+
+def _places(name: str, data_dir: str | os.PathLike[str] | None) -> list[Path]:
+    if not KNOWN[name].mirrors:
+        return [BUNDLED]
+    given = [place for place in (data_dir, os.environ.get("LENET_DATA")) if place]
+    roots = [Path(os.path.expanduser(place)) for place in given]
+    own = [folder for root in roots for folder in (root / name, root)]
+    return [*own, cache_dir() / name, DISTRIBUTIONS / name]
+
+
+def _holds_another(folder: Path, known: Known) -> bool:
+    """Whether a folder without the data set's name holds another known one, by its labels.
+
+    With LENET_DATA=…/mnist, fashion-mnist is not damaged there: it is not there.
+    """
+    if folder.name == known.name or folder == BUNDLED:
+        return False
+    try:
+        labels = read_file(files_in(folder)[FILES[1]]).sha256
+    except DataError:
+        return False
+    return any(labels == k.sha256[FILES[1]] for k in KNOWN.values() if k is not known)
+
+
+def _not_found(name: str, data_dir: str | os.PathLike[str] | None) -> str:
+    places = []
+    for folder in _places(name, data_dir):
+        lacking = [file for file in FILES if file not in files_in(folder)]
+        some = 0 < len(lacking) < len(FILES)
+        places.append(f"{folder} (lacks {', '.join(lacking)})" if some else str(folder))
+    return (
+        f"{name} is not in {', '.join(places)}. `lenet data get {name}` downloads it; or set "
+        f"LENET_DATA to a folder that holds {name}/{FILES[0]}.gz and its three companions; "
+        "fashion-mnist-small comes with the package"
+    )
+
+
+# ------------------------------------------------------------------------ files to data sets
+
+
+def _load_known(known: Known, folder: Path) -> Dataset:
+    remedy = (
+        f"Delete it, then `lenet data get {known.name} --force` downloads it anew"
+        if known.mirrors
+        else "Install the package anew"
+    )
+    four = read_folder(folder, remedy)
+    files = four.files
+    for file, expected in known.sha256.items():
+        if files[file].sha256 != expected:
+            raise DataError(
+                f"{files[file].path}: these are not the bytes of {known.name}: SHA-256 "
+                f"(decompressed) {files[file].sha256}, expected {expected}. {remedy}; "
+                f"if it is a data set of your own, load it by its path {folder}{os.sep}"
+            )
+    return _dataset(known.name, four, folder, known.classes, known.licence)
+
+
+def _load_folder(folder: Path) -> Dataset:
+    if not os.path.isdir(folder):
+        raise UnknownDataError(
+            f"{folder} is not a folder; give one that holds {', '.join(FILES)} (.gz or not)"
+        )
+    four = read_folder(folder, REMEDY)
+    hashes = {file: read.sha256 for file, read in four.files.items()}
+    same = next((known for known in KNOWN.values() if known.sha256 == hashes), None)
+    listed = folder / "classes.txt"
+    if os.path.lexists(listed):
+        classes = read_classes(listed)
+    elif same:
+        classes = same.classes
+    else:
+        four, its_own = emnist(four)
+        classes = its_own or count_classes(four.files[FILES[1]])
+    for labels in (four.files[FILES[1]], four.files[FILES[3]]):
+        wrong = np.flatnonzero(labels.array >= len(classes))
+        if len(wrong):
+            raise DataError(
+                f"{labels.path}: label {labels.array[wrong[0]]} at index {wrong[0]} is out of "
+                f"range: there are {len(classes)} classes, labels are 0 to {len(classes) - 1}. "
+                f"Correct it, or name all classes in {listed}, one a line"
+            )
+    licence = same.licence if same else "not stated"
+    return _dataset(folder.resolve().name, four, folder, classes, licence)
+
+
+def _dataset(
+    name: str, four: FourFiles, folder: Path, classes: tuple[str, ...], licence: str
+) -> Dataset:
+    files, splits = four.files, []
+    for part, images, labels in (("train", *FILES[:2]), ("test", *FILES[2:])):
+        splits.append(
+            Split(
+                files[images].array,
+                files[labels].array.astype(np.int64),
+                classes,
+                f"{name}/{part} (SHA-256 of images {files[images].sha256}, "
+                f"of labels {files[labels].sha256})",
+            )
+        )
+    hashes = MappingProxyType({file: files[file].sha256 for file in FILES})
+    source, bundled = str(folder), folder == BUNDLED
+    train, test = splits
+    return Dataset(name, train, test, source, licence, hashes, bundled, four.remarks)
+
+
+# ------------------------------------------------------------------------------ downloading
+
+
+def fetch(
+    name: str,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    force: bool = False,
+    progress: bool = False,
+    mirrors: Sequence[str] | None = None,
+    patience_s: float = 10.0,
+) -> Path:
+    """The folder (by default in the user's cache) that now holds the named data set, verified.
+
+    Files that are there and right stay, unless `force`. `mirrors` replaces the built-in
+    addresses; `$LENET_MIRROR/NAME` comes before either. A mirror that refuses, sends wrong bytes
+    or nothing for `patience_s` is passed over. `progress` shows a bar on standard error.
+
+    A file is verified in memory and only then written, beside and renamed: processes that do so
+    at once, or are killed, leave no wrong file.
+
+    Raises DataNotFoundError when no mirror gives a file, with each mirror's reason.
+    """
+    from lenet.data.download import from_mirrors, progress_bar
+
+    known = _known(name)
+    name = known.name
+    if not known.mirrors:
+        return BUNDLED
+    target = cache_dir() / name if folder is None else Path(os.path.expanduser(folder))
+    bases = list(known.mirrors if mirrors is None else mirrors)
+    if os.environ.get("LENET_MIRROR"):
+        bases.insert(0, f"{os.environ['LENET_MIRROR'].rstrip('/')}/{name}")
+    there = {} if force else files_in(target)
+    wanted = [
+        file for file in FILES if file not in there or not _is_right(there[file], known, file)
+    ]
+    with progress_bar(name, known.download_bytes, progress and bool(wanted)) as received:
+        for file in wanted:
+            accept = _acceptor(known, file)
+            content, reasons = from_mirrors(bases, f"{file}.gz", accept, received, patience_s)
+            if content is None:
+                raise DataNotFoundError(
+                    f"{name}: {file}.gz could not be downloaded: {'; '.join(reasons)}. Connect to "
+                    f"a network, or set LENET_DATA to a folder that holds {name}/{FILES[0]}.gz "
+                    "and its three companions; fashion-mnist-small comes with the package",
+                    # of each "ADDRESS: why" the why, once
+                    ", ".join(dict.fromkeys(reason.rpartition(": ")[2] for reason in reasons)),
+                )
+            _keep(target, file, content)
+    return target
+
+
+def _is_right(path: Path, known: Known, file: str) -> bool:
+    try:
+        return read_file(path).sha256 == known.sha256[file]
+    except DataError:
+        return False
+
+
+def _acceptor(known: Known, file: str) -> Callable[[bytes], UInt8]:
+    """A function from what a mirror sent to the array; it raises DataError if that is wrong."""
+
+    def accept(sent: bytes) -> UInt8:
+        array, sha256 = read_stream(BytesIO(sent), "what came")
+        if sha256 != known.sha256[file]:
+            raise DataError(f"wrong bytes: SHA-256 {sha256}, expected {known.sha256[file]}")
+        return array
+
+    return accept
+
+
+def _keep(folder: Path, file: str, array: UInt8) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in folder.glob(f".*{UNFINISHED}"):  # left by a process killed while it wrote
+            with contextlib.suppress(OSError):  # another process may rename or delete it now
+                if time.time() - part.stat().st_mtime > STALE_S:
+                    part.unlink()
+        # Under its plain name the file takes precedence over whatever else is in the folder.
+        write_idx(folder / file, array)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot keep {file} there: {error.strerror or error}; make room, or set "
+            "XDG_CACHE_HOME to a folder that can be written"
+        ) from None

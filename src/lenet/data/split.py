@@ -1,0 +1,119 @@
+"""Pictures with their labels, and how a part of them is held out or drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.data.idx import DataError, UInt8
+
+IN_MEMORY: Final = "(arrays)"  # the name of a data set that a program gave, and that is in no file
+
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Pictures with their labels.
+
+    `identity` says exactly which: data set, part, SHA-256 of the decompressed files, and for a
+    derived part how it was derived.
+    """
+
+    images: UInt8  # (n, channels, height, width)
+    labels: Int64  # (n,)
+    classes: tuple[str, ...]
+    identity: str
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise DataError(
+                f"images are {self.images.dtype} {self.images.shape}; "
+                "give uint8 (n, channels, height, width)"
+            )
+        if self.labels.dtype != np.int64 or self.labels.shape != self.images.shape[:1]:
+            raise DataError(
+                f"labels are {self.labels.dtype} {self.labels.shape}; "
+                f"give int64 ({len(self.images)},), one for each picture"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training and a test part with where they come from."""
+
+    name: str
+    train: Split
+    test: Split
+    source: str  # the folder it was read from
+    licence: str
+    sha256: Mapping[str, str]  # file name -> SHA-256 of the decompressed bytes
+    bundled: bool
+    remarks: tuple[str, ...] = ()  # what was taken otherwise than it stands in the files
+
+
+def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """The part to train on and the part held out, each in the order of the split.
+
+    The same fraction of every class is held out, rounded; a class with two pictures or more is
+    in both parts. Depends on nothing but (labels, fraction, seed).
+
+    Raises DataError unless 0 < fraction < 1, and when no class has two pictures.
+    """
+    if not 0 < fraction < 1:
+        raise DataError(
+            f"the fraction held out is {fraction}; it must lie between 0 and 1, such as 0.1"
+        )
+    counts = np.bincount(split.labels, minlength=len(split.classes))
+    takes = np.clip(np.floor(counts * fraction + 0.5).astype(np.int64), 1, None)
+    takes = np.minimum(takes, np.maximum(counts - 1, 0))
+    if not takes.any():
+        raise DataError(
+            f"nothing can be held out of {len(split)} pictures: no class has two of them"
+        )
+    held = _draw(split.labels, takes, (seed, 0x76616C))  # "val"
+    how = f"{float(fraction)!r} held out by class, seed {seed}"
+    return (
+        _part(split, ~held, f"{split.identity}; what remains, {how}"),
+        _part(split, held, f"{split.identity}; {how}"),
+    )
+
+
+def subset(split: Split, count: int, seed: int) -> Split:
+    """That many pictures, each class in its share, in the order of the split.
+
+    Raises DataError unless 1 <= count <= len(split).
+    """
+    if not 1 <= count <= len(split):
+        raise DataError(f"cannot take {count} of {len(split)} pictures; take 1 to {len(split)}")
+    counts = np.bincount(split.labels, minlength=len(split.classes))
+    takes, remainders = np.divmod(counts * count, len(split))
+    # Largest remainders first, so that the shares add up to count.
+    takes[np.argsort(-remainders, kind="stable")[: count - takes.sum()]] += 1
+    chosen = _draw(split.labels, takes, (seed, 0x737562))  # "sub"
+    return _part(split, chosen, f"{split.identity}; {count} drawn by class, seed {seed}")
+
+
+def _draw(labels: Int64, takes: Int64, seed: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which examples: takes[c] of class c."""
+    if seed[0] < 0:
+        raise DataError(f"the seed is {seed[0]}; it must not be negative")
+    # Sorting random() keeps the draw the same under every NumPy; how permutation() draws may
+    # change between versions (NEP 19).
+    ranks = np.random.default_rng(seed).random(len(labels))
+    chosen = np.zeros(len(labels), np.bool_)
+    for label, take in enumerate(takes):
+        members = np.flatnonzero(labels == label)
+        chosen[members[np.argsort(ranks[members], kind="stable")[:take]]] = True
+    return chosen
+
+
+def _part(split: Split, chosen: NDArray[np.bool_], identity: str) -> Split:
+    return Split(split.images[chosen], split.labels[chosen], split.classes, identity)

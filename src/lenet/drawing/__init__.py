@@ -1,0 +1,1 @@
+"""Curves, maps and sheets of pictures, in files and in a terminal; widths of text."""

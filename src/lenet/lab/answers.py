@@ -1,0 +1,140 @@
+"""Answers as bytes: JSON that every browser reads, files with their types, and errors."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import math
+import stat
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lenet.lab.export.bundle import modules
+from lenet.lab.jobs import LabError
+from lenet.lab.security import content_policy
+
+TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".woff2": "font/woff2",
+    ".txt": "text/plain; charset=utf-8",
+    ".md": "text/plain; charset=utf-8",
+    "": "text/plain; charset=utf-8",  # LICENSE
+}
+LARGEST_FILE: Final = 16 << 20
+
+
+def encoded(values: Any) -> bytes:
+    """The values as JSON, in ASCII; null for numbers that JSON does not have."""
+    try:
+        text = json.dumps(values, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(_finite(values), allow_nan=False, separators=(",", ":"))
+    return text.encode("ascii")
+
+
+def as_json(values: Any, status: int = 200) -> Response:
+    """The values as a response that no cache keeps."""
+    headers = {"cache-control": "no-store"}
+    return Response(encoded(values), status, headers, "application/json")
+
+
+def error(status: int, sentence: str, **more: Any) -> Response:
+    """An error as the page shows it: one sentence."""
+    return as_json({"error": " ".join(sentence.split())[:2_000], **more}, status)
+
+
+def as_bytes(content: bytes, request: Request, *, lasts: bool = False) -> Response:
+    """Bytes that a browser may keep, as long as they are still the same."""
+    return _tagged(content, "application/octet-stream", request, {}, lasts=lasts)
+
+
+def file(root: Path, path: str, request: Request) -> Response:
+    """A file below ``root``. Raises LabError with 404 for anything else that is asked for."""
+    found = find(root, path)
+    if found is None:
+        raise LabError(404, "there is no such file")
+    return _tagged(found.read_bytes(), TYPES[found.suffix], request, {})
+
+
+def page(root: Path, request: Request) -> Response:
+    """index.html, with the scripts that main.js needs named at once: else a browser would find them
+    one after the other. Raises LabError with 404 where there is none."""
+    found = find(root, "index.html")
+    if found is None:
+        raise LabError(404, "there is no such file")
+    content = found.read_bytes().replace(b'<script type="module"', _preload(root), 1)
+    headers = {"content-security-policy": content_policy(content)}
+    return _tagged(content, TYPES[".html"], request, headers)
+
+
+@lru_cache(maxsize=4)
+def _preload(root: Path) -> bytes:
+    names = [name.removeprefix("lenet/") for name in modules("lenet/main.js", root)]
+    links = [f'<link rel="modulepreload" href="/web/{name}">\n' for name in names]
+    return f'{"".join(links)}<script type="module"'.encode()
+
+
+def find(root: Path, path: str) -> Path | None:
+    """The regular file below ``root`` at a path of plain names, no part of it a link; or None."""
+    parts = path.split("/")
+    plain = all(
+        part and not part.startswith(".") and part.isprintable() and not {*part} & {"\\", ":"}
+        for part in parts
+    )
+    if not plain or len(path) > 1_000:
+        return None
+    found = root
+    try:
+        for part in parts:
+            found = found / part
+            if found.is_symlink():
+                return None
+        status = found.stat()
+    except (OSError, ValueError):
+        return None
+    regular = stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST_FILE
+    return found if regular and found.suffix in TYPES else None
+
+
+def _tagged(
+    content: bytes, kind: str, request: Request, headers: dict[str, str], *, lasts: bool = False
+) -> Response:
+    """A response with the checksum of its bytes, or the word that they are still the same."""
+    checksum = hashlib.sha256(content).hexdigest()[:32]
+    headers = {**headers, "vary": "accept-encoding"}
+    if kind != "application/octet-stream" and "gzip" in request.headers.get("accept-encoding", ""):
+        content, checksum = _compressed(content), f"{checksum}-gzip"
+        headers["content-encoding"] = "gzip"
+    tag = f'"{checksum}"'
+    keep = "private, max-age=86400, immutable" if lasts else "no-cache"
+    headers = {**headers, "etag": tag, "cache-control": keep}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(None, 304, headers)
+    return Response(content, 200, headers, kind)
+
+
+@lru_cache(maxsize=256)
+def _compressed(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
+def _finite(values: Any) -> Any:
+    if isinstance(values, float):
+        return values if math.isfinite(values) else None
+    if isinstance(values, dict):
+        return {key: _finite(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_finite(value) for value in values]
+    return values

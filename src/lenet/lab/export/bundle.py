@@ -1,0 +1,23 @@
+"""The page's scripts: which ones a script needs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+WEB: Final = Path(__file__).parents[1] / "page"
+# One import a statement, by a name such as "lenet/dom.js": tests hold the scripts to it.
+IMPORT: Final = re.compile(r'^\s*(?:import|\}) .*?"(lenet/[\w./-]+)";$', re.M)
+
+
+def modules(entry: str, web: Path = WEB) -> dict[str, str]:
+    """The text of a script and of all that it imports, by their names. Raises OSError."""
+    texts: dict[str, str] = {}
+    waiting = [entry]
+    while waiting:
+        name = waiting.pop()
+        if name not in texts:
+            texts[name] = (web / name.removeprefix("lenet/")).read_text(encoding="utf-8")
+            waiting += IMPORT.findall(texts[name])
+    return dict(sorted(texts.items()))

@@ -1,0 +1,190 @@
+"""A run as one HTML file: Explore, with the weights and sample pictures inside.
+
+It opens by a double click, without a server and without a connection: its Content-Security-Policy
+allows none. The scripts are those of the lab, as they are: each becomes a blob when the page opens,
+and an import map leads from their names (``lenet/dom.js``) to the blobs.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet import data, looking, runs
+from lenet.data import Split
+from lenet.lab.export.bundle import WEB, modules
+from lenet.looking import evaluation, explanations
+from lenet.network.architecture import to_dict
+from lenet.network.weights import pack
+from lenet.runs import RunError
+
+if TYPE_CHECKING:
+    from lenet.looking.evaluation import Predictions
+    from lenet.network.architecture import Network
+    from lenet.network.parameters import Parameters
+
+SAMPLES: Final = 100  # pictures
+MISREAD: Final = 3  # of each class
+STYLES: Final = ("style.css", "explore.css", "input.css")
+ENTRY: Final = "lenet/standalone.js"
+WORKER: Final = "lenet/network-worker.js"
+POLICY: Final = (
+    "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; "
+    "img-src data: blob:; worker-src blob:"
+)
+# An import map that is made of blobs, before the first module is asked for.
+LOADER: Final = f"""\
+const modules = JSON.parse(document.getElementById("lenet-modules").textContent);
+const imports = {{}};
+for (const [name, text] of Object.entries(modules)) {{
+  imports[name] = URL.createObjectURL(new Blob([text], {{ type: "text/javascript" }}));
+}}
+for (const [type, text] of [
+  ["importmap", JSON.stringify({{ imports }})],
+  ["module", 'import "{ENTRY}";'],
+]) {{
+  const script = document.createElement("script");
+  script.type = type;
+  script.textContent = text;
+  document.head.append(script);
+}}
+"""
+PAGE: Final = """\
+<!doctype html>
+<html lang="{language}">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title} · LeNet</title>
+<style>
+{style}</style>
+</head>
+<body>
+<noscript>This page computes in the browser: it needs JavaScript.</noscript>
+<script type="application/json" id="lenet-content">{content}</script>
+<script type="application/json" id="lenet-modules">{modules}</script>
+<script>
+{loader}</script>
+</body>
+</html>
+"""
+
+
+def of_run(
+    path: Path,
+    data_dir: str | os.PathLike[str] | None = None,
+    language: explanations.Language = "en",
+) -> str:
+    """The page for a run's folder, or a model.safetensors in one.
+
+    Raises RunError or WeightsError where that is none, DataError where its test pictures are not
+    to be had.
+    """
+    if not path.exists():
+        raise RunError(f"{path} does not exist; 'lenet runs' lists the runs there are")
+    path = path.absolute()  # a folder called lenet is no network's name
+    subject = looking.open_subject(path)
+    assert subject.folder is not None  # what is at a path has one
+    record = runs.read(subject.folder)
+    test = data.load(record.recipe.data, data_dir).test
+    explained = {
+        spoken: looking.explain(path, spoken, data_dir=data_dir)
+        for spoken in explanations.LANGUAGES
+    }
+    return to_html(
+        record.folder.name,
+        subject.network,
+        subject.parameters,
+        record.recipe.data,
+        test,
+        explained,
+        language,
+    )
+
+
+def to_html(
+    title: str,
+    network: Network,
+    parameters: Parameters,
+    data_name: str,
+    test: Split,
+    explained: Mapping[explanations.Language, explanations.Explanation],
+    language: explanations.Language = "en",
+) -> str:
+    """The page for a trained network, with ``SAMPLES`` of these test pictures, each class alike.
+
+    ``explained`` is the network in words, in every language. Raises ArchitectureError when the
+    pictures are not the network's.
+    """
+    seen = evaluation.predictions(network, parameters, test)
+    chosen = sample(test, seen, SAMPLES)
+    content = {
+        "title": title,
+        "language": language,
+        "summary": {
+            "network": network.name,
+            "parameters": sum(values.size for values in parameters.values()),
+            "data": data_name,
+            "starred": False,
+            "last": None,
+        },
+        "data": {
+            "name": data_name,
+            "title": data_name,
+            "classes": list(test.classes),
+            "shape": list(test.images.shape[1:]),
+        },
+        "indices": chosen.tolist(),
+        "weights": _base64(pack(parameters, {"network": to_dict(network)})),
+        "pixels": _base64(test.images[chosen].tobytes()),
+        "labels": _base64(test.labels[chosen].astype(np.uint8).tobytes()),
+        "predicted": _base64(seen.predicted[chosen].astype(np.uint8).tobytes()),
+        "probability": _base64(seen.probability[chosen].astype("<f4").tobytes()),
+        "label_probability": _base64(seen.label_probability[chosen].astype("<f4").tobytes()),
+        "explanations": {spoken: asdict(words) for spoken, words in explained.items()},
+    }
+    return PAGE.format(
+        language="zh-CN" if language == "zh" else "en",
+        policy=html.escape(POLICY),
+        title=html.escape(title),
+        style="".join((WEB / name).read_text(encoding="utf-8") for name in STYLES),
+        content=_json(content),
+        modules=_json(modules(ENTRY) | modules(WORKER)),
+        loader=LOADER,
+    )
+
+
+def sample(split: Split, seen: Predictions, count: int) -> NDArray[np.int64]:
+    """The positions of ``count`` pictures, each class alike, in order.
+
+    Of each class the three that were misread most surely, then its first ones: a network that errs
+    seldom shows how it errs all the same.
+    """
+    rank = np.zeros(len(split), np.int64)  # which of its class a picture is
+    for label in range(len(split.classes)):
+        own = np.flatnonzero(split.labels == label)
+        wrong = own[seen.predicted[own] != label]
+        surest = wrong[np.argsort(-seen.probability[wrong], kind="stable")][:MISREAD]
+        order = np.concatenate([surest, np.setdiff1d(own, surest)])
+        rank[order] = np.arange(len(order))
+    return np.sort(np.argsort(rank, kind="stable")[:count])
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _json(value: Any) -> str:
+    """JSON that may stand in a page: nothing in it ends the script or begins a comment."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,0 +1,404 @@
+"""Looking inside a network or a run: the functions of ``lenet`` and of ``lenet inspect``.
+
+Each takes a run's folder, a model.safetensors, the name of a network, or what ``lenet.train`` or
+``lenet.build`` returned, and returns data that prints itself and that a notebook shows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet import data, engines, runs
+from lenet.data import arrays
+from lenet.files import write_atomically
+from lenet.looking import convolution_kernels as kernel_numbers
+from lenet.looking import diagrams, evaluation
+from lenet.looking import explanations as words
+from lenet.looking import feature_maps as maps_of_picture
+from lenet.looking import parameter_statistics as numbers
+from lenet.looking.convolution_kernels import Kernels
+from lenet.looking.diagrams import Diagram
+from lenet.looking.explanations import Explanation
+from lenet.looking.feature_maps import Features
+from lenet.looking.parameter_statistics import Statistics
+from lenet.network import zoo
+from lenet.network.architecture import Network
+from lenet.network.parameters import Parameters, State, initialize
+from lenet.optimization import Objective, Optimizer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lenet.data import Split
+    from lenet.looking.evaluation import Mistake, Report
+    from lenet.runs import RunRecord
+
+    Model = Network | RunRecord | str | os.PathLike[str]
+
+PICTURES_MEASURED = 256  # of the test set, for what an explanation says of a run
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at: a network with weights, and the run that they are from."""
+
+    network: Network
+    parameters: Parameters
+    folder: Path | None  # of the run; None for a network that was not trained
+    remark: str = ""  # where the weights are only the first ones, or have learnt nothing: that
+
+    def test_split(
+        self,
+        data_dir: str | os.PathLike[str] | None = None,
+        *,
+        download: bool = True,
+        progress: bool = False,
+    ) -> Split | None:
+        """The run's test pictures; None where there is no run. Raises DataError."""
+        if self.folder is None or not (self.folder / "run.json").exists():
+            return None
+        name = runs.read(self.folder).recipe.data
+        return data.load(name, data_dir, download=download, progress=progress).test
+
+
+def open_subject(model: Model) -> Subject:
+    """The network and weights of a run's folder or a model file; else a network's first weights.
+
+    Raises RunError or WeightsError for a damaged run, ValueError for an unknown name.
+    """
+    if isinstance(model, Network):
+        return _untrained(model)
+    if isinstance(model, runs.RunRecord):
+        model = model.folder
+    path = Path(model)
+    if os.fspath(model) not in zoo.NETWORKS and path.exists():
+        network, parameters = runs.load_model(path)
+        folder = path if path.is_dir() else path.parent
+        return Subject(network, parameters, folder, ending(folder))
+    return _untrained(zoo.build(os.fspath(model)))
+
+
+def ending(folder: Path) -> str:
+    """The last remark of a run; empty where the folder is none."""
+    if not (folder / "run.json").exists():
+        return ""
+    remark = runs.read(folder).remark
+    return f"note: {remark}" if remark else ""
+
+
+def _untrained(network: Network) -> Subject:
+    scheme = "lecun" if network.name == "lenet5" else "xavier"
+    remark = f"{network.name} is not trained: these are first weights ({scheme}, seed 0)"
+    return Subject(network, initialize(network, scheme, 0), None, remark)
+
+
+# --- the public functions ----------------------------------------------------------------------
+
+
+def diagram(model: Model) -> Diagram:
+    """The network drawn as the classic LeNet figure, as SVG."""
+    return diagrams.diagram(open_subject(model).network)
+
+
+def kernels(model: Model) -> Kernels:
+    """Every kernel of every convolution. Raises NoKernelsError where there are none."""
+    subject = open_subject(model)
+    return kernel_numbers.kernels(subject.network, subject.parameters)
+
+
+def statistics(model: Model) -> Statistics:
+    """Shapes, first values, statistics and histograms of every parameter."""
+    subject = open_subject(model)
+    return numbers.statistics(subject.network, subject.parameters)
+
+
+def evaluate(
+    model: Model,
+    parameters: Parameters | None = None,
+    split: Split | tuple[Any, Any] | None = None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+) -> Report:
+    """How good a model is: loss, accuracy, each class, what is mistaken for what.
+
+    Without ``split``, on the test pictures of its run; else on that Split, or on two arrays
+    ``(images, labels)``. ``parameters`` are for a network that has none.
+
+    Raises ValueError for a network without weights or pictures, DataError where the run's pictures
+    are not here, ArchitectureError where they are not the network's, EngineError where no engine
+    computes it.
+    """
+    if parameters is None:
+        subject = open_subject(model)
+        if subject.folder is None:
+            raise ValueError(f"{subject.remark}; give a run, or parameters")
+    elif isinstance(model, Network):
+        subject = Subject(model, parameters, None)
+    else:
+        raise ValueError(f"parameters go with a Network, not with {model!r:.80}")
+    network = subject.network
+    if isinstance(split, tuple):
+        split = arrays.split(*split, network.classes)
+    if split is None:
+        split = subject.test_split(data_dir)
+    if split is None:
+        raise ValueError(
+            f"network {network.name!r} is of no run, which would have test pictures: give "
+            "split=(images, labels)"
+        )
+    return evaluation.evaluate(network, subject.parameters, split, threads)
+
+
+def features(
+    model: Model,
+    picture: int | str | NDArray[Any] | os.PathLike[str],
+    *,
+    language: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> Features:
+    """What every layer makes of a picture.
+
+    ``picture`` is an index into the run's test pictures, "CLASS:n" for the n-th of a class, a
+    picture's file, or its pixels in an array (height, width) or (channels, height, width).
+
+    Raises PictureError where there is no such picture, DataError where the run's data is not here,
+    EngineError where no engine computes the network.
+    """
+    return _features(open_subject(model), picture, language, data_dir, progress=False)
+
+
+def explain(
+    model: Model,
+    language: str | None = None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> Explanation:
+    """Each layer in words, "en" or "zh" (else as the environment says); of a run, with what
+    training made of it, where its test pictures are here."""
+    return _explain(open_subject(model), language, data_dir)
+
+
+def _features(
+    subject: Subject,
+    picture: int | str | NDArray[Any] | os.PathLike[str],
+    language: str | None,
+    data_dir: str | os.PathLike[str] | None,
+    progress: bool,
+) -> Features:
+    if arrays.is_array(picture):
+        found = maps_of_picture.Picture(arrays.picture(picture), "array", "an array", None)
+    else:
+        what = os.fspath(picture) if isinstance(picture, str | os.PathLike) else int(picture)
+        # a picture's own file needs no data set
+        is_file = isinstance(what, str) and os.path.isfile(what)
+        split = None if is_file else subject.test_split(data_dir, progress=progress)
+        found = maps_of_picture.find_picture(what, subject.network, split)
+    spoken = words.known_language(language)
+    return maps_of_picture.features(subject.network, subject.parameters, found, spoken)
+
+
+def _explain(
+    subject: Subject, language: str | None, data_dir: str | os.PathLike[str] | None
+) -> Explanation:
+    if subject.folder is None:
+        return words.explain(subject.network, language)
+    outputs = _outputs(subject, data_dir)
+    return words.explain(subject.network, language, subject.parameters, outputs)
+
+
+def _outputs(
+    subject: Subject, data_dir: str | os.PathLike[str] | None
+) -> list[NDArray[np.float32]] | None:
+    """What every layer makes of the first test pictures; None where that cannot be had at once."""
+    try:
+        split = subject.test_split(data_dir, download=False)
+        choice = engines.choose("auto", subject.network)
+    except (data.DataError, runs.RunError, engines.EngineError):
+        return None
+    if split is None or not len(split) or split.images.shape[1:] != subject.network.input_shape:
+        return None
+    engine = engines.make(choice, subject.network, Optimizer(), Objective(), threads=1)
+    engine.load(State(subject.parameters))
+    return engine.activations(split.images[:PICTURES_MEASURED])
+
+
+# --- what lenet inspect shows ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that can be written: its file's usual name, and how that is done."""
+
+    name: str  # "kernels.png"
+    write: Callable[[Path], object]
+    own_fonts: bool = True  # a diagram's words are drawn by the fonts where it is read
+
+
+@dataclass(frozen=True)
+class Look:
+    """One thing that was asked for."""
+
+    name: str  # its key in the JSON
+    text: Callable[[int, bool], str]  # for a width, in ASCII alone or not
+    json: Any
+    pictures: tuple[Picture, ...]
+
+
+def looks(
+    subject: Subject,
+    *,
+    kernels: bool = False,
+    features: str | None = None,
+    parameters: bool = False,
+    diagram: bool = False,
+    explain: bool = False,
+    language: str | None = None,
+    data_dir: Path | None = None,
+    progress: bool = False,
+) -> list[Look]:
+    """What was asked for, in the order of these arguments."""
+    found = []
+    if kernels:
+        shown = kernel_numbers.kernels(subject.network, subject.parameters)
+        text = kernel_numbers.to_text(shown)
+        found.append(
+            Look(
+                "kernels",
+                lambda width, ascii_only: text,
+                kernel_numbers.to_json(shown),
+                (_drawn("kernels.png", shown.figure),),
+            )
+        )
+    if features is not None:
+        found.append(_look_at_features(_features(subject, features, language, data_dir, progress)))
+    if parameters:
+        measured = numbers.statistics(subject.network, subject.parameters)
+        found.append(
+            Look(
+                "parameters",
+                lambda width, ascii_only: numbers.to_text(measured, width, ascii_only=ascii_only),
+                numbers.to_json(measured),
+                (_drawn("parameters.png", measured.figure),),
+            )
+        )
+    if diagram:
+        drawing = diagrams.diagram(subject.network).svg
+        found.append(
+            Look(
+                "diagram",
+                lambda width, ascii_only: "",
+                drawing,
+                (Picture("diagram.svg", lambda path: _write_svg(drawing, path), own_fonts=False),),
+            )
+        )
+    if explain:
+        told = _explain(subject, language, data_dir)
+        found.append(
+            Look(
+                "explanation",
+                lambda width, ascii_only: words.to_text(told, width),
+                words.to_json(told),
+                (),
+            )
+        )
+    return found
+
+
+def _look_at_features(seen: Features) -> Look:
+    slug = re.sub(r"[^\w.-]+", "-", seen.picture.name).strip("-")
+    pictures = [_drawn(f"features-{slug}.png", seen.figure)]
+    if seen.shortcut is not None:
+        pictures.append(_drawn(f"features-{slug}-003.png", seen.shortcut_figure))
+    return Look(
+        "features",
+        lambda width, ascii_only: maps_of_picture.to_text(seen, width, ascii_only=ascii_only),
+        maps_of_picture.to_json(seen),
+        tuple(pictures),
+    )
+
+
+def _drawn(name: str, draw: Callable[[], Figure]) -> Picture:
+    def write(path: Path) -> None:
+        from lenet.drawing import figures
+
+        figures.check_suffix(path)
+        figures.save(draw(), path)
+
+    return Picture(name, write)
+
+
+def _write_svg(drawing: str, path: Path) -> None:
+    if path.suffix.lower() != ".svg":
+        raise ValueError(f"{path}: a diagram is drawn as SVG; end the name in .svg")
+    write_atomically(path, drawing.encode())
+
+
+def mistake_pictures(
+    network: str,
+    report: Report,
+    split: Split,
+    mistakes: Sequence[Mistake] | None,
+    confusion: bool,
+) -> list[Picture]:
+    """The pictures of an evaluation: the confusion matrix if asked for, the mistakes if given."""
+    pictures = []
+    if confusion:
+        title = f"{network}: {report.accuracy:.2%} of {report.examples:,} pictures recognised"
+
+        def draw_confusion() -> Figure:
+            from lenet.looking import mistake_figures
+
+            return mistake_figures.confusion(report.confusion, report.classes, title)
+
+        pictures.append(_drawn("confusion.png", draw_confusion))
+    if mistakes is not None:
+
+        def draw_mistakes() -> Figure:
+            from lenet.looking import mistake_figures
+
+            what = f"{network}: what it was surest of and wrong"
+            return mistake_figures.mistakes(split, mistakes, what)
+
+        pictures.append(_drawn("mistakes.png", draw_mistakes))
+    return pictures
+
+
+def font_remark(classes: Sequence[str], pictures: Sequence[Picture]) -> str:
+    """What the pictures' reader must know where a font is missing; empty where none is."""
+    if not any(picture.own_fonts for picture in pictures):
+        return ""
+    from lenet.drawing import figures
+
+    return figures.drawn_names(classes)[1]
+
+
+def write_pictures(
+    pictures: list[Picture], folder: Path | None, prefix: str, out: Path | None
+) -> list[Path]:
+    """Write the pictures; returns their paths.
+
+    Into ``folder``, the run's; where it is None into the working folder, after ``prefix``. ``out``
+    is another folder, or a file for the first of them; the others then lie beside it.
+    """
+    paths = []
+    for place, picture in enumerate(pictures):
+        if out is not None and out.suffix and not out.is_dir():
+            beside = Path(picture.name)
+            path = out if not place else out.with_name(f"{out.stem}-{beside.stem}{beside.suffix}")
+        elif out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            path = out / picture.name
+        else:
+            path = folder / picture.name if folder else Path(f"{prefix}-{picture.name}")
+        picture.write(path)
+        paths.append(path)
+    return paths

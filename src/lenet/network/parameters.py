@@ -1,0 +1,174 @@
+"""A network's numbers: names, shapes, first values, and what an optimiser keeps beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from lenet.names import did_you_mean, known_as
+from lenet.network.architecture import Conv2d, Linear, Network, Shape, Subsample, connection_count
+
+Array = NDArray[Any]
+Parameters = dict[str, Array]  # keys and layouts of an nn.Sequential: "0.weight", "0.bias", …
+
+INITIALIZATIONS = ("xavier", "xavier-linear", "torch", "he", "lecun")
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything of an engine that the next step depends on.
+
+    ``moments`` maps the optimiser's names (``momentum_buffer``, ``exp_avg``, ``exp_avg_sq``) to
+    arrays with the parameters' names and shapes; ``average`` is the moving average of the
+    weights, where the optimiser keeps one.
+    """
+
+    parameters: Parameters
+    moments: dict[str, Parameters] = field(default_factory=dict)
+    average: Parameters | None = None
+    step: int = 0
+
+    @property
+    def weights(self) -> Parameters:
+        """What evaluation uses and a finished run keeps: the average where there is one."""
+        return self.parameters if self.average is None else self.average
+
+
+def parameter_shapes(network: Network) -> dict[str, Shape]:
+    """The shape of every parameter by its name, in the order of the layers.
+
+    >>> from lenet.network.zoo import lenet
+    >>> list(parameter_shapes(lenet()).items())[:2]
+    [('0.weight', (6, 1, 5, 5)), ('0.bias', (6,))]
+    """
+    shapes: dict[str, Shape] = {}
+    for index, layer in enumerate(network.layers):
+        match layer:
+            case Conv2d():
+                kernel = (layer.kernel_size, layer.kernel_size)
+                shapes[f"{index}.weight"] = (layer.out_channels, layer.in_channels, *kernel)
+                shapes[f"{index}.bias"] = (layer.out_channels,)
+            case Linear():
+                shapes[f"{index}.weight"] = (layer.out_features, layer.in_features)
+                shapes[f"{index}.bias"] = (layer.out_features,)
+            case Subsample():
+                shapes[f"{index}.weight"] = (layer.channels,)
+                shapes[f"{index}.bias"] = (layer.channels,)
+            case _:
+                pass
+    return shapes
+
+
+def check_parameters(network: Network, parameters: Parameters, where: str) -> None:
+    """Raise ValueError unless the names and shapes are exactly the network's."""
+    shapes = parameter_shapes(network)
+    missing, extra = shapes.keys() - parameters.keys(), parameters.keys() - shapes.keys()
+    if missing or extra:
+        raise ValueError(
+            f"{where}: not the parameters of network {network.name!r}: "
+            f"missing {sorted(missing) or 'none'}, unexpected {sorted(extra) or 'none'}"
+        )
+    for name, shape in shapes.items():
+        if parameters[name].shape != shape:
+            raise ValueError(
+                f"{where}: {name} has shape {parameters[name].shape}, "
+                f"network {network.name!r} needs {shape}"
+            )
+
+
+def initialize(network: Network, scheme: str, seed: int) -> Parameters:
+    """First values, float32, a function of the seed alone.
+
+    - ``xavier``: weights uniform within ±sqrt(6 / (fan_in + fan_out)), as the tutorials set them
+    - ``xavier-linear``: the same for dense layers, convolutions as PyTorch leaves them: what
+      tutorial 002 does, whose ``init_weights`` names no convolution
+    - ``torch``: PyTorch's default, uniform within ±1 / sqrt(fan_in)
+    - ``he``: normal with deviation sqrt(2 / fan_in), for ReLU
+    - ``lecun``: uniform within ±2.4 / fan_in (LeCun et al. 1998, appendix A)
+
+    Biases are PyTorch's default in all of them, uniform within ±1 / sqrt(fan_in), since the
+    tutorials leave them so.
+    """
+    found = known_as(scheme, INITIALIZATIONS)
+    if found is None:
+        hint, known = did_you_mean(scheme, INITIALIZATIONS), ", ".join(INITIALIZATIONS)
+        raise ValueError(f"unknown initialization {scheme!r}; {hint}choose from {known}")
+    scheme = found
+    random = np.random.default_rng((seed, 0))
+    parameters: Parameters = {}
+    shapes = parameter_shapes(network)
+    for index, layer in enumerate(network.layers):
+        if not isinstance(layer, Conv2d | Linear | Subsample):
+            continue
+        fan_in, fan_out = _fans(layer)
+        shape = shapes[f"{index}.weight"]
+        if scheme == "he":
+            weight = random.normal(0, math.sqrt(2 / fan_in), shape)
+        else:
+            bound = 1 / math.sqrt(fan_in)
+            if scheme == "xavier" or (scheme == "xavier-linear" and isinstance(layer, Linear)):
+                bound = math.sqrt(6 / (fan_in + fan_out))
+            elif scheme == "lecun":
+                bound = 2.4 / fan_in
+            weight = random.uniform(-bound, bound, shape)
+        if isinstance(layer, Conv2d) and layer.connections is not None:
+            for output, sources in enumerate(layer.connections):
+                weight[output, [i for i in range(layer.in_channels) if i not in sources]] = 0
+        bias_bound = 1 / math.sqrt(fan_in)
+        bias = random.uniform(-bias_bound, bias_bound, shapes[f"{index}.bias"])
+        parameters[f"{index}.weight"] = weight.astype(np.float32)
+        parameters[f"{index}.bias"] = bias.astype(np.float32)
+    return parameters
+
+
+def _fans(layer: Conv2d | Linear | Subsample) -> tuple[float, float]:
+    """How many inputs one output sums, and how many outputs one input reaches."""
+    match layer:
+        case Conv2d():
+            area, pairs = layer.kernel_size**2, connection_count(layer)
+            return pairs * area / layer.out_channels, pairs * area / layer.in_channels
+        case Linear():
+            return layer.in_features, layer.out_features
+        case Subsample():
+            return layer.kernel_size**2, 1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each parameter lies in one flat vector, in the order of the layers."""
+
+    shapes: dict[str, Shape]
+
+    @staticmethod
+    def of(network: Network) -> Layout:
+        """The layout of a network's parameters."""
+        return Layout(parameter_shapes(network))
+
+    @property
+    def size(self) -> int:
+        """The length of the flat vector: all parameters together."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def slices(self) -> Iterator[tuple[str, slice, Shape]]:
+        """Each parameter's name, its place in the vector, and its shape."""
+        start = 0
+        for name, shape in self.shapes.items():
+            stop = start + math.prod(shape)
+            yield name, slice(start, stop), shape
+            start = stop
+
+    def views(self, flat: Array) -> Parameters:
+        """Each parameter as a view into ``flat``, (size,); writing to one writes to the other."""
+        return {name: flat[place].reshape(shape) for name, place, shape in self.slices()}
+
+    def flatten(self, parameters: Parameters, dtype: DTypeLike = np.float32) -> Array:
+        """A new vector, (size,), with every parameter copied to its place."""
+        flat = np.empty(self.size, dtype)
+        for name, place, _ in self.slices():
+            flat[place] = parameters[name].reshape(-1)
+        return flat

@@ -1,0 +1,184 @@
+"""The named networks: each a function of the input shape and the classes.
+
+``NETWORKS`` maps the names that the command line takes to these functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lenet.names import did_you_mean, known_as
+from lenet.network.architecture import (
+    RBF,
+    ArchitectureError,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Network,
+    Normalization,
+    ReLU,
+    ScaledTanh,
+    Sigmoid,
+    Subsample,
+    trace,
+    trace_layers,
+)
+
+InputShape = tuple[int, int, int]
+Classes = int | tuple[str, ...]
+
+
+def lenet(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
+    """The tutorials' network (000, 001, 004): sigmoid, average pooling; 61,706 parameters."""
+    return _lenet("lenet", input_shape, classes, Sigmoid(), AvgPool2d(2, stride=2), padding=2)
+
+
+def lenet_max(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
+    """The class of tutorial 002: no padding, max pooling, 16·4·4 into the dense layers."""
+    return _lenet("lenet-max", input_shape, classes, Sigmoid(), MaxPool2d(2, stride=2), padding=0)
+
+
+def lenet_relu(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
+    """``lenet`` with what came later: ReLU and max pooling; 61,706 parameters."""
+    return _lenet("lenet-relu", input_shape, classes, ReLU(), MaxPool2d(2, stride=2), padding=2)
+
+
+def mlp(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
+    """Tutorial 004's comparison without convolutions: 784-256-128-10, 235,146 parameters."""
+    names = class_names(classes)
+    channels, height, width = input_shape
+    layers = (
+        Flatten(),
+        Linear(channels * height * width, 256),
+        ReLU(),
+        Linear(256, 128),
+        ReLU(),
+        Linear(128, len(names)),
+    )
+    return Network("mlp", input_shape, layers, names)
+
+
+# LeCun et al. 1998, table I: the S2 maps that each of the sixteen C3 maps sees.
+C3_CONNECTIONS = (
+    *(tuple(sorted((first + i) % 6 for i in range(3))) for first in range(6)),  # 3 neighbours
+    *(tuple(sorted((first + i) % 6 for i in range(4))) for first in range(6)),  # 4 neighbours
+    (0, 1, 3, 4),  # two pairs
+    (1, 2, 4, 5),
+    (0, 2, 3, 5),
+    (0, 1, 2, 3, 4, 5),  # all
+)
+
+
+def lenet5(input_shape: InputShape = (1, 32, 32), classes: Classes = 10) -> Network:
+    """LeNet-5 as in LeCun et al. 1998, section II.B: 60,000 trainable parameters.
+
+    Background pixels become -0.1 and ink 1.175, as there.
+    """
+    names = class_names(classes)
+    layers = (
+        Conv2d(input_shape[0], 6, kernel_size=5),  # C1: 6×28×28
+        ScaledTanh(),
+        Subsample(6),  # S2: 6×14×14
+        ScaledTanh(),
+        Conv2d(6, 16, kernel_size=5, connections=C3_CONNECTIONS),  # C3: 16×10×10
+        ScaledTanh(),
+        Subsample(16),  # S4: 16×5×5
+        ScaledTanh(),
+        Conv2d(16, 120, kernel_size=5),  # C5: 120×1×1
+        ScaledTanh(),
+        Flatten(),
+        Linear(120, 84),  # F6
+        ScaledTanh(),
+        RBF(84, len(names)),
+    )
+    normalization = Normalization(mean=(0.1 / 1.275,), deviation=(1 / 1.275,))
+    return Network("lenet5", input_shape, layers, names, normalization)
+
+
+NETWORKS: dict[str, Callable[[InputShape, Classes], Network]] = {
+    "lenet": lenet,
+    "lenet-max": lenet_max,
+    "lenet-relu": lenet_relu,
+    "mlp": mlp,
+    "lenet5": lenet5,
+}
+
+
+def build(
+    name: str, input_shape: InputShape | None = None, classes: Classes | None = None
+) -> Network:
+    """The named network for these pictures and classes, traced once so that it is known to fit.
+
+    Without a shape, that of the network's own pictures (28×28, for ``lenet5`` 32×32).
+    Raises ValueError with the nearest name for an unknown one, ArchitectureError where the
+    pictures are too small for the layers.
+    """
+    name = name_of(name)
+    own_size = (1, 32, 32) if name == "lenet5" else (1, 28, 28)
+    shape = own_size if input_shape is None else input_shape
+    try:
+        network = NETWORKS[name](shape, 10 if classes is None else classes)
+        trace(network)
+    except ArchitectureError as error:
+        size = "×".join(map(str, shape))
+        own = "×".join(map(str, own_size))
+        raise ArchitectureError(
+            f"{name} was made for pictures of {own} and does not fit {size}: {error}"
+        ) from None
+    return network
+
+
+def name_of(name: str) -> str:
+    """The network's name as ``NETWORKS`` spells it, whatever the case it was typed in.
+
+    Raises ValueError, with the nearest name, where no network is called so.
+    """
+    found = known_as(name, NETWORKS)
+    if found is None:
+        hint = did_you_mean(name, NETWORKS)
+        raise ValueError(f"unknown network {name!r}; {hint}choose from {', '.join(NETWORKS)}")
+    return found
+
+
+def class_names(classes: Classes) -> tuple[str, ...]:
+    """The names themselves, or "0", "1", … for a count.
+
+    >>> class_names(3)
+    ('0', '1', '2')
+    """
+    if isinstance(classes, int):
+        return tuple(str(index) for index in range(classes))
+    return classes
+
+
+def _lenet(
+    name: str,
+    input_shape: InputShape,
+    classes: Classes,
+    activation: Layer,
+    pooling: Layer,
+    padding: int,
+) -> Network:
+    """Two stages of convolution and pooling, then 120, 84 and one output a class."""
+    names = class_names(classes)
+    stages = (
+        Conv2d(input_shape[0], 6, kernel_size=5, padding=padding),
+        activation,
+        pooling,
+        Conv2d(6, 16, kernel_size=5),
+        activation,
+        pooling,
+        Flatten(),
+    )
+    (features,) = trace_layers(input_shape, stages)[-1].output_shape
+    head = (
+        Linear(features, 120),
+        activation,
+        Linear(120, 84),
+        activation,
+        Linear(84, len(names)),
+    )
+    return Network(name, input_shape, (*stages, *head), names)

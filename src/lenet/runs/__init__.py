@@ -1,0 +1,47 @@
+"""A run's folder: written while it trains (run), read by everything else (record)."""
+
+from lenet.runs.record import (
+    COLUMNS,
+    LARGEST_HISTORY,
+    LARGEST_INFO,
+    MOST_REMARKS,
+    WALL_CLOCK_COLUMNS,
+    DamagedRunError,
+    Remark,
+    RunError,
+    RunRecord,
+    history_text,
+    is_held,
+    list_runs,
+    load_model,
+    parse_history,
+    read,
+    read_history,
+    read_remarks,
+)
+from lenet.runs.run import Run, create, describe_engine, first_checkpoint, resume
+
+__all__ = [
+    "COLUMNS",
+    "LARGEST_HISTORY",
+    "LARGEST_INFO",
+    "MOST_REMARKS",
+    "WALL_CLOCK_COLUMNS",
+    "DamagedRunError",
+    "Remark",
+    "Run",
+    "RunError",
+    "RunRecord",
+    "create",
+    "describe_engine",
+    "first_checkpoint",
+    "history_text",
+    "is_held",
+    "list_runs",
+    "load_model",
+    "parse_history",
+    "read",
+    "read_history",
+    "read_remarks",
+    "resume",
+]

@@ -1,0 +1,422 @@
+"""From a recipe to a trained network in its folder: data, engine, run and fit() put together.
+
+Everything that starts a training goes through here, so that all of them check the same things
+and leave the same folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lenet import engines
+from lenet.data import IN_MEMORY, KNOWN, Dataset, arrays, check_classes, hold_out
+from lenet.data import load as load_data
+from lenet.engines import Choice, Engine
+from lenet.network import layer_text, zoo
+from lenet.network.architecture import ArchitectureError, Layer, Network, show_shape, trace
+from lenet.optimization import Optimizer
+from lenet.runs.record import RunError, RunRecord
+from lenet.runs.record import read as read_run
+from lenet.runs.run import Run, first_checkpoint
+from lenet.runs.run import create as create_run
+from lenet.runs.run import resume as resume_run
+from lenet.runs.snapshots import folder_of, keep_snapshots
+from lenet.training import (
+    Callbacks,
+    Outcome,
+    Parts,
+    call,
+    defaults,
+    fit,
+    recipes,
+    steps_per_epoch,
+    verdict,
+)
+from lenet.training.recipes import Recipe
+
+OWN = "mine"  # the name of a network that is given as a list of layers
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A training that is ready to go: everything was checked, and its folder is held."""
+
+    recipe: Recipe
+    parts: Parts
+    engine: Engine
+    choice: Choice
+    run: Run
+    snapshots: bool = False  # kept at every reading
+    remarks: tuple[str, ...] = ()  # what was fitted to the pictures, a line each
+
+    def train(
+        self, callbacks: Sequence[Callbacks] = (), stop: Callable[[], bool] = lambda: False
+    ) -> Outcome:
+        """Train to the end or until ``stop()``, then write the result and the curves.
+
+        The folder is let go in any case, and run.json says how it ended. A network that has not
+        learnt when it ends gets a last remark. Raises TrainingError where a loss is not finite,
+        OSError where a file cannot be written.
+        """
+        with closing(self.run):
+            try:
+                last_words: list[str] = []  # what was said since the last reading
+                told = [self.run.callbacks(), *callbacks]
+                told.append(
+                    Callbacks(on_reading=lambda _: last_words.clear(), on_remark=last_words.append)
+                )
+                if self.snapshots:
+                    keeping, keep_last = keep_snapshots(self.run, self.engine.state)
+                    told.append(keeping)
+                for remark in self.remarks:
+                    call(told, "on_remark", remark)
+                outcome = fit(
+                    self.engine, self.parts, self.recipe.settings, self.run.start, told, stop
+                )
+                if self.snapshots:
+                    keep_last(outcome)
+                if outcome.finished and not last_words and (last := self._verdict(outcome)):
+                    # one that was at its end already has it among its remarks
+                    call(told if outcome.history else told[1:], "on_remark", last)
+                self.run.finish(outcome, " ".join(last_words) if outcome.finished else "")
+            except BaseException as error:
+                self.run.fail(error)
+                raise
+            record = read_run(self.run.folder)
+            if record.history:  # none where it was stopped at once
+                draw_curves(record)
+        return outcome
+
+    def _verdict(self, outcome: Outcome) -> str | None:
+        """Why the network has not learnt, judged by the whole run, or None where it has."""
+        settings, train = self.recipe.settings, self.parts.train
+        state, best = outcome.checkpoint.state, outcome.checkpoint.best
+        if best is not None:  # early stopping kept other weights than the last: those are judged
+            average = None if state.average is None else best
+            self.engine.load(replace(state, parameters=best, average=average))
+        found = verdict.conclude(
+            self.engine,
+            train,
+            settings,
+            settings.schedule.learning_rates(steps_per_epoch(settings, train), settings.epochs),
+            [*self.run.earlier, *outcome.history],
+            first_checkpoint(self.recipe, self.engine.network).state,
+        )
+        if best is not None:
+            self.engine.load(state)
+        return found
+
+
+def begin(
+    recipe: str | Recipe,
+    *,
+    data: Any = None,
+    network: Network | None = None,
+    chosen: Collection[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    engine: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    compile: bool = False,
+    out: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    snapshots: bool = False,
+) -> Experiment:
+    """A new experiment in a new folder; with ``snapshots`` of the weights at every reading or not.
+
+    ``data`` are pictures in place of the recipe's, as ``arrays.dataset`` takes them;
+    ``network`` takes the place of the recipe's: its layers, name and normalization, with the
+    classes of the pictures. ``chosen`` are the keys of the recipe that somebody chose: the others
+    are fitted to pictures that are few (``defaults.fit_to_few``). Without it the recipe is taken as
+    it is.
+
+    Raises the ValueErrors of what it puts together (DataError, ArchitectureError, EngineError,
+    SettingError, RunError), before anything is written, and OSError when nothing can be.
+    """
+    if isinstance(recipe, str):
+        recipe = recipes.load(recipe)
+    if network is not None:
+        recipe = with_network(recipe, network)
+    given = None if data is None else arrays.dataset(data)
+    if given:
+        recipe = replace(recipe, data=given.name)
+    own = Path(os.path.expanduser(recipe.data))
+    if given is None and recipe.data not in KNOWN and own.is_dir():
+        recipe = replace(recipe, data=str(own.resolve()))  # to be found on resuming
+    if not recipe.layers:
+        recipe = replace(recipe, network=zoo.name_of(recipe.network))
+    check(recipe)
+    loaded = given or load_data(recipe.data, data_dir, progress=progress)
+    check_classes(loaded)
+    parts = divide(recipe, loaded)
+    remarks: list[str] = []
+    if chosen is not None:
+        recipe, remarks = defaults.fit_to_few(recipe, chosen, len(parts.train))
+    channels, height, width = loaded.train.images.shape[1:]
+    shape = (channels, height, width)
+    if network is None:
+        network = build_network(recipe, shape, loaded.train.classes)
+    else:
+        network = _fitted(network, shape, loaded.train.classes)
+    choice = engines.choose(engine, network, device)
+    settings = recipe.settings
+    made = engines.make(choice, network, settings.optimizer, settings.objective, threads, compile)
+    folder = None if out is None else Path(out)
+    run = create_run(recipe, network, describe_data(loaded, parts), made, folder)
+    run.remarks += loaded.remarks
+    return Experiment(recipe, parts, made, choice, run, snapshots, tuple(remarks))
+
+
+def go_on(
+    folder: str | os.PathLike[str],
+    *,
+    data: Any = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    engine: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    compile: bool = False,
+    epochs: int | None = None,
+    progress: bool = False,
+    snapshots: bool = False,
+) -> Experiment:
+    """An experiment that goes on where its folder's last checkpoint stands.
+
+    Engine, device and threads are the run's own where not given; ``epochs`` trains it further
+    than its recipe says; a run that has snapshots goes on keeping them. ``data`` are the pictures
+    of a run that was trained on arrays, as ``train`` takes them. Raises RunError when it is no run,
+    in use, or its pictures are others.
+    """
+    folder = Path(folder)
+    record = read_run(folder)
+    recipe = record.recipe
+    if epochs is not None:
+        recipe = recipes.change(recipe, "epochs", epochs)
+    if data is None:
+        loaded = load_data(recipe.data, data_dir, progress=progress)
+    else:
+        loaded = arrays.dataset(data, record.network.classes)
+    parts = divide(recipe, loaded)
+    described = describe_data(loaded, parts)
+    for key in ("sha256", "examples"):
+        if described[key] != record.info["data"][key]:
+            where = "Give the folder that run.json names by --data-dir"
+            if data is not None or recipe.data == IN_MEMORY:
+                where = "Give the arrays that it was trained on by data="
+            raise RunError(
+                f"{folder} was trained on other pictures than {loaded.source} holds: {key} differs "
+                f"({described[key]} now). {where}"
+            )
+    before = record.info["engine"]
+    if device is None:  # that of another engine may be none of the one asked for
+        device = before["device"] if engine in (None, before["name"]) else "auto"
+    choice = engines.choose(engine or before["name"], record.network, device)
+    made = engines.make(
+        choice,
+        record.network,
+        recipe.settings.optimizer,
+        recipe.settings.objective,
+        before["threads"] if threads is None else threads,
+        compile,
+    )
+    run = resume_run(folder, recipe, made)
+    wanted = snapshots or folder_of(folder).is_dir()
+    return Experiment(recipe, parts, made, choice, run, wanted)
+
+
+def train(
+    recipe: str | os.PathLike[str] | Recipe | None = None,
+    *,
+    data: Any = None,
+    network: str | Network | Sequence[Layer] | None = None,
+    optimizer: str | Optimizer | None = None,
+    lr: float | None = None,
+    out: str | os.PathLike[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    engine: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    snapshots: bool = False,
+    **changes: Any,
+) -> RunRecord:
+    """The record of a new run of a recipe, shown live where this runs: for notebooks and scripts.
+
+    Without a recipe it is quickstart, on Fashion-MNIST where that is here or can be downloaded,
+    else on the pictures that come with the program.
+
+    ``data`` is a data set's name or folder, or the pictures themselves: ``(images, labels)``, or
+    what else ``arrays.dataset`` takes. ``network`` is a name of the zoo, a Network, or a list of
+    layers. ``optimizer`` is "sgd", "adam" or "adamw", which then has its usual values, or an
+    Optimizer; ``lr`` is the highest learning rate. ``changes`` are the recipe's other keys, with
+    ``__`` for the dot: ``epochs=3``, ``schedule__kind="cosine"``.
+
+    Interrupting it (Ctrl-C, the notebook's stop button) leaves a run that ``go_on`` goes on with.
+    Raises as ``begin`` and ``Experiment.train`` do.
+    """
+    from lenet.drawing import live
+
+    asked = {key.replace("__", "."): value for key, value in changes.items()}
+    if isinstance(data, str | os.PathLike):
+        asked["data"], data = os.fspath(data), None
+    if network is not None and not isinstance(network, Network):
+        by_name = isinstance(network, str)
+        asked["network"] = network if by_name else OWN
+        asked["layers"] = "" if by_name else layer_text.to_text(_layers(network))
+        network = None
+    if lr is not None:
+        asked["schedule.learning_rate"] = lr
+    if isinstance(optimizer, Optimizer):
+        asked["optimizer"], optimizer = optimizer, None
+    chosen = None  # all of a Recipe is
+    if recipe is None:
+        recipe = defaults.RECIPE
+        if data is None and "data" not in asked:
+            asked["data"], why = defaults.choose_data(data_dir)
+            print(why)
+    if not isinstance(recipe, Recipe):
+        chosen = recipes.chosen_keys(recipe, asked)
+        recipe = recipes.load(recipe)
+    # the network first: an optimiser's usual learning rate depends on it
+    for part in ("layers", "network"):
+        if part in asked:
+            recipe = recipes.change(recipe, part, asked.pop(part))
+    if network is not None:
+        recipe = with_network(recipe, network)
+    if optimizer is not None:
+        recipe = recipes.with_method(recipe, optimizer, "schedule.learning_rate" in asked)
+    for key, value in asked.items():
+        recipe = recipes.change(recipe, key, value)
+    experiment = begin(
+        recipe,
+        data=data,
+        network=network,
+        chosen=chosen,
+        data_dir=data_dir,
+        engine=engine,
+        device=device,
+        threads=threads,
+        out=out,
+        snapshots=snapshots,
+    )
+    with live.choose_view(experiment.recipe.settings, len(experiment.parts.train)) as view:
+        experiment.train([view])
+    return read_run(experiment.run.folder)
+
+
+def with_network(recipe: Recipe, network: Network) -> Recipe:
+    """The recipe with this network in place of its own.
+
+    Raises RecipeError for a network that has a name of the zoo, but other layers.
+    """
+    trace(network)
+    name = network.name
+    if name in zoo.NETWORKS:
+        same = zoo.build(name, network.input_shape, network.classes)
+        if same.layers == network.layers:
+            return replace(recipe, network=name, layers="")
+    return replace(recipe, network=name, layers=layer_text.to_text(network.layers))
+
+
+def check(recipe: Recipe) -> None:
+    """Raise what is wrong with a recipe before minutes are spent on downloading its data."""
+    if recipe.layers:
+        layer_text.parse(recipe.layers)
+        if recipe.network in zoo.NETWORKS:
+            raise recipes.RecipeError(
+                f'layers describe a network of their own, and network is "{recipe.network}": give '
+                'it a name of its own, such as network = "mine"'
+            )
+    else:
+        engines.refuse_1998_layers(zoo.build(recipe.network))
+    if not 0 <= recipe.val < 1:
+        raise recipes.RecipeError(
+            f"val is {recipe.val}, must be the share to hold out: at least 0 and below 1"
+        )
+    if recipe.settings.early_stopping.patience and not recipe.val:
+        raise recipes.RecipeError("early_stopping needs a held-out part to watch: add --val 0.1")
+
+
+def build_network(
+    recipe: Recipe, input_shape: tuple[int, int, int], classes: tuple[str, ...]
+) -> Network:
+    """The recipe's network for these pictures: its own layers where it has some, else the zoo's.
+
+    Raises ArchitectureError where they do not fit the pictures or each other, ValueError for an
+    unknown name, LayerTextError for a line that is no layer.
+    """
+    if recipe.layers:
+        return layer_text.network(recipe.network, recipe.layers, input_shape, classes)
+    return zoo.build(recipe.network, input_shape, classes)
+
+
+def _layers(given: Any) -> tuple[Layer, ...]:
+    """The layers of a list, checked: whether they fit together depends on the pictures."""
+    if not isinstance(given, Sequence):
+        raise ArchitectureError(
+            f"network is a {type(given).__name__}; give a name, a lenet.Network, or a list of "
+            "layers; lenet.from_torch makes a network of a PyTorch module"
+        )
+    return Network(OWN, (1, 1, 1), tuple(given), ()).layers
+
+
+def _fitted(network: Network, shape: tuple[int, int, int], classes: tuple[str, ...]) -> Network:
+    """The network with the classes of the pictures; ArchitectureError where it takes others."""
+    if network.input_shape != shape:
+        raise ArchitectureError(
+            f"network {network.name!r} takes pictures of {show_shape(network.input_shape)}, these "
+            f"are {show_shape(shape)}"
+        )
+    if len(network.classes) != len(classes):
+        raise ArchitectureError(
+            f"network {network.name!r} has {len(network.classes)} classes, the pictures have "
+            f"{len(classes)}"
+        )
+    return replace(network, classes=classes)
+
+
+def divide(recipe: Recipe, loaded: Dataset) -> Parts:
+    """The pictures to learn from, those held out as the recipe says, and the test set."""
+    if not recipe.val:
+        return Parts(loaded.train, None, loaded.test)
+    train, val = hold_out(loaded.train, recipe.val, recipe.settings.seed)
+    return Parts(train, val, loaded.test)
+
+
+def describe_data(loaded: Dataset, parts: Parts) -> dict[str, Any]:
+    """Which pictures these are, for run.json."""
+    examples = {
+        name: len(split)
+        for name in ("train", "val", "test")
+        if (split := getattr(parts, name)) is not None
+    }
+    return {
+        "name": loaded.name,
+        "source": str(loaded.source),
+        "bundled": loaded.bundled,
+        "licence": loaded.licence,
+        "sha256": dict(loaded.sha256),
+        "examples": examples,
+    }
+
+
+def draw_curves(record: RunRecord, out: Path | None = None) -> list[Path]:
+    """Write a run's curves to ``out``, or as curves.svg and curves.png into its folder.
+
+    Returns the paths. Raises ValueError for a suffix other than .svg, .png and .pdf.
+    """
+    from lenet.drawing import figures
+
+    figure = figures.curves(
+        record.history,
+        title=record.recipe.title or record.recipe.name,
+        published=record.info["recipe"].get("published", ()),
+    )
+    paths = [out] if out else [record.folder / name for name in ("curves.svg", "curves.png")]
+    for path in paths:
+        figures.save(figure, path)
+    return paths

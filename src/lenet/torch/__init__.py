@@ -1,0 +1,92 @@
+"""Networks to PyTorch, PyTorch's modules to networks, and modules on the native engine.
+
+``to_torch`` is here; ``from_torch`` is in ``translation``, ``accelerate`` in ``acceleration``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from lenet.engines import EngineError
+from lenet.network.architecture import (
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Network,
+    ReLU,
+    Sigmoid,
+    Tanh,
+    trace,
+)
+from lenet.network.parameters import Array, State, check_parameters
+from lenet.torch.acceleration import accelerate, accelerated
+from lenet.torch.translation import Translation, UnsupportedModuleError, from_torch
+
+__all__ = [
+    "Translation",
+    "UnsupportedModuleError",
+    "accelerate",
+    "accelerated",
+    "from_torch",
+    "to_torch",
+]
+
+
+def to_torch(network: Network, state: State | Mapping[str, Array] | None = None) -> nn.Sequential:
+    """The network as PyTorch's own modules; the keys of its parameters are the network's.
+
+    ``state`` is a run's or an engine's, of which the averaged weights are taken where there are
+    any, or a mapping of arrays by the network's names; they are copied, as float32. Without one,
+    PyTorch draws the first weights as it does for any module, by ``torch.manual_seed``.
+
+    The module takes what the first layer sees: pictures (n, channels, height, width) float32,
+    divided by 255 and normalised as ``network.normalization`` says.
+
+    Raises EngineError, naming the layer, where PyTorch has no module for it (those of the 1998
+    network), and ValueError for parameters that are not the network's.
+    """
+    trace(network)
+    net = nn.Sequential(*itertools.starmap(module_of, enumerate(network.layers)))
+    if state is not None:
+        parameters = dict(state.weights if isinstance(state, State) else state)
+        check_parameters(network, parameters, "to_torch")
+        tensors = {
+            name: torch.from_numpy(np.array(a, np.float32)) for name, a in parameters.items()
+        }
+        net.load_state_dict(tensors)
+    return net
+
+
+def module_of(index: int, layer: Layer) -> nn.Module:
+    """The module that computes a layer; EngineError where PyTorch has none."""
+    match layer:
+        case Conv2d(connections=None):
+            channels = layer.in_channels, layer.out_channels
+            return nn.Conv2d(*channels, layer.kernel_size, layer.stride, layer.padding)
+        case AvgPool2d():
+            return nn.AvgPool2d(layer.kernel_size, layer.stride, layer.padding)
+        case MaxPool2d():
+            return nn.MaxPool2d(layer.kernel_size, layer.stride, layer.padding)
+        case Linear():
+            return nn.Linear(layer.in_features, layer.out_features)
+        case Dropout():
+            return nn.Dropout(layer.p)
+        case Sigmoid():
+            return nn.Sigmoid()
+        case Tanh():
+            return nn.Tanh()
+        case ReLU():
+            return nn.ReLU()
+        case Flatten():
+            return nn.Flatten()
+        case _:
+            raise EngineError(f"PyTorch has no module for layer {index} ({type(layer).__name__})")
