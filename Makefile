@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 FILES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*)
 # What builds lenet, in .venv itself: where pip isolates the build, it compiles everything anew.
 INSTALL = $(PIP) cmake nanobind ninja scikit-build-core && $(PIP) --no-build-isolation --editable
 
-.PHONY: help train lab test test-wheel lint check format sanitize bench clean
+.PHONY: help train lab test test-all test-wheel lint check format sanitize bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,8 +19,11 @@ train: $(VENV)/core.stamp ## set up the core and train LeNet (ARGS="mnist-adamw 
 lab: $(VENV)/lab.stamp ## set up the lab and open its page (ARGS="--no-browser --port 8080")
 	$(BIN)/lenet lab $(ARGS)
 
-test: $(VENV)/all.stamp ## set up everything and run the tests (ARGS="-m 'not slow'" for the fast ones)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/all.stamp ## set up everything and run the fast tests (ARGS="tests/test_zoo.py" for a few)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: $(VENV)/all.stamp ## run all tests: whole trainings, browsers, killed processes too
+	$(PYTEST) $(ARGS)
 
 test-wheel: $(VENV)/all.stamp ## run a telling part of the tests on an installed wheel
 	scripts/test_wheel.sh $(ARGS)
@@ -31,7 +35,7 @@ lint: $(VENV)/all.stamp ## format, lint and types
 	$(BIN)/mypy
 
 check: lint ## lint, then the fast tests: before every commit
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 format: $(VENV)/all.stamp ## put every file into the project's format
 	$(BIN)/ruff format .
