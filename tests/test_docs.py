@@ -91,8 +91,8 @@ def test_every_room_is_in_the_drawing_and_every_target_in_make_help() -> None:
         assert re.search(rf"^{target}:.*## ", makefile, re.MULTILINE), target
 
 
-def test_the_layer_table_in_the_readme_is_what_the_command_prints(
+def test_the_layer_table_in_the_docs_is_what_the_command_prints(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     golden = (ROOT / "tests/golden/inspect-lenet-80.txt").read_text(encoding="utf-8")
-    assert golden.strip() in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert golden.strip() in (ROOT / "docs/looking.md").read_text(encoding="utf-8")
