@@ -19,7 +19,7 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         ("sigmoid", {"epochs": 1}),
         ("relu", {"epochs": 2, "network": "lenet-relu", "schedule.learning_rate": 0.1}),
     ):
-        recipe = recipes.load("quickstart", {"batch_size": 500, **changes})
+        recipe = recipes.load("d2l", {"data": "fashion-mnist-small", "batch_size": 500, **changes})
         experiment = experiments.begin(recipe, out=root / name)
         experiment.train()
         folders.append(root / name)

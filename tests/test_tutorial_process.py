@@ -28,7 +28,7 @@ def notebook(path: Path, *sources: str) -> Path:
     return write(path, json.dumps({"cells": listed}))
 
 
-COMMAND = "import sys; del sys.path[0]; from lenet.cli import main; main()"
+COMMAND = "import sys; del sys.path[0]; from lenet.__main__ import main; main()"
 
 
 def lenet_run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -106,7 +106,7 @@ def test_where_there_is_none_lenet_is_ours(in_tmp: Path) -> None:
     assert out("lenet.py") == "lenet lenet.network.zoo\n"
     write(in_tmp / "b" / "lenet" / "picture.txt", "")  # a folder of pictures
     write(in_tmp / "b" / "t.py", f"import sys\nsys.path.append('nowhere')\n{ours}")
-    assert out("b/t.py") == "lenet lenet_itself.zoo\n"
+    assert out("b/t.py") == "lenet lenet_itself.network.zoo\n"
 
 
 @pytest.mark.slow

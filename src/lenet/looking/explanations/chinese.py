@@ -56,8 +56,10 @@ def does(facts: LayerFacts) -> str:
         case Conv2d():
             flat = f"{layer.kernel_size}×{layer.kernel_size}"
             size = f"{layer.in_channels}×{flat}" if layer.connections is None else flat
-            where = "图片" if row.index == 0 else f"前面的 {layer.in_channels} 张特征图"
-            if layer.connections is not None:
+            many = f"前面的 {layer.in_channels} 张特征图"
+            before = many if layer.in_channels > 1 else "前面的特征图"
+            where = "图片" if row.index == 0 else before
+            if layer.connections is not None and layer.in_channels > 1:
                 where += "中的几张"
             return (
                 f"用 {layer.out_channels} 个 {size} 的卷积核在{where}上滑动。在每个位置，"

@@ -71,7 +71,7 @@ def does(facts: LayerFacts) -> str:
         case AvgPool2d() | MaxPool2d():
             size = f"{layer.kernel_size}×{layer.kernel_size}"
             how = "the mean" if isinstance(layer, AvgPool2d) else "the largest number"
-            return f"Keeps of every {size} window of a map {how}, each map by itself: {out}."
+            return f"Replaces each {size} window by {how}, map by map: {out}."
         case Subsample():
             return (
                 f"Adds up every {layer.kernel_size}×{layer.kernel_size} window of a map, times one "
