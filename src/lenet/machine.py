@@ -34,7 +34,7 @@ def gpu_driver() -> bool:
 
 
 def keep_freed_memory() -> None:
-    """Nothing; from now on glibc keeps the memory that one step frees for the next one.
+    """Make glibc keep the memory that one step frees for the next one.
 
     It returns freed memory to the system above a limit which the largest block ever freed has
     raised, up to 32 MiB, so one such block is freed here. Else the activations of every step are

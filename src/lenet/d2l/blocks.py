@@ -52,7 +52,7 @@ def _windows(X: Tensor, height: int, width: int) -> Tensor:
 
 
 def init_cnn(module: nn.Module) -> None:
-    """Nothing; the weights of a convolution or Linear layer are drawn anew, by Xavier's rule."""
+    """Draw the weights of a convolution or Linear layer anew, by Xavier's rule."""
     if type(module) in (nn.Linear, nn.Conv2d):
         nn.init.xavier_uniform_(module.weight)  # type: ignore[arg-type]
 

@@ -33,7 +33,7 @@ def squared_loss(y_hat: Tensor, y: Tensor) -> Tensor:
 
 
 def sgd(params: Iterable[Tensor], lr: float, batch_size: int) -> None:
-    """Nothing; one step down the gradients, which are sums over the batch, and then set to 0."""
+    """Take one step down the gradients, which are sums over the batch, and set them to 0."""
     with torch.no_grad():
         for param in params:
             if param.grad is not None:
@@ -93,7 +93,7 @@ def train_ch3(
 
 
 def predict_ch3(net: Net, test_iter: Iterable[Any], n: int = 6) -> None:
-    """Nothing; the first ``n`` pictures are shown, each under its class and the predicted one."""
+    """Show the first ``n`` pictures, each under its class and the predicted one."""
     X, y = next(iter(test_iter))
     with torch.no_grad():
         predicted = net(X).argmax(dim=1)
@@ -103,7 +103,7 @@ def predict_ch3(net: Net, test_iter: Iterable[Any], n: int = 6) -> None:
 
 
 def grad_clipping(net: Any, theta: float) -> None:
-    """Nothing; the gradients are shortened, all by one factor, to the norm ``theta`` at most.
+    """Shorten the gradients, all by one factor, to the norm ``theta`` at most.
 
     ``net`` is a module, or has its parameters in ``params``.
     """

@@ -113,7 +113,7 @@ def data_iter(batch_size: int, features: Tensor, labels: Tensor) -> Iterator[tup
 
 
 def sgd(params: Iterable[Tensor], lr: float, batch_size: int) -> None:
-    """Nothing; one step down the gradients, which are sums over the batch, and stay as they are."""
+    """Take one step down the gradients, which are sums over the batch and stay as they are."""
     with torch.no_grad():
         for param in params:
             if param.grad is not None:
@@ -121,7 +121,7 @@ def sgd(params: Iterable[Tensor], lr: float, batch_size: int) -> None:
 
 
 def show_fashion_mnist(images: Sequence[Tensor], labels: Sequence[str]) -> None:
-    """Nothing; the pictures are shown in a row, each under its label."""
+    """Show the pictures in a row, each under its label."""
     import matplotlib.pyplot as plt
 
     use_svg_display()
@@ -191,7 +191,7 @@ def train_ch3(
     lr: float | None = None,
     optimizer: torch.optim.Optimizer | None = None,
 ) -> None:
-    """Nothing; the network is trained and each epoch's loss and accuracies are printed.
+    """Train the network; print each epoch's loss and accuracies.
 
     Without an ``optimizer``, ``sgd`` takes the steps on ``params`` with the rate ``lr``.
     """
@@ -240,7 +240,7 @@ def semilogy(
     legend: Sequence[str] | None = None,
     figsize: tuple[float, float] = FIGSIZE,
 ) -> None:
-    """Nothing; one or two curves are drawn over a logarithmic y axis."""
+    """Draw one or two curves over a logarithmic y axis."""
     import matplotlib.pyplot as plt
 
     set_figsize(figsize)
@@ -264,7 +264,7 @@ def train_ch5(
     device: torch.device | str,
     num_epochs: int,
 ) -> None:
-    """Nothing; the network is trained with cross-entropy, and each epoch's figures are printed.
+    """Train the network with cross-entropy; print each epoch's figures.
 
     On a CPU the native engine computes the network where it can (``lenet.accelerate``).
     """
@@ -364,7 +364,7 @@ def train_2d(trainer: Callable[..., Any]) -> list[tuple[float, float]]:
 
 
 def show_trace_2d(f: Callable[..., Any], results: Sequence[tuple[float, float]]) -> None:
-    """Nothing; the places are drawn over the contours of ``f(x1, x2)``."""
+    """Draw the places over the contours of ``f(x1, x2)``."""
     import matplotlib.pyplot as plt
 
     plt.plot(*zip(*results, strict=True), "-o", color="#ff7f0e")

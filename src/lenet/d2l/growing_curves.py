@@ -365,7 +365,7 @@ def _unknown_signs_allowed() -> Iterator[None]:
 
 
 def tell(remark: str) -> None:
-    """Nothing; a remark stands beside the program's own output: in a notebook below it, else on
+    """Say a remark beside the program's own output: in a notebook below it, else on
     standard error.
     """
     stream = sys.stdout if live.in_notebook() else sys.stderr

@@ -92,12 +92,12 @@ def evaluate_loss(net: Net, data_iter: Iterable[Any], loss: Callable[..., Tensor
 
 
 def check_len(a: Sized, n: int) -> None:
-    """Nothing; AssertionError where there are not ``n`` elements."""
+    """Raise AssertionError where there are not ``n`` elements."""
     if len(a) != n:
         raise AssertionError(f"the length is {len(a)}, must be {n}")
 
 
 def check_shape(a: Any, shape: tuple[int, ...]) -> None:
-    """Nothing; AssertionError where the tensor has another shape."""
+    """Raise AssertionError where the tensor has another shape."""
     if tuple(a.shape) != tuple(shape):
         raise AssertionError(f"the shape is {tuple(a.shape)}, must be {tuple(shape)}")

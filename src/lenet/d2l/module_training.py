@@ -400,7 +400,7 @@ def check_target(path: Path) -> Path:
 
 
 def save(net: nn.Module, path: Path, data_iter: Any) -> None:
-    """Nothing; ``path`` holds the weights: with their network where it is a chain of our layers
+    """Write the weights to ``path``: with their network where it is a chain of our layers
     (``lenet.load_model`` reads it), else under the names of the module's state_dict.
 
     A batch of ``data_iter`` gives the shape of a picture.

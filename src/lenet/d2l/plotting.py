@@ -23,14 +23,14 @@ FIGSIZE: Final = (3.5, 2.5)  # inches
 
 
 def use_svg_display() -> None:
-    """Nothing; in a notebook, pyplot's figures are sharp at every size from now on."""
+    """Make pyplot's figures in a notebook sharp at every size, from now on."""
     if live.in_notebook():
         inline: Any = importlib.import_module("matplotlib_inline.backend_inline")  # has no types
         inline.set_matplotlib_formats("svg")
 
 
 def set_figsize(figsize: tuple[float, float] = FIGSIZE) -> None:
-    """Nothing; the figures that pyplot makes from now on have this width and height in inches."""
+    """Give the figures that pyplot makes from now on this width and height in inches."""
     import matplotlib.pyplot as plt
 
     use_svg_display()
@@ -47,7 +47,7 @@ def set_axes(
     yscale: str,
     legend: Sequence[str] | None,
 ) -> None:
-    """Nothing; the axes get labels, limits, scales, a legend and a grid.
+    """Give the axes labels, limits, scales, a legend and a grid.
 
     Limits that are equal (the epochs of a training of one epoch) are left to matplotlib.
     """
@@ -78,7 +78,7 @@ def plot(
     figsize: tuple[float, float] = FIGSIZE,
     axes: Axes | None = None,
 ) -> None:
-    """Nothing; curves are drawn in ``axes``, or in pyplot's.
+    """Draw curves in ``axes``, or in pyplot's.
 
     ``X`` and ``Y`` are one curve each (numbers) or several (sequences of numbers, one ``X`` for
     all or one each); without ``Y``, ``X`` holds the heights.

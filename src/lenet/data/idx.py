@@ -58,7 +58,7 @@ def read_idx(path: str | os.PathLike[str]) -> UInt8:
 
 
 def write_idx(path: str | os.PathLike[str], array: UInt8) -> None:
-    """Nothing; the file is there whole or not at all. Gzip if the name ends in .gz.
+    """Write the array as a file that is there whole or not at all; gzip if its name ends in .gz.
 
     The same array gives the same bytes: the gzip header has no time and no system in it.
     Raises DataError for an array that is not uint8 with 1 to 4 dimensions; OSError.

@@ -28,7 +28,7 @@ class ServerError(ValueError):
 def serve(
     folder: Path, *, host: str = "127.0.0.1", port: int = 0, browser: bool | None = None
 ) -> None:
-    """Nothing, when SIGINT or SIGTERM has come: then what trains is paused, with a checkpoint.
+    """Serve until SIGINT or SIGTERM comes; then what trains is paused, with a checkpoint.
 
     ``port`` 0 takes one that is free. ``browser``: whether to open the page, None where there
     seems to be a screen. Raises ServerError where it cannot be served, OSError where the folder

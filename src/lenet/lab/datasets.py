@@ -70,7 +70,7 @@ def known() -> dict[str, Described]:
 
 
 def of_run(info: Mapping[str, Any]) -> Described:
-    """The data set that a run was trained on; one of one's own folder gets a name for the page."""
+    """The data set that a run was trained on; one of your own folders gets a name for the page."""
     source = str(info["recipe"]["data"])
     if source in data.KNOWN:
         return known()[source]

@@ -95,7 +95,7 @@ def to_text(kernels: Kernels) -> str:
         parts.append(f"conv layer {bank.number} kernels shape: {bank.weights.shape}")
         if bank.layer.connections is not None:
             absent = int((~bank.connected).sum())
-            parts.append(f"({absent} of these kernels do not exist and are zero for ever)")
+            parts.append(f"({absent} of these kernels do not exist and stay zero)")
         parts.append(tensor_text(bank.weights))
     return "\n".join(parts)
 

@@ -73,7 +73,7 @@ class RunRecord:
 
     @property
     def status(self) -> str:
-        """finished, interrupted, failed, or running (which a killed run says for ever)."""
+        """finished, interrupted, failed, or running (which a killed run goes on saying)."""
         return str(self.info["outcome"]["status"])
 
     @property

@@ -127,7 +127,7 @@ def _same(folder: Path, recipe: Recipe, engine: str) -> RunRecord:
     """The record of an earlier run of this very recipe; RunError where it is another's."""
     record = read_run(folder)
     there, wanted = recipes.to_dict(record.recipe), recipes.to_dict(recipe)
-    # what was published may have been corrected since, and data of one's own has its full path
+    # what was published may have been corrected since, and your own data has its full path
     other = [key for key in wanted if there[key] != wanted[key] and key not in _NO_SETTING]
     if other:
         raise RunError(

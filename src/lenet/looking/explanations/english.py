@@ -163,8 +163,8 @@ def why(facts: LayerFacts) -> str:
             return "Against overfitting, as before."
         case Dropout():
             return (
-                "No unit can rely on one other: what is learned is spread over many, and the "
-                "network overfits less."
+                "No unit can rely on any one other unit: what is learned is spread over many, and "
+                "the network overfits less."
             )
         case Flatten():
             return (

@@ -50,7 +50,7 @@ class _Unheard:
         return len(text)
 
     def end(self) -> None:
-        """Nothing; from now on all is passed on, also where somebody has kept this."""
+        """Pass on everything from now on, also where somebody has kept this."""
         self._thread = None
 
     def __getattr__(self, name: str) -> Any:

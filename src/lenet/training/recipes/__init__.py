@@ -1,6 +1,6 @@
 """Named experiments: network, data, settings, and the figures that were published for them.
 
-A recipe is a TOML file, one of this folder or one's own. Its keys are the fields of Recipe and
+A recipe is a TOML file, one of this folder or your own. Its keys are the fields of Recipe and
 of Settings; sections are optimizer, schedule, objective, augmentation and early_stopping.
 """
 
@@ -58,7 +58,7 @@ class Recipe:
     title: str = ""
     data: str = "fashion-mnist"
     network: str = "lenet"
-    layers: str = ""  # of a network of one's own, as layer_text reads them; else the zoo's
+    layers: str = ""  # of a network of your own, as layer_text reads them; else the zoo's
     initialization: str = "xavier"
     val: float = 0.0  # the share of the training pictures that is held out
     settings: Settings = field(default_factory=Settings)

@@ -1,4 +1,4 @@
-"""`torchvision.datasets.folder`: pictures of one's own, a folder a class."""
+"""`torchvision.datasets.folder`: your own pictures, a folder a class."""
 
 from __future__ import annotations
 

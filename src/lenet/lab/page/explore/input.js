@@ -1,4 +1,4 @@
-/** What goes in: a drawing, a picture of the data set, or one of one's own. */
+/** What goes in: a drawing, a picture of the data set, or one of yours. */
 
 import { fill, h } from "lenet/dom.js";
 import { mountDraw } from "lenet/explore/draw.js";

@@ -1,4 +1,4 @@
-/** Which network: a run's weights, a snapshot of it, or a file of one's own. */
+/** Which network: a run's weights, a snapshot of it, or a file of yours. */
 
 import { count, fill, h, percent } from "lenet/dom.js";
 import { mountOpenFile } from "lenet/explore/open-file.js";

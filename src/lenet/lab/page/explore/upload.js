@@ -1,4 +1,4 @@
-/** A picture of one's own: chosen, pasted or dropped, and prepared step by step. */
+/** A picture of your own: chosen, pasted or dropped, and prepared step by step. */
 
 import { largest, legend, paint, signedColor } from "lenet/colors.js";
 import { fill, h } from "lenet/dom.js";

@@ -144,7 +144,7 @@ export default {
     "learn.copy": "Copy",
     "learn.copied": "Copied",
     "learn.chosen": "Chosen: copy it with Ctrl C",
-    "learn.own": "one's own …",
+    "learn.own": "your own …",
     "learn.own-label": "Layers, one a line, as in torch.nn",
     "learn.line-error": "Line {line}: {error}",
     "learn.layers-table": "Layers of this network",

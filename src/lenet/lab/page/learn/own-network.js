@@ -1,4 +1,4 @@
-/** A network of one's own: a list of layers as text, checked as one types. */
+/** A network of your own: a list of layers as text, checked as you type. */
 
 import { fill, h } from "lenet/dom.js";
 import { countText, shapeText } from "lenet/learn/words.js";
