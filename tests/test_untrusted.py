@@ -215,7 +215,7 @@ def test_a_spoilt_run_is_told_of_and_hides_no_other(
     assert not any(words in message for words in PYTHONS_OWN)
     with pytest.raises(RunError):
         compare.entry(str(root / "bad"))
-    cli.runs(root, json=False)
+    assert cli.run(["runs", "--root", str(root)]) == 0
     shown = capsys.readouterr()
     assert "good" in shown.out
     assert "bad" in shown.err

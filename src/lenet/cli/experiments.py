@@ -1,0 +1,249 @@
+"""lenet recipes, runs, plot, compare and reproduce: experiments to come and past ones."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lenet.cli import completion
+from lenet.cli.naming import RUNS, network_or_run, typed_as
+from lenet.cli.options import (
+    DataDir,
+    Json,
+    Threads,
+    device_option,
+    engine_option,
+    run_argument,
+    whole,
+)
+from lenet.cli.printing import print_json, show
+from lenet.cli.stopping import stop_on_signals
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="lenet recipes   ·   lenet recipes d2l")
+def recipes(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show this one whole, as TOML.", autocompletion=completion.recipes),
+    ] = None,
+) -> None:
+    """List the named experiments, or show one."""
+    from lenet.training import recipes as named
+
+    if name is not None:
+        print(named.to_toml(named.load(name)), end="")
+        return
+    from lenet.drawing.listing import Column, listing
+
+    columns = (
+        Column("recipe"),
+        Column("what it is", wrap=True),
+        Column("data", spare=3),
+        Column("network", spare=2),
+        Column("optimiser", spare=4),
+        Column("epochs", right=True, spare=1),
+        Column("published", wrap=True, spare=5),
+    )
+    rows = []
+    for recipe in map(named.load, named.names()):
+        settings = recipe.settings
+        accuracies = [f"{row.test_acc:g}" for row in recipe.published if row.test_acc is not None]
+        rows.append(
+            (
+                recipe.name,
+                recipe.title,
+                recipe.data,
+                recipe.network,
+                f"{settings.optimizer.method} {settings.schedule.learning_rate:g}",
+                str(settings.epochs),
+                ", ".join(accuracies) or "–",
+            )
+        )
+    show(lambda width: listing(columns, rows, width))
+
+
+@commands.command(epilog="lenet runs   ·   lenet runs --root experiments")
+def runs(
+    root: Annotated[
+        Path | None, typer.Option(help="The folder that holds the runs; else runs.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List past runs: what was trained, how it ended, and its curve in small."""
+    from lenet import data
+    from lenet import runs as folders
+    from lenet.drawing import terminal_plot
+
+    if root is not None and not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        raise typer.BadParameter(f"{root} {what}: give the folder that holds the runs")
+    root = root or RUNS
+    found = folders.list_runs(root, tell=lambda line: print(f"lenet: {line}", file=sys.stderr))
+    if json:
+        print_json([{"folder": str(run.folder), "status": run.state, **run.info} for run in found])
+        return
+    if not found:
+        print(f"no runs in {root}; 'lenet train' makes one")
+        return
+    from lenet.drawing.listing import Column, listing
+    from lenet.untrusted import plain
+
+    columns = (
+        Column("run"),
+        Column("status"),
+        Column("network", spare=3),
+        Column("data", spare=4),
+        Column("epochs", right=True, spare=1),
+        Column("train loss", right=True, spare=6),
+        Column("test acc", right=True),
+        Column("test acc by epoch", spare=5),
+    )
+    rows = []
+    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
+    for run in found:
+        recipe, history = run.recipe, run.history
+        tested = [row.test_acc for row in history if row.test_acc is not None]
+        rows.append(
+            (
+                plain(typed_as(run.folder)),
+                run.state,
+                plain(recipe.network),
+                plain(recipe.data if recipe.data in data.KNOWN else Path(recipe.data).name),
+                f"{history[-1].epoch:g}/{recipe.settings.epochs}" if history else "–",
+                f"{history[-1].train_loss:.3f}" if history else "–",
+                f"{tested[-1]:.3f}" if tested else "–",
+                terminal_plot.sparkline(tested, 12, ascii_only=ascii_only),
+            )
+        )
+    show(lambda width: listing(columns, rows, width))
+
+
+@commands.command(
+    epilog="lenet plot runs/2026-11-21-d2l-1   ·   lenet plot runs/… --out curves.pdf"
+)
+def plot(
+    run: Annotated[Path, run_argument("A run's name or folder.")],
+    out: Annotated[Path | None, typer.Option(help="A .svg, .png or .pdf file.")] = None,
+) -> None:
+    """Draw a run's curves anew: into its folder, or into another file."""
+    from lenet import runs as folders
+    from lenet.runs import experiments
+
+    record = folders.read(run)
+    if not record.history:
+        raise folders.RunError(f"{run} has no readings yet: nothing to draw")
+    for path in experiments.draw_curves(record, out):
+        print(path)
+
+
+@commands.command(
+    epilog="""\
+lenet compare lenet mlp                         two networks: how many parameters fewer
+lenet compare runs/2026-11-21-d2l-1 runs/2026-11-21-d2l-max-1
+lenet compare runs/* --out curves.svg"""
+)
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            help="Runs' names or folders, and networks' names.",
+            autocompletion=completion.networks_and_runs,
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Draw the curves there: a .svg, .png or .pdf file.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Set runs and networks side by side: costs, results, settings, curves."""
+    from lenet.drawing import figures
+    from lenet.looking import compare as comparison
+
+    entries = [comparison.entry(network_or_run(name)) for name in names]
+    if out is not None:
+        figure = comparison.curves(entries)
+        if figure is None:
+            raise typer.BadParameter("--out draws the curves of runs; none of these has readings")
+        figures.save(figure, out)
+    if json:
+        print_json(comparison.to_json(entries))
+        return
+    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
+    show(lambda width: comparison.render(entries, ascii_only=ascii_only))
+    if out is not None:
+        print(f"curves: {out}")
+
+
+@commands.command(
+    epilog="""\
+lenet reproduce                                 every recipe, five seeds each: minutes
+lenet reproduce d2l --seeds 3
+lenet reproduce quickstart --seeds 2 --set epochs=2 --out runs/short"""
+)
+def reproduce(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RECIPE]...", help="Without any: all.", autocompletion=completion.recipes
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(parser=whole, metavar="N", help="Runs of each, with seeds 0 to N - 1.")
+    ] = 5,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a value of every recipe.",
+            autocompletion=completion.settings,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder of the runs and the table.")] = Path(
+        "runs/reproduction"
+    ),
+    data_dir: DataDir = None,
+    engine: Annotated[str, engine_option()] = "auto",
+    device: Annotated[str, device_option()] = "auto",
+    threads: Threads = None,
+    json: Json = False,
+) -> int:
+    """Run recipes over several seeds: published figures beside measured ones, in one table.
+
+    Begun again with the same folder it goes on where it stopped.
+    """
+    from lenet.runs import reproduction
+    from lenet.training import recipes as named
+
+    changes = dict(map(named.parse_assignment, settings or []))
+    wanted = [named.load(name, changes) for name in names or named.names()]
+    with stop_on_signals() as signalled:
+        records = reproduction.reproduce(
+            wanted,
+            seeds,
+            out,
+            data_dir=data_dir,
+            engine=engine,
+            device=device,
+            threads=threads,
+            tell=lambda line: print(line, file=sys.stderr, flush=True),
+            stop=lambda: bool(signalled()),
+        )
+        stopped_by = signalled()
+    if records:
+        table = reproduction.table(records)
+        paths = reproduction.write(table, out)
+        if json:
+            print_json(reproduction.to_json(table))
+        else:
+            show(lambda width: reproduction.render(table))
+            print(f"written: {', '.join(map(str, paths))}")
+    if stopped_by:
+        print("stopped; the same command goes on from there", file=sys.stderr)
+        return 128 + stopped_by
+    return 0

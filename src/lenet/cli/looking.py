@@ -1,0 +1,207 @@
+"""lenet evaluate and lenet inspect: what a network does, and what is in it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lenet.cli import completion
+from lenet.cli.naming import network_of, network_or_run
+from lenet.cli.options import DataDir, Json, RunOrModel, Threads, whole
+from lenet.cli.printing import print_json, show
+
+if TYPE_CHECKING:
+    from lenet.looking import Look, Picture
+
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog="""\
+lenet evaluate runs/2026-11-21-d2l-1
+lenet evaluate model.safetensors --data mnist --json
+lenet evaluate runs/2026-11-21-d2l-1 --mistakes 24 --confusion"""
+)
+def evaluate(
+    run: RunOrModel,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Other pictures than the run's own.", autocompletion=completion.data_sets
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    threads: Threads = None,
+    mistakes: Annotated[
+        int | None,
+        typer.Option(parser=whole, metavar="N", help="List the N surest mistakes; draw them."),
+    ] = None,
+    confusion: Annotated[
+        bool, typer.Option("--confusion", help="Draw what was mistaken for what.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="The picture, or a folder for it; else the run's.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure a trained network on its test pictures: loss, accuracy, and which are mistaken."""
+    from lenet import data as datasets
+    from lenet import looking, runs
+    from lenet.looking import evaluation
+
+    network, parameters = runs.load_model(run)
+    folder = run if run.is_dir() else run.parent
+    if data is None:
+        data = runs.read(folder).recipe.data
+    if remark := looking.ending(folder):
+        print(f"lenet: {remark}", file=sys.stderr)
+    split = datasets.load(data, data_dir, progress=sys.stderr.isatty()).test
+    report = evaluation.evaluate(network, parameters, split, threads)
+    found = None
+    if mistakes is not None:
+        found = evaluation.mistakes(network, parameters, split, mistakes, threads)
+    if json:
+        listed = [] if found is None else evaluation.mistakes_to_json(found, split.classes)
+        extra = {} if found is None else {"mistakes": listed}
+        print_json({**evaluation.to_json(report), **extra})
+    else:
+        show(lambda width: evaluation.render(report, width))
+        if found is not None:
+            print()
+            show(lambda width: evaluation.render_mistakes(found, split.classes))
+    pictures = looking.mistake_pictures(network.name, report, split, found, confusion)
+    if not json or out is not None:
+        _write_pictures(pictures, split.classes, folder, network.name, out, tell=not json)
+
+
+class _Inspect(typer.core.TyperCommand):
+    """``inspect``, whose --explain stands alone or before a language."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """What remains of the arguments; Typer's options take always one value, or never."""
+        spelled = []
+        for place, word in enumerate(args):
+            after = [other.lower() for other in args[place + 1 : place + 2]]
+            alone = word == "--explain" and after not in (["en"], ["zh"])
+            spelled.append("--explain=auto" if alone else word)
+        return super().parse_args(ctx, spelled)
+
+
+@commands.command(
+    cls=_Inspect,
+    epilog="""\
+lenet inspect lenet                    each layer: shapes, parameters, costs
+lenet inspect lenet-max --input 3x32x32 --classes 100
+lenet inspect lenet --diagram --explain zh
+lenet inspect runs/2026-11-21-d2l-1 --kernels --parameters
+lenet inspect runs/2026-11-21-d2l-1 --features 17
+lenet inspect runs/2026-11-21-d2l-1 --features dress:2 --out dress.png
+lenet inspect runs/2026-11-21-d2l-1 --json""",
+)
+def inspect(
+    network: Annotated[
+        str,
+        typer.Argument(
+            help="A network's name, or a run's name, folder or model.",
+            autocompletion=completion.networks_and_runs,
+        ),
+    ],
+    kernels: Annotated[
+        bool, typer.Option("--kernels", help="Every number of every kernel, and a picture.")
+    ] = False,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PICTURE",
+            help="Every channel of every layer for a picture: its number in the test set, "
+            "CLASS:NUMBER, or a file.",
+        ),
+    ] = None,
+    parameters: Annotated[
+        bool, typer.Option("--parameters", help="Shapes, first values, statistics, histograms.")
+    ] = False,
+    diagram: Annotated[bool, typer.Option("--diagram", help="The network drawn, as SVG.")] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option(metavar="[en|zh]", help="Each layer in words, in English or Chinese."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The picture, or a folder for pictures; else the run's.")
+    ] = None,
+    input: Annotated[str | None, typer.Option(help="Picture shape, such as 3x32x32.")] = None,
+    classes: Annotated[
+        int | None, typer.Option(parser=whole, metavar="N", help="Number of classes.")
+    ] = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Show a network layer by layer: shapes, parameters, costs; or what its weights have become."""
+    if not (kernels or features is not None or parameters or diagram or explain):
+        from lenet.network import inspection
+
+        table = inspection.table(network_of(network, input, classes))
+        if json:
+            print_json(inspection.to_json(table))
+        else:
+            show(lambda width: inspection.render(table, width))
+        return
+    from lenet import looking
+
+    named = input is not None or classes is not None
+    subject = looking.open_subject(
+        network_of(network, input, classes) if named else network_or_run(network)
+    )
+    looks = looking.looks(
+        subject,
+        kernels=kernels,
+        features=features,
+        parameters=parameters,
+        diagram=diagram,
+        explain=explain is not None,
+        language=None if explain in (None, "auto") else explain.lower(),
+        data_dir=data_dir,
+        progress=sys.stderr.isatty(),
+    )
+    if json:
+        print_json({look.name: look.json for look in looks})
+    else:
+        _print_looks(looks, subject.remark if kernels or parameters or features else "")
+    if not json or out is not None:
+        pictures = [picture for look in looks for picture in look.pictures]
+        names = subject.network.classes
+        _write_pictures(pictures, names, subject.folder, subject.network.name, out, tell=not json)
+
+
+def _print_looks(looks: list[Look], remark: str) -> None:
+    """Each text as wide as the terminal, 80 columns where there is none."""
+    import shutil
+
+    width = shutil.get_terminal_size().columns
+    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
+    texts = [remark, *(look.text(width, ascii_only) for look in looks)]
+    print("\n\n".join(text for text in texts if text))
+
+
+def _write_pictures(
+    pictures: list[Picture],
+    classes: tuple[str, ...],
+    folder: Path | None,
+    prefix: str,
+    out: Path | None,
+    *,
+    tell: bool,
+) -> None:
+    """Write the pictures and print where; say so where their fonts lack the classes' names."""
+    from lenet import looking
+
+    paths = looking.write_pictures(pictures, folder, prefix, out)
+    if not tell:
+        return
+    if remark := looking.font_remark(classes, pictures):
+        print(f"lenet: {remark}", file=sys.stderr)
+    for path in paths:
+        print(path)

@@ -1,0 +1,55 @@
+"""Arguments and options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lenet.cli import completion
+from lenet.cli.naming import run_folder
+
+
+def number(text: str) -> float:
+    """The number that an option was given."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"must be a number, got {text!r}") from None
+
+
+def whole(text: str) -> int:
+    """The whole number that an option was given."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"must be a whole number, got {text!r}") from None
+
+
+def run_argument(help: str) -> Any:
+    """An argument that names a run."""
+    return typer.Argument(
+        parser=run_folder, metavar="RUN", help=help, autocompletion=completion.runs
+    )
+
+
+def engine_option() -> Any:
+    """The option --engine."""
+    return typer.Option(help="auto, native, numpy or torch.", autocompletion=completion.engines)
+
+
+def device_option() -> Any:
+    """The option --device."""
+    return typer.Option(help="auto, cpu, cuda or mps.", autocompletion=completion.devices)
+
+
+RunOrModel = Annotated[Path, run_argument("A run's name or folder, or a model.safetensors.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder with the data sets; before $LENET_DATA."),
+]
+Threads = Annotated[
+    int | None, typer.Option(parser=whole, metavar="N", help="CPU threads; all there are.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

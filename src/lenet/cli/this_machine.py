@@ -1,0 +1,120 @@
+"""lenet bench and lenet doctor: what this machine can do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from lenet.cli.options import Json, Threads, number, whole
+from lenet.cli.printing import print_json, show
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog="""\
+lenet bench                                     everything, minutes
+lenet bench --only native,torch-eager --network lenet --batch-size 256 --seconds 3
+lenet bench --task one-picture --json > one-picture.json"""
+)
+def bench(
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="native, numpy, torch-eager, torch-channels-last, torch-compile, d2l; "
+            "several with commas.",
+        ),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="lenet, lenet-relu, wide, or another of the zoo."),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="train, evaluate, one-picture.")
+    ] = None,
+    batch_size: Annotated[
+        str | None, typer.Option(metavar="NUMBERS", help="1,32,256,1024 unless given.")
+    ] = None,
+    threads: Threads = None,
+    seconds: Annotated[
+        float, typer.Option(parser=number, metavar="X", help="Of each measurement.")
+    ] = 0.3,
+    rounds: Annotated[
+        int, typer.Option(parser=whole, metavar="N", help="How often each is measured.")
+    ] = 5,
+    json: Json = False,
+) -> int:
+    """Measure this machine: our engines beside PyTorch and what the processor can do."""
+    from lenet import benchmark
+    from lenet.benchmark import report
+
+    sizes = _listed(batch_size)
+    plan = benchmark.plan(
+        only=_listed(only),
+        networks=_listed(network),
+        tasks=_listed(task),
+        batch_sizes=None if sizes is None else [_size(text) for text in sizes],
+        threads=threads,
+        seconds=seconds,
+        rounds=rounds,
+    )
+    with _progress(plan.measurements) as tell:
+        results = benchmark.run(plan, tell)
+    if json:
+        print_json(report.to_json(results))
+    else:
+        show(lambda width: report.render(results))
+    return 130 if results.interrupted else 0 if results.rows else 1
+
+
+@commands.command(epilog="lenet doctor   ·   lenet doctor --json")
+def doctor(json: Json = False) -> int:
+    """Tell what works here, what is missing, and how to get it; 1 if nothing can be trained."""
+    from lenet import doctor as examination
+
+    findings = examination.examine()
+    if json:
+        print_json(examination.to_json(findings))
+    else:
+        show(lambda width: examination.render(findings))
+    return 0 if examination.sound(findings) else 1
+
+
+def _listed(text: str | None) -> list[str] | None:
+    """The parts of a text with commas."""
+    return None if text is None else [part.strip() for part in text.split(",")]
+
+
+def _size(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"must be whole numbers, got {text!r}", param_hint="--batch-size"
+        ) from None
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int, str], None]]:
+    """A function that shows how much of the total is done and what comes next, at a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, what: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (BarColumn(20), MofNCompleteColumn(), Remaining(), TextColumn("{task.description}"))
+    # drawn between measurements alone: a thread that draws would take its time from them
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, auto_refresh=False
+    ) as progress:
+        shown = progress.add_task("", total=total)
+        yield lambda done, what: progress.update(
+            shown, completed=done, description=what, refresh=True
+        )

@@ -1,0 +1,237 @@
+"""lenet train."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lenet.cli import completion
+from lenet.cli.naming import run_folder
+from lenet.cli.options import DataDir, Threads, device_option, engine_option, number, whole
+from lenet.cli.printing import complain, reason, say
+from lenet.cli.stopping import stop_on_signals
+
+if TYPE_CHECKING:
+    from lenet.runs.experiments import Experiment
+    from lenet.training.recipes import Recipe
+
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog="""\
+lenet train                                     quickstart: learns in its first epoch
+lenet train d2l                                 the tutorials' LeNet
+lenet train mnist-adamw --epochs 5              another recipe, shorter
+lenet train --network mlp                       another network
+lenet train --data ./my-pictures --val 0.1      your own four IDX files
+lenet train --set schedule.kind=cosine          any key of a recipe
+lenet train --resume runs/2026-11-21-d2l-1      go on where it stopped"""
+)
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="A recipe's name ('lenet recipes' lists them) or a .toml file. Without one: "
+            "quickstart, on Fashion-MNIST or, where that is not to be had, on a part of it that "
+            "comes with the program.",
+            autocompletion=completion.recipes,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change any value of the recipe.",
+            autocompletion=completion.settings,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="A data set's name, or a folder of four IDX files.",
+            autocompletion=completion.data_sets,
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    network: Annotated[
+        str | None,
+        typer.Option(help="lenet, lenet-max, lenet-relu, mlp.", autocompletion=completion.networks),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(parser=whole, metavar="N", help="Passes over the training pictures."),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(parser=whole, metavar="N", help="Pictures a step.")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(parser=number, metavar="X", help="Learning rate.")
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(help="sgd, adam or adamw.", autocompletion=completion.optimizers),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(parser=whole, metavar="N", help="Decides everything random.")
+    ] = None,
+    val: Annotated[
+        float | None,
+        typer.Option(parser=number, metavar="X", help="Share to hold out, such as 0.1."),
+    ] = None,
+    engine: Annotated[str | None, engine_option()] = None,
+    device: Annotated[str | None, device_option()] = None,
+    threads: Threads = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Let torch.compile translate the torch engine's step.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; else runs/…")] = None,
+    snapshots: Annotated[
+        bool, typer.Option("--snapshots", help="Keep the weights at every reading, too.")
+    ] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            parser=run_folder,
+            metavar="RUN",
+            help="Go on with this run.",
+            autocompletion=completion.runs,
+        ),
+    ] = None,
+) -> int:
+    """Train a network; see it learn; find it saved in its run's folder."""
+    from lenet.drawing import live
+    from lenet.runs import experiments
+
+    flags: dict[str, Any] = {
+        "data": data,
+        "network": network,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "schedule.learning_rate": lr,
+        "seed": seed,
+        "val": val,
+    }
+    changes = {key: value for key, value in flags.items() if value is not None}
+    machine: dict[str, Any] = {
+        "data_dir": data_dir,
+        "threads": threads,
+        "compile": compile,
+        "progress": sys.stderr.isatty(),
+        "snapshots": snapshots,
+    }
+    if resume is not None:
+        changed = {*changes, *(settings or ()), *filter(None, (recipe, optimizer, out))}
+        if extra := changed - {"epochs"}:
+            raise typer.BadParameter(
+                f"--resume goes on with the recipe as it was; {sorted(map(str, extra))[0]} "
+                "cannot be given with it (--epochs, --engine, --device, --threads can)"
+            )
+        experiment = experiments.go_on(
+            resume, epochs=epochs, engine=engine, device=device, **machine
+        )
+    else:
+        asked, chosen = _recipe(recipe, changes, settings or [], optimizer, data_dir)
+        experiment = experiments.begin(
+            asked,
+            chosen=chosen,
+            engine=engine or "auto",
+            device=device or "auto",
+            out=out,
+            **machine,
+        )
+    run = experiment.run
+    go_on = f"lenet train --resume {shlex.quote(str(run.folder))}"
+    try:
+        _introduce(experiment)
+        view = live.choose_view(
+            experiment.recipe.settings,
+            len(experiment.parts.train),
+            start=run.start.progress,
+            earlier=run.earlier,
+        )
+        with stop_on_signals() as signalled, view as callbacks:
+            outcome = experiment.train([callbacks], stop=lambda: bool(signalled()))
+            stopped_by = signalled()
+    except BaseException as error:
+        run.fail(error)  # also where it came before the training, from the first lines on
+        run.close()
+        if not isinstance(error, OSError) or isinstance(error, BrokenPipeError):
+            raise
+        return complain(f"{reason(error)}. Once that is mended, go on with: {go_on}", 1)
+    if not outcome.finished:
+        print(f"stopped; go on with: {go_on}")
+        return 128 + stopped_by
+    history = [*run.earlier, *outcome.history]
+    speed, where = outcome.examples_per_s, experiment.engine.device
+    print(*live.closing_lines(history, speed, where), sep="\n")
+    print(f"saved in {run.folder}")
+    return 0
+
+
+def _recipe(
+    name: str | None,
+    flags: dict[str, Any],
+    assignments: list[str],
+    optimizer: str | None,
+    data_dir: Path | None,
+) -> tuple[Recipe, set[str]]:
+    """The recipe that the flags describe, and the keys that were chosen."""
+    from lenet.training import defaults, recipes
+
+    changes = {**flags, **dict(map(recipes.parse_assignment, assignments))}
+    if name is None:
+        name = defaults.RECIPE
+        if "data" not in changes:
+            progress = sys.stderr.isatty()
+            changes["data"], why = defaults.choose_data(data_dir, progress=progress)
+            say(why)
+    # the network first: an optimiser's usual learning rate depends on it
+    network = {key: value for key, value in changes.items() if key in ("network", "layers")}
+    recipe = recipes.load(name, network)
+    if optimizer is not None:
+        rate_given = "schedule.learning_rate" in changes
+        recipe = recipes.with_method(recipe, optimizer, rate_given)
+    for key, value in changes.items():
+        recipe = recipes.change(recipe, key, value)
+    return recipe, recipes.chosen_keys(name, changes)
+
+
+def _introduce(experiment: Experiment) -> None:
+    """The first lines: what is trained, on which pictures, by which engine, into which folder."""
+    from lenet.network.architecture import trace
+    from lenet.training import finished
+
+    recipe, parts, run, engine = (
+        experiment.recipe,
+        experiment.parts,
+        experiment.run,
+        experiment.engine,
+    )
+    data = run.info["data"]
+    if data["bundled"]:
+        say(
+            f"{data['name']}: the {len(parts.train) + len(parts.val or ()):,} + "
+            f"{len(parts.test or ()):,} pictures that come with the program "
+            "('lenet data get fashion-mnist' fetches all 70,000)"
+        )
+    held_out = f", {len(parts.val):,} held out" if parts.val else ""
+    parameters = sum(row.parameters for row in trace(engine.network))
+    say(
+        f"{recipe.name}: {engine.network.name} ({parameters:,} parameters) on {data['name']} "
+        f"({len(parts.train):,} pictures{held_out})"
+    )
+    say(
+        f"engine {engine.name} on {engine.device}, {engine.threads} threads "
+        f"({experiment.choice.reason}); seed {recipe.settings.seed}; into {run.folder}"
+    )
+    for remark in run.remarks:
+        say(f"note: {remark}")
+    if finished(run.start.progress, recipe.settings):
+        say("note: this run has come to its end; --epochs N trains it further")
