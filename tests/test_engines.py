@@ -1186,3 +1186,15 @@ def test_cuda_trains_as_the_cpu_does(optimizer: Optimizer) -> None:
     gpu.load(make("torch", MIXED, optimizer).state())
     gpu.train(split, plan)
     assert_equal_states(gpu.state(), other.state())
+
+
+def test_with_weights_is_the_chosen_engine_with_these_weights() -> None:
+    network = zoo.build("lenet")
+    parameters = initialize(network, "xavier", 3)
+    engine = engines.with_weights(network, parameters, threads=1, device="cpu")
+    assert (engine.name, engine.threads) == (CPU_ENGINE, 1)
+    loaded = engine.state().parameters
+    assert loaded.keys() == parameters.keys()
+    assert all(np.array_equal(loaded[name], parameters[name]) for name in parameters)
+    with pytest.raises(EngineError, match="threads is 0"):
+        engines.with_weights(network, parameters, threads=0)

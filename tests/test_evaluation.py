@@ -109,3 +109,15 @@ def test_mistakes_as_table_and_json() -> None:
 def test_softmax_of_any_outputs_adds_up_to_one() -> None:
     outputs = np.array([[1e4, 0, -1e4], [-1e4, -1e4, -1e4]], np.float32)
     assert evaluation.softmax(outputs).tolist() == [[1, 0, 0], pytest.approx([1 / 3] * 3)]
+
+
+def test_the_highest_output_is_the_answer_where_its_probability_cannot_tell() -> None:
+    class Close:
+        def logits(self, images: np.ndarray) -> np.ndarray:
+            return np.array([[0, 1e-20, 0], [3, 1, 2]], np.float32)
+
+    split = data.Split(np.zeros((2, 1, 2, 2), np.uint8), np.array([2, 2]), ("a", "b", "c"), "x")
+    seen = evaluation.predicted_by(Close(), split)  # type: ignore[arg-type]
+    assert seen.predicted.tolist() == [1, 0]
+    assert seen.probability == pytest.approx([1 / 3, 0.66524096])
+    assert seen.label_probability == pytest.approx([1 / 3, 0.24472847])

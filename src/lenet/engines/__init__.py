@@ -1,5 +1,7 @@
 """Which engine computes a network, and why: ``choose`` says, ``make`` makes it.
 
+``with_weights`` is both at once, for who only looks at a trained network.
+
 ``protocol`` says what every engine can do; ``native``, ``numpy`` and ``torch`` are the three.
 """
 
@@ -24,6 +26,7 @@ from lenet.installing import how_to_install
 from lenet.machine import available_cpus, gpu_driver
 from lenet.names import did_you_mean, known_as
 from lenet.network.architecture import Network
+from lenet.network.parameters import Parameters, State
 from lenet.optimization import Objective, Optimizer
 
 __all__ = [
@@ -42,6 +45,7 @@ __all__ = [
     "make",
     "normalization_table",
     "refuse_1998_layers",
+    "with_weights",
 ]
 
 ENGINES = ("native", "numpy", "torch")
@@ -112,6 +116,19 @@ def _why_not_native(network: Network) -> str:
     from lenet.engines.native import why_missing, why_refused
 
     return why_missing() or why_refused(network)
+
+
+def with_weights(
+    network: Network, parameters: Parameters, threads: int | None = None, device: str = "auto"
+) -> Engine:
+    """The fastest engine that runs ``network`` here, with these weights: to look, not to train.
+
+    Raises EngineError where none can.
+    """
+    choice = choose("auto", network, device)
+    engine = make(choice, network, Optimizer(), Objective(), threads)
+    engine.load(State(parameters))
+    return engine
 
 
 def make(

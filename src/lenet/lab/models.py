@@ -23,13 +23,12 @@ from lenet import engines
 from lenet.data import DataError, Split
 from lenet.engines import Engine, Position
 from lenet.lab.datasets import Described, Shelf
-from lenet.looking.evaluation import softmax
+from lenet.looking.evaluation import predicted_by
 from lenet.looking.explanations import LANGUAGES, Language, explain
 from lenet.looking.explanations import to_json as explanation_to_json
 from lenet.network.architecture import Network, trace
-from lenet.network.parameters import Parameters, State
+from lenet.network.parameters import Parameters
 from lenet.network.weights import pack_network
-from lenet.optimization import Objective, Optimizer
 from lenet.training.diagnosis import saturated_share
 
 BINS: Final = 32
@@ -112,20 +111,17 @@ def predictions(asked: Model, shelf: Shelf) -> dict[str, Any]:
     """
     described = _described(asked)
     split = shelf.pictures(described.source).test
-    outputs = engine(asked).logits(split.images)
-    with np.errstate(invalid="ignore"):  # a training that went wrong can be looked at
-        probabilities = softmax(outputs).astype(np.float32)
-    rows = np.arange(len(split))
-    predicted = outputs.argmax(axis=1)
-    if int(split.labels.max(initial=0)) >= probabilities.shape[1]:
+    if int(split.labels.max(initial=0)) >= len(asked.network.classes):
         raise DataError(f"{described.title} has more classes than network {asked.network.name!r}")
+    with np.errstate(invalid="ignore"):  # a training that went wrong can be looked at
+        seen = predicted_by(engine(asked), split)
     return {
         "data": described.name,
         "count": len(split),
         "labels": _base64(split.labels.astype(np.uint8)),
-        "predicted": _base64(predicted.astype(np.uint8)),
-        "probability": _base64(probabilities[rows, predicted]),
-        "label_probability": _base64(probabilities[rows, split.labels]),
+        "predicted": _base64(seen.predicted.astype(np.uint8)),
+        "probability": _base64(seen.probability.astype(np.float32)),
+        "label_probability": _base64(seen.label_probability.astype(np.float32)),
     }
 
 
@@ -238,10 +234,7 @@ def distribution(values: NDArray[np.float32]) -> dict[str, Any]:
 
 def engine(asked: Model) -> Engine:
     """An engine with the model's weights, on one thread. Raises EngineError."""
-    choice = engines.choose("auto", asked.network, "cpu")
-    made = engines.make(choice, asked.network, Optimizer(), Objective(), threads=1)
-    made.load(State(asked.parameters))
-    return made
+    return engines.with_weights(asked.network, asked.parameters, threads=1, device="cpu")
 
 
 def pictures_at_once(network: Network) -> int:

@@ -31,8 +31,7 @@ from lenet.looking.feature_maps import Features
 from lenet.looking.parameter_statistics import Statistics
 from lenet.network import zoo
 from lenet.network.architecture import Network
-from lenet.network.parameters import Parameters, State, initialize
-from lenet.optimization import Objective, Optimizer
+from lenet.network.parameters import Parameters, initialize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -221,13 +220,11 @@ def _outputs(
     """What every layer makes of the first test pictures; None where that cannot be had at once."""
     try:
         split = subject.test_split(data_dir, download=False)
-        choice = engines.choose("auto", subject.network)
+        if split is None or not len(split) or split.images.shape[1:] != subject.network.input_shape:
+            return None
+        engine = engines.with_weights(subject.network, subject.parameters, threads=1)
     except (data.DataError, runs.RunError, engines.EngineError):
         return None
-    if split is None or not len(split) or split.images.shape[1:] != subject.network.input_shape:
-        return None
-    engine = engines.make(choice, subject.network, Optimizer(), Objective(), threads=1)
-    engine.load(State(subject.parameters))
     return engine.activations(split.images[:PICTURES_MEASURED])
 
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from lenet import engines
 from lenet.data import Split
 from lenet.network.architecture import ArchitectureError, Network, show_shape
-from lenet.network.parameters import Parameters, State
-from lenet.optimization import Objective, Optimizer
+from lenet.network.parameters import Parameters
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -122,9 +121,14 @@ def predictions(
     network: Network, parameters: Parameters, split: Split, threads: int | None = None
 ) -> Predictions:
     """What the network calls each picture of the split. Raises as ``evaluate``."""
-    engine = _engine(network, parameters, split, threads)
-    probabilities = softmax(engine.logits(split.images))
-    predicted = probabilities.argmax(axis=1)
+    return predicted_by(_engine(network, parameters, split, threads), split)
+
+
+def predicted_by(engine: engines.Engine, split: Split) -> Predictions:
+    """What an engine's network calls each picture of the split."""
+    outputs = engine.logits(split.images)  # (n, classes)
+    probabilities = softmax(outputs)
+    predicted = outputs.argmax(axis=1)
     each = np.arange(len(split))
     return Predictions(predicted, probabilities[each, predicted], probabilities[each, split.labels])
 
@@ -147,10 +151,7 @@ def _engine(
             f"{len(network.classes)} classes; these are {show_shape(shape)} in "
             f"{len(split.classes)}"
         )
-    choice = engines.choose("auto", network)
-    engine = engines.make(choice, network, Optimizer(), Objective(), threads)
-    engine.load(State(parameters))
-    return engine
+    return engines.with_weights(network, parameters, threads)
 
 
 def to_json(report: Report) -> dict[str, Any]:

@@ -17,8 +17,7 @@ from lenet.drawing.text_width import cells, padded, wrapped
 from lenet.looking.evaluation import softmax
 from lenet.looking.explanations import Language
 from lenet.network.architecture import Conv2d, Flatten, Network, TracedLayer, show_shape, trace
-from lenet.network.parameters import Parameters, State
-from lenet.optimization import Objective, Optimizer
+from lenet.network.parameters import Parameters
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -161,10 +160,7 @@ def features(
             f"{picture.source} is {show_shape(picture.pixels.shape)}; network {network.name!r} "
             f"takes {show_shape(network.input_shape)}"
         )
-    engine = engines.make(
-        engines.choose("auto", network), network, Optimizer(), Objective(), threads=1
-    )
-    engine.load(State(parameters))
+    engine = engines.with_weights(network, parameters, threads=1)
     outputs = tuple(output[0] for output in engine.activations(picture.pixels[None]))
     layers = trace(network)
     shortcut = _shortcut(network, layers, parameters, picture, outputs)
