@@ -32,6 +32,7 @@ lint: $(VENV)/all.stamp ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/clang-format --dry-run --Werror native/*.?pp
+	$(BIN)/biome ci
 	$(BIN)/mypy
 
 check: lint ## lint, then the fast tests: before every commit
@@ -41,6 +42,7 @@ format: $(VENV)/all.stamp ## put every file into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/clang-format -i native/*.?pp
+	$(BIN)/biome check --write
 
 sanitize: $(VENV)/all.stamp ## run the native engine's tests under the compiler's sanitizers
 	scripts/sanitize.sh 'address;undefined' $(ARGS)

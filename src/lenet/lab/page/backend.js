@@ -47,7 +47,10 @@ export function serverBackend() {
   const post = change("POST");
 
   async function readModel(ref) {
-    const [facts, content] = await Promise.all([json(address(ref)), bytes(address(ref, "weights"))]);
+    const [facts, content] = await Promise.all([
+      json(address(ref)),
+      bytes(address(ref, "weights")),
+    ]);
     return { ref, ...facts, ...readSafetensors(content) };
   }
 

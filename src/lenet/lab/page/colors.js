@@ -88,7 +88,11 @@ export function legend(limit, decimals = 2) {
   return h(
     "span",
     { class: "legend number" },
-    show(-limit, decimals), " ", bar, " ", show(limit, decimals),
+    show(-limit, decimals),
+    " ",
+    bar,
+    " ",
+    show(limit, decimals),
   );
 }
 

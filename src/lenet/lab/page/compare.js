@@ -25,20 +25,33 @@ export default function mount(root, context) {
   const trash = h("details", { class: "trash", hidden: true });
   const empty = h("p", { class: "muted", hidden: true }, t("compare.empty"));
   const parts = Object.fromEntries(
-    ["runs", "chosen", "confusion", "pair"].map(
-      (name) => [name, h("section", { class: `panel compare-${name}` })],
-    ),
+    ["runs", "chosen", "confusion", "pair"].map((name) => [
+      name,
+      h("section", { class: `panel compare-${name}` }),
+    ]),
   );
   const curves = h("div", { class: "chosen-curves" });
   const settings = h("div", { class: "chosen-settings" });
   const hint = h("p", { class: "muted" });
-  fill(parts.chosen, h("h2", {}, t("compare.chosen")), hint,
-    h("div", { class: "chosen-grid" }, curves, settings));
+  fill(
+    parts.chosen,
+    h("h2", {}, t("compare.chosen")),
+    hint,
+    h("div", { class: "chosen-grid" }, curves, settings),
+  );
   for (const name of ["chosen", "confusion", "pair"]) parts[name].hidden = true;
   fill(
     root,
     h("h1", { class: "visually-hidden" }, t("view.compare")),
-    connection, problem, empty, parts.runs, undo, trash, parts.chosen, parts.confusion, parts.pair,
+    connection,
+    problem,
+    empty,
+    parts.runs,
+    undo,
+    trash,
+    parts.chosen,
+    parts.confusion,
+    parts.pair,
   );
 
   const tools = { ...context, fail };
@@ -142,8 +155,12 @@ export default function mount(root, context) {
   function offerUndo(name) {
     undo.dataset.run = name;
     const button = h("button", { onclick: () => act(name, "restore") }, t("compare.undo"));
-    fill(undo, h("span", {}, t("compare.deleted", { name })), button,
-      h("button", { class: "quiet", "aria-label": t("compare.close"), onclick: hideUndo }, "✕"));
+    fill(
+      undo,
+      h("span", {}, t("compare.deleted", { name })),
+      button,
+      h("button", { class: "quiet", "aria-label": t("compare.close"), onclick: hideUndo }, "✕"),
+    );
     undo.hidden = false;
     announce(t("compare.deleted", { name }));
     button.focus();
@@ -176,11 +193,26 @@ export default function mount(root, context) {
     fill(
       trash,
       h("summary", {}, t("compare.trash", { n: names.length })),
-      h("ul", {}, names.map((name) =>
-        h("li", {}, name, " ",
-          h("button", {
-            "aria-label": t("compare.restore-run", { name }), onclick: () => act(name, "restore"),
-          }, t("compare.restore"))))),
+      h(
+        "ul",
+        {},
+        names.map((name) =>
+          h(
+            "li",
+            {},
+            name,
+            " ",
+            h(
+              "button",
+              {
+                "aria-label": t("compare.restore-run", { name }),
+                onclick: () => act(name, "restore"),
+              },
+              t("compare.restore"),
+            ),
+          ),
+        ),
+      ),
     );
   }
 
@@ -199,5 +231,9 @@ export default function mount(root, context) {
 
 /** The runs that are chosen where nobody has: the newest two that have been measured. */
 function toBeginWith(runs) {
-  return runs.filter((run) => run.last).slice(-2).map(({ name }) => name).reverse();
+  return runs
+    .filter((run) => run.last)
+    .slice(-2)
+    .map(({ name }) => name)
+    .reverse();
 }

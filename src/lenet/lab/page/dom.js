@@ -1,7 +1,17 @@
 /** Elements without a framework. */
 
 const SVG = "http://www.w3.org/2000/svg";
-const SVG_TAGS = new Set(["svg", "g", "path", "rect", "line", "circle", "text", "title", "polyline"]);
+const SVG_TAGS = new Set([
+  "svg",
+  "g",
+  "path",
+  "rect",
+  "line",
+  "circle",
+  "text",
+  "title",
+  "polyline",
+]);
 
 /**
  * A new element: `h("button", {class: "quiet", onclick: f, "aria-label": "…"}, "text", child, …)`.
@@ -84,8 +94,12 @@ export function rovingFocus(group, selector) {
     const at = all.indexOf(document.activeElement);
     if (at < 0) return;
     const to = {
-      ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1,
-      Home: 0, End: all.length - 1,
+      ArrowRight: at + 1,
+      ArrowDown: at + 1,
+      ArrowLeft: at - 1,
+      ArrowUp: at - 1,
+      Home: 0,
+      End: all.length - 1,
     }[event.key];
     if (to === undefined) return;
     event.preventDefault();

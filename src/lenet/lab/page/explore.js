@@ -31,8 +31,18 @@ The state that the parts share:
   pinned     whether the unit stays when the pointer goes elsewhere
 */
 const EMPTY = {
-  model: null, traced: null, weights: null, gates: null, picture: null, pixels: null, cover: null,
-  input: null, outputs: null, before: null, unit: null, pinned: false,
+  model: null,
+  traced: null,
+  weights: null,
+  gates: null,
+  picture: null,
+  pixels: null,
+  cover: null,
+  input: null,
+  outputs: null,
+  before: null,
+  unit: null,
+  pinned: false,
 };
 
 /** Explore in `root`: from a model and a picture that the address names, or the newest run. */
@@ -94,7 +104,12 @@ export default function mount(root, context) {
       fail(null);
       store.set({
         ...(fits ? {} : { picture: null, pixels: null, cover: null, unit: null, pinned: false }),
-        model, traced, weights: model.weights, gates: null, outputs: null, before: null,
+        model,
+        traced,
+        weights: model.weights,
+        gates: null,
+        outputs: null,
+        before: null,
       });
       context.setParams({ model: ref });
     } catch (error) {

@@ -12,8 +12,17 @@ import { epochText } from "lenet/learn/words.js";
 
 const WIDE = "(min-width: 1000px)";
 const LIVE_MS = 700; // from one look inside a running training to the next: it needs the processor
-const PARTS = ["connection", "welcome", "form", "runs", "panel", "curves", "remarks", "timeline",
-  "moment"];
+const PARTS = [
+  "connection",
+  "welcome",
+  "form",
+  "runs",
+  "panel",
+  "curves",
+  "remarks",
+  "timeline",
+  "moment",
+];
 const ENDED = ["finished", "failed", "stopped"];
 
 /** Learn in `root`: the run that the address names, or the one that trains, or the newest. */
@@ -31,16 +40,27 @@ export default function mount(root, context) {
     PARTS.map((name) => [name, h("section", { class: `learn-${name}` })]),
   );
   const problem = h("p", { class: "failure", role: "alert", hidden: true });
-  const formBox = h("details", { class: "form-box" },
-    h("summary", {}, h("h2", {}, t("learn.new"))), parts.form);
+  const formBox = h(
+    "details",
+    { class: "form-box" },
+    h("summary", {}, h("h2", {}, t("learn.new"))),
+    parts.form,
+  );
   formBox.open = memory.formOpen ?? matchMedia(WIDE).matches;
   formBox.addEventListener("toggle", () => {
     memory.formOpen = formBox.open;
   });
   parts.connection.hidden = true;
   parts.connection.setAttribute("role", "status");
-  const run = h("div", { class: "run" }, parts.panel, parts.curves, parts.remarks, parts.timeline,
-    parts.moment);
+  const run = h(
+    "div",
+    { class: "run" },
+    parts.panel,
+    parts.curves,
+    parts.remarks,
+    parts.timeline,
+    parts.moment,
+  );
   run.hidden = true;
   fill(
     root,
@@ -214,8 +234,13 @@ export default function mount(root, context) {
     fill(
       parts.remarks,
       remarks.map((text) =>
-        h("div", { class: "note" }, h("strong", {}, t("learn.remark")), " ",
-          h("span", { lang: "en" }, text)),
+        h(
+          "div",
+          { class: "note" },
+          h("strong", {}, t("learn.remark")),
+          " ",
+          h("span", { lang: "en" }, text),
+        ),
       ),
     );
     parts.remarks.hidden = remarks.length === 0;
@@ -230,7 +255,8 @@ export default function mount(root, context) {
         summary.status === "finished" && reached != null
           ? t("learn.tell-finished", { name: shown, accuracy: percent(reached) })
           : t("learn.tell-status", {
-              name: shown, status: t(`learn.status.${summary.status}`),
+              name: shown,
+              status: t(`learn.status.${summary.status}`),
             }),
       );
     }
@@ -246,8 +272,10 @@ export default function mount(root, context) {
     const key = first === null ? "none" : ENDED.includes(first.status) ? "done" : "learning";
     if (parts.welcome.dataset.key === key) return;
     parts.welcome.dataset.key = key;
-    fill(parts.welcome, h("p", {}, h("strong", {}, t("learn.welcome")), " ",
-      t(`learn.welcome-${key}`)));
+    fill(
+      parts.welcome,
+      h("p", {}, h("strong", {}, t("learn.welcome")), " ", t(`learn.welcome-${key}`)),
+    );
   }
 
   return {

@@ -235,8 +235,8 @@ export function trace(network) {
   });
   if (shape.length !== 1 || shape[0] !== network.classes.length) {
     throw new Error(
-      `the network ends with shape ${showShape(shape)}, but has ${network.classes.length} ` +
-        `classes; end it with Linear(…, ${network.classes.length})`,
+      `the network ends with shape ${showShape(shape)}, but has ${network.classes.length} `
+        + `classes; end it with Linear(…, ${network.classes.length})`,
     );
   }
   return rows;
@@ -334,17 +334,15 @@ function refusal(layer, name, value) {
 function checkConnections(where, { connections, in_channels: channels, out_channels: outputs }) {
   const rows = Array.isArray(connections) ? connections : [];
   if (rows.length !== outputs) {
-    throw new Error(
-      `${where}: connections has ${rows.length} rows for ${outputs} output channels`,
-    );
+    throw new Error(`${where}: connections has ${rows.length} rows for ${outputs} output channels`);
   }
   rows.forEach((sources, output) => {
     const list = Array.isArray(sources) ? sources : [];
     const legal = list.every((source) => isCount(source) && source < channels);
     if (list.length === 0 || !legal || new Set(list).size !== list.length) {
       throw new Error(
-        `${where}: connections of output channel ${output} are ${show(sources)}; ` +
-          `give different input channels from 0 to ${channels - 1}`,
+        `${where}: connections of output channel ${output} are ${show(sources)}; `
+          + `give different input channels from 0 to ${channels - 1}`,
       );
     }
   });
@@ -939,7 +937,13 @@ export function ranked(numbers, count = numbers.length) {
  * alone); null where there is no such number. Layer −1, below the first, is the input picture.
  */
 export function contributions(
-  network, weights, input, outputs, layer, unit, traced = trace(network),
+  network,
+  weights,
+  input,
+  outputs,
+  layer,
+  unit,
+  traced = trace(network),
 ) {
   const result = arithmetic(network, weights, input, outputs, layer, unit, traced);
   const shape = traced[layer].inputShape;
@@ -994,7 +998,12 @@ function pieces(result) {
  * `target` is a class, or {layer, unit}; `gates` as in `forward`.
  */
 export function inputGradient(
-  network, weights, input, outputs, target, { traced = trace(network), gates } = {},
+  network,
+  weights,
+  input,
+  outputs,
+  target,
+  { traced = trace(network), gates } = {},
 ) {
   const { layer, unit } =
     typeof target === "number" ? { layer: traced.length - 1, unit: target } : target;

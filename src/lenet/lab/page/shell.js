@@ -86,8 +86,8 @@ export async function showPage({ backend, views, words, first }) {
     navigation.setAttribute("aria-label", t("views"));
     fill(
       navigation,
-      names.length > 1 &&
-        names.map((view) =>
+      names.length > 1
+        && names.map((view) =>
           h(
             "a",
             { href: `#/${view}`, "aria-current": view === name ? "page" : null },

@@ -40,7 +40,10 @@ function fileBackend(content, sources) {
       labelProbability: fromBase64(content.label_probability, Float32Array),
     }),
     dataset: async () => ({
-      name, title, classes, shape,
+      name,
+      title,
+      classes,
+      shape,
       count: labels.length,
       labels,
       numbers: content.indices,

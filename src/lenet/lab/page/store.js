@@ -14,7 +14,9 @@ export function createStore(initial) {
   let telling = false;
 
   function set(patch) {
-    const changed = new Set(Object.keys(patch).filter((name) => !Object.is(state[name], patch[name])));
+    const changed = new Set(
+      Object.keys(patch).filter((name) => !Object.is(state[name], patch[name])),
+    );
     if (changed.size === 0) return;
     state = { ...state, ...patch };
     queue.push(changed);

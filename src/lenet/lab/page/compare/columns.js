@@ -1,7 +1,12 @@
 /** What the table of runs shows of each: values to sort and filter by, and their texts. */
 
 import {
-  accuracyText, countText, duration, epochText, lossText, whenText,
+  accuracyText,
+  countText,
+  duration,
+  epochText,
+  lossText,
+  whenText,
 } from "lenet/learn/words.js";
 
 const STATUSES = ["running", "paused", "queued", "finished", "stopped", "failed"];
@@ -18,11 +23,18 @@ export const COLUMNS = [
   number("parameters", (run) => run.parameters, countText),
   { key: "data", value: (run) => run.data, text: (run) => run.data },
   { key: "recipe", value: (run) => run.recipe.name, text: (run) => run.recipe.name },
-  number("epochs", (run) => run.last?.epoch ?? 0,
-    (done, run) => (done === run.epochs ? countText(done) : `${epochText(done)}/${run.epochs}`)),
+  number(
+    "epochs",
+    (run) => run.last?.epoch ?? 0,
+    (done, run) => (done === run.epochs ? countText(done) : `${epochText(done)}/${run.epochs}`),
+  ),
   number("test", testAccuracy, accuracyText),
   number("loss", (run) => run.last?.train_loss ?? null, lossText),
-  number("time", (run) => run.wall_s || null, (seconds, run, t) => duration(seconds, t)),
+  number(
+    "time",
+    (run) => run.wall_s || null,
+    (seconds, run, t) => duration(seconds, t),
+  ),
   number("speed", (run) => run.examples_per_s ?? null, countText),
   {
     key: "started",
@@ -45,15 +57,16 @@ export function arranged(runs, { filter, key, descending }, t, language) {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   const column = COLUMNS.find((one) => one.key === key) ?? COLUMNS[0];
   const has = (run) => {
-    const text = COLUMNS.map((one) => one.text(run, t, language)).join(" ").toLowerCase();
+    const text = COLUMNS.map((one) => one.text(run, t, language))
+      .join(" ")
+      .toLowerCase();
     return words.every((word) => text.includes(word));
   };
   const compare = (a, b) => {
     const [one, other] = [column.value(a), column.value(b)];
     if (one == null || other == null) return (one == null) - (other == null);
-    const order = typeof one === "string"
-      ? one.localeCompare(other, "en", { numeric: true })
-      : one - other;
+    const order =
+      typeof one === "string" ? one.localeCompare(other, "en", { numeric: true }) : one - other;
     return descending ? -order : order;
   };
   return runs.filter(has).sort(compare);

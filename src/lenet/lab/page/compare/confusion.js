@@ -46,7 +46,10 @@ export default function mountConfusion(section, { backend, t, memory, navigate, 
       if (mine !== asked) return;
       const size = dataset.classes.length;
       shown = {
-        ref, dataset, predictions, size,
+        ref,
+        dataset,
+        predictions,
+        size,
         counts: confusion(predictions.labels, predictions.predicted, size),
       };
       fail(null);
@@ -66,7 +69,9 @@ export default function mountConfusion(section, { backend, t, memory, navigate, 
     for (let i = 0; i < size; i++) right += counts[i * size + i];
     const all = predictions.labels.length;
     summary.textContent = t("compare.right", {
-      right: count(right), all: count(all), share: percent(right / all),
+      right: count(right),
+      all: count(all),
+      share: percent(right / all),
     });
     fill(matrix, grid(), classTable());
     drawPictures();
@@ -85,50 +90,79 @@ export default function mountConfusion(section, { backend, t, memory, navigate, 
     const table = h(
       "table",
       { class: "matrix", role: "grid", "aria-label": t("compare.confusion"), onkeydown: move },
-      h("thead", {}, h("tr", { role: "row" },
-        h("th", { class: "corner small" }, t("compare.corner")),
-        dataset.classes.map((word) =>
-          h("th", { scope: "col", role: "columnheader" }, h("span", { class: "up" }, word))))),
-      h("tbody", {}, dataset.classes.map((word, row) =>
-        h("tr", { role: "row" },
-          h("th", { scope: "row", role: "rowheader" }, word),
-          dataset.classes.map((_, column) => {
-            const n = counts[row * size + column];
-            const share = totals[row] ? n / totals[row] : 0;
-            const color = row === column ? signedColor(-share, 1) : signedColor(share, worst);
-            const chosen = kept.cell?.[0] === row && kept.cell?.[1] === column;
-            const cell = h(
-              "button",
-              {
-                class: "number", "data-row": row, "data-column": column,
-                tabindex: row === atRow && column === atColumn ? 0 : -1,
-                "aria-pressed": String(chosen),
-                "aria-label": t(row === column ? "compare.cell-right" : "compare.cell", {
-                  label: word, predicted: className(dataset.classes, column),
-                  n: count(n), all: count(totals[row]), share: percent(share),
-                }),
-                onclick: () => choose(row, column),
-              },
-              n === 0 ? "" : count(n),
-            );
-            cell.style.backgroundColor = css(color);
-            cell.style.color = textOn(color);
-            cells.push(cell);
-            return h("td", { role: "gridcell" }, cell);
-          })))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          { role: "row" },
+          h("th", { class: "corner small" }, t("compare.corner")),
+          dataset.classes.map((word) =>
+            h("th", { scope: "col", role: "columnheader" }, h("span", { class: "up" }, word)),
+          ),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        dataset.classes.map((word, row) =>
+          h(
+            "tr",
+            { role: "row" },
+            h("th", { scope: "row", role: "rowheader" }, word),
+            dataset.classes.map((_, column) => {
+              const n = counts[row * size + column];
+              const share = totals[row] ? n / totals[row] : 0;
+              const color = row === column ? signedColor(-share, 1) : signedColor(share, worst);
+              const chosen = kept.cell?.[0] === row && kept.cell?.[1] === column;
+              const cell = h(
+                "button",
+                {
+                  class: "number",
+                  "data-row": row,
+                  "data-column": column,
+                  tabindex: row === atRow && column === atColumn ? 0 : -1,
+                  "aria-pressed": String(chosen),
+                  "aria-label": t(row === column ? "compare.cell-right" : "compare.cell", {
+                    label: word,
+                    predicted: className(dataset.classes, column),
+                    n: count(n),
+                    all: count(totals[row]),
+                    share: percent(share),
+                  }),
+                  onclick: () => choose(row, column),
+                },
+                n === 0 ? "" : count(n),
+              );
+              cell.style.backgroundColor = css(color);
+              cell.style.color = textOn(color);
+              cells.push(cell);
+              return h("td", { role: "gridcell" }, cell);
+            }),
+          ),
+        ),
+      ),
     );
-    return h("div", { class: "scroll-x" }, table,
-      h("p", { class: "muted small" }, t("compare.scale", { worst: percent(worst) })));
+    return h(
+      "div",
+      { class: "scroll-x" },
+      table,
+      h("p", { class: "muted small" }, t("compare.scale", { worst: percent(worst) })),
+    );
 
     function move(event) {
       const at = cells.indexOf(document.activeElement);
       if (at < 0) return;
       const [row, column] = [Math.floor(at / size), at % size];
       const to = {
-        ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1],
-        ArrowUp: [row - 1, column], ArrowDown: [row + 1, column],
-        Home: [row, 0], End: [row, size - 1],
-        PageUp: [0, column], PageDown: [size - 1, column],
+        ArrowLeft: [row, column - 1],
+        ArrowRight: [row, column + 1],
+        ArrowUp: [row - 1, column],
+        ArrowDown: [row + 1, column],
+        Home: [row, 0],
+        End: [row, size - 1],
+        PageUp: [0, column],
+        PageDown: [size - 1, column],
       }[event.key];
       if (!to) return;
       event.preventDefault();
@@ -155,14 +189,36 @@ export default function mountConfusion(section, { backend, t, memory, navigate, 
     const figures = perClass(counts, size);
     const number = (key) => h("th", { scope: "col", class: "number" }, t(key));
     const part = (value) => (value === null ? "–" : percent(value));
-    return h("table", { class: "per-class" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("compare.class")),
-        number("compare.recall"), number("compare.precision"), number("compare.n"))),
-      h("tbody", {}, figures.map(({ recall, precision, total }, i) =>
-        h("tr", {}, h("th", { scope: "row" }, className(dataset.classes, i)),
-          h("td", { class: "number" }, part(recall)),
-          h("td", { class: "number" }, part(precision)),
-          h("td", { class: "number" }, count(total))))));
+    return h(
+      "table",
+      { class: "per-class" },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, t("compare.class")),
+          number("compare.recall"),
+          number("compare.precision"),
+          number("compare.n"),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        figures.map(({ recall, precision, total }, i) =>
+          h(
+            "tr",
+            {},
+            h("th", { scope: "row" }, className(dataset.classes, i)),
+            h("td", { class: "number" }, part(recall)),
+            h("td", { class: "number" }, part(precision)),
+            h("td", { class: "number" }, count(total)),
+          ),
+        ),
+      ),
+    );
   }
 
   /** The pictures of the chosen cell, the surest first. */
@@ -178,7 +234,8 @@ export default function mountConfusion(section, { backend, t, memory, navigate, 
     });
     indices.sort((a, b) => probability[b] - probability[a]);
     const names = {
-      label: className(dataset.classes, row), predicted: className(dataset.classes, column),
+      label: className(dataset.classes, row),
+      predicted: className(dataset.classes, column),
       n: count(indices.length),
     };
     const list = h("ul", { class: "picture-list" });
@@ -215,21 +272,31 @@ export default function mountConfusion(section, { backend, t, memory, navigate, 
     const canvas = h("canvas", { width: 28, height: 28, "aria-hidden": "true" });
     paintPicture(canvas, pixels, dataset.shape);
     const line = (word, share) =>
-      h("span", { class: "caption" }, h("span", { class: "word" }, word), " ",
-        h("span", { class: "number" }, percent(share, 0)));
+      h(
+        "span",
+        { class: "caption" },
+        h("span", { class: "word" }, word),
+        " ",
+        h("span", { class: "number" }, percent(share, 0)),
+      );
     return h(
       "button",
-      { class: "picture-button", "data-index": index, "aria-label": t("compare.picture", {
-          index, label: className(dataset.classes, label),
+      {
+        class: "picture-button",
+        "data-index": index,
+        "aria-label": t("compare.picture", {
+          index,
+          label: className(dataset.classes, label),
           predicted: className(dataset.classes, predicted),
           share: percent(predictions.probability[index]),
           labelShare: percent(predictions.labelProbability[index]),
         }),
-        onclick: () => navigate("explore", { model: ref, picture: index }) },
+        onclick: () => navigate("explore", { model: ref, picture: index }),
+      },
       canvas,
       line(className(dataset.classes, predicted), predictions.probability[index]),
-      label !== predicted &&
-        line(className(dataset.classes, label), predictions.labelProbability[index]),
+      label !== predicted
+        && line(className(dataset.classes, label), predictions.labelProbability[index]),
     );
   }
 
@@ -238,7 +305,10 @@ export default function mountConfusion(section, { backend, t, memory, navigate, 
       if (names.join("\n") === offered.join("\n")) return;
       offered = names;
       section.hidden = names.length === 0;
-      fill(choice, names.map((name) => h("option", { value: name }, name)));
+      fill(
+        choice,
+        names.map((name) => h("option", { value: name }, name)),
+      );
       if (names.length === 0) return;
       const wanted = names.includes(kept.run) ? kept.run : names[0];
       choice.value = wanted;
@@ -269,12 +339,15 @@ export function perClass(counts, size) {
     }
     const right = counts[c * size + c];
     return {
-      recall: row ? right / row : null, precision: column ? right / column : null, total: row,
+      recall: row ? right / row : null,
+      precision: column ? right / column : null,
+      total: row,
     };
   });
 }
 
 function rowSums(counts, size) {
   return Array.from({ length: size }, (_, row) =>
-    counts.subarray(row * size, (row + 1) * size).reduce((a, b) => a + b, 0));
+    counts.subarray(row * size, (row + 1) * size).reduce((a, b) => a + b, 0),
+  );
 }

@@ -2,9 +2,7 @@
 
 import uPlot from "lenet/vendor/uplot.js";
 import { fill, h } from "lenet/dom.js";
-import {
-  accuracyTick, createChart, lineSample, lineStyle, lossTick,
-} from "lenet/learn/chart.js";
+import { accuracyTick, createChart, lineSample, lineStyle, lossTick } from "lenet/learn/chart.js";
 import { newest } from "lenet/learn/curves.js";
 import { accuracyText, lossText } from "lenet/learn/words.js";
 
@@ -60,8 +58,15 @@ export default function mountRunCurves(section, { t, memory }) {
       legend,
       records.map((record, i) => {
         const value = newest(record.history[kept.measure]);
-        return h("li", {}, lineSample(lineStyle(i)), " ", record.summary.name, " ",
-          h("span", { class: "number muted" }, value === null ? t("compare.none") : text(value)));
+        return h(
+          "li",
+          {},
+          lineSample(lineStyle(i)),
+          " ",
+          record.summary.name,
+          " ",
+          h("span", { class: "number muted" }, value === null ? t("compare.none") : text(value)),
+        );
       }),
     );
     box.hidden = drawn.length === 0;
@@ -72,7 +77,9 @@ export default function mountRunCurves(section, { t, memory }) {
     chart.show({
       x,
       series: series.map((values, i) => ({
-        name: drawn[i].record.summary.name, values, ...drawn[i].style,
+        name: drawn[i].record.summary.name,
+        values,
+        ...drawn[i].style,
       })),
       xRange: [0, Math.max(...x)],
       yRange: loss ? [0, Infinity] : [0, 1],
@@ -83,9 +90,12 @@ export default function mountRunCurves(section, { t, memory }) {
         measure: t(`compare.measure.${kept.measure}`),
         by: t(`compare.by.${kept.by}`),
         values: drawn
-          .map(({ record }) => t("learn.value", {
-            name: record.summary.name, value: text(newest(record.history[kept.measure])),
-          }))
+          .map(({ record }) =>
+            t("learn.value", {
+              name: record.summary.name,
+              value: text(newest(record.history[kept.measure])),
+            }),
+          )
           .join(t("learn.comma")),
       }),
     });

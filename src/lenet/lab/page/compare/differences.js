@@ -5,10 +5,18 @@ import { count, percent, show } from "lenet/dom.js";
 import { shapeText } from "lenet/learn/words.js";
 
 const ROLES = {
-  Conv2d: "weights", Linear: "weights", RBF: "weights",
-  AvgPool2d: "pooling", MaxPool2d: "pooling", Subsample: "pooling",
-  Sigmoid: "activation", Tanh: "activation", ReLU: "activation", ScaledTanh: "activation",
-  Flatten: "flatten", Dropout: "dropout",
+  Conv2d: "weights",
+  Linear: "weights",
+  RBF: "weights",
+  AvgPool2d: "pooling",
+  MaxPool2d: "pooling",
+  Subsample: "pooling",
+  Sigmoid: "activation",
+  Tanh: "activation",
+  ReLU: "activation",
+  ScaledTanh: "activation",
+  Flatten: "flatten",
+  Dropout: "dropout",
 };
 const GAP = 0.7; // a layer without a counterpart; two cost more than any match
 const ARGUMENTS = {
@@ -29,7 +37,8 @@ const ARGUMENTS = {
  */
 export function align(left, right) {
   const cost = Array.from({ length: left.length + 1 }, () =>
-    new Float64Array(right.length + 1).fill(Infinity));
+    new Float64Array(right.length + 1).fill(Infinity),
+  );
   const from = new Map();
   cost[0][0] = 0;
   for (let i = 0; i <= left.length; i++) {
@@ -90,7 +99,8 @@ export function inWords(left, right, rows, t) {
 
   if (left.network.input_shape.join() !== right.network.input_shape.join()) {
     say("input", {
-      left: shapeText(left.network.input_shape), right: shapeText(right.network.input_shape),
+      left: shapeText(left.network.input_shape),
+      right: shapeText(right.network.input_shape),
     });
   }
   const normalization = ({ network }) => JSON.stringify(network.normalization);
@@ -111,17 +121,24 @@ export function inWords(left, right, rows, t) {
       say("arguments", {
         layer: layerName(one),
         what: different
-          .map(([name, a, b]) => t("compare.differ.argument", {
-            name: t(`compare.argument.${name}`), left: number(a), right: number(b),
-          }))
+          .map(([name, a, b]) =>
+            t("compare.differ.argument", {
+              name: t(`compare.argument.${name}`),
+              left: number(a),
+              right: number(b),
+            }),
+          )
           .join(t("learn.comma")),
-        left: shapeText(one.outputShape), right: shapeText(other.outputShape),
+        left: shapeText(one.outputShape),
+        right: shapeText(other.outputShape),
       });
     }
     sayKernels(one, other, say);
     if (ROLES[one.type] === "weights" && one.type !== other.type) {
       say(one.type === "RBF" || other.type === "RBF" ? "output" : "type", {
-        left: layerName(one), right: layerName(other), units: count(size(one)),
+        left: layerName(one),
+        right: layerName(other),
+        units: count(size(one)),
       });
     }
   }
@@ -129,7 +146,8 @@ export function inWords(left, right, rows, t) {
   sayAlone(rows, 1, say);
   for (const what of ["parameters", "macs"]) {
     const [one, other] = [left, right].map(({ traced }) =>
-      traced.reduce((sum, row) => sum + row[what], 0));
+      traced.reduce((sum, row) => sum + row[what], 0),
+    );
     if (one !== other) {
       say(what, { left: count(one), right: count(other), proportion: proportion(one, other, t) });
     }
@@ -145,11 +163,13 @@ function sayKernels(one, other, say) {
   if (one.type !== "Conv2d" || other.type !== "Conv2d") return;
   const kernels = ({ layer }) =>
     layer.connections?.reduce((all, sources) => all + sources.length, 0)
-      ?? layer.in_channels * layer.out_channels;
+    ?? layer.in_channels * layer.out_channels;
   if (!one.layer.connections === !other.layer.connections) return;
   const [key, row] = one.layer.connections ? ["table-left", one] : ["table-right", other];
   say(key, {
-    layer: layerName(row), n: kernels(row), all: row.layer.in_channels * row.layer.out_channels,
+    layer: layerName(row),
+    n: kernels(row),
+    all: row.layer.in_channels * row.layer.out_channels,
   });
 }
 
@@ -165,9 +185,7 @@ function sayAlone(rows, side, say) {
 
 function typesOf(rows, role) {
   return [0, 1].map((side) => [
-    ...new Set(
-      rows.map((row) => row[side]?.type).filter((type) => type && ROLES[type] === role),
-    ),
+    ...new Set(rows.map((row) => row[side]?.type).filter((type) => type && ROLES[type] === role)),
   ]);
 }
 

@@ -41,13 +41,21 @@ export default function mountPair(section, { backend, t, memory, fail }) {
     section,
     h("h2", {}, t("compare.pair")),
     h("p", { class: "muted small" }, t("compare.pair-about")),
-    h("div", { class: "pair-head" },
+    h(
+      "div",
+      { class: "pair-head" },
       SIDES.map((side) =>
-        h("label", { class: "field" }, h("span", {}, t(`compare.pair-${side}`)), choices[side]))),
+        h("label", { class: "field" }, h("span", {}, t(`compare.pair-${side}`)), choices[side]),
+      ),
+    ),
     h("h3", {}, t("compare.differences")),
     said,
     h("div", { class: "pair-picture" }, chooser, verdict),
-    h("div", { class: "pair-columns" }, SIDES.map((side) => bars[side])),
+    h(
+      "div",
+      { class: "pair-columns" },
+      SIDES.map((side) => bars[side]),
+    ),
     layers,
   );
   const pick = mountPick(chooser, {
@@ -103,20 +111,30 @@ export default function mountPair(section, { backend, t, memory, fail }) {
     rows = [];
     fill(
       layers,
-      h("div", { class: "pair-columns pair-names" },
-        SIDES.map((side) => h("h3", {}, models[side].said))),
+      h(
+        "div",
+        { class: "pair-columns pair-names" },
+        SIDES.map((side) => h("h3", {}, models[side].said)),
+      ),
       aligned
         .filter((pair) => pair.some((row) => row && row.type !== "Flatten"))
         .map((pair) => {
           const [one, other] = pair;
-          const same = one && other && one.type === other.type
+          const same =
+            one
+            && other
+            && one.type === other.type
             && argumentsThatDiffer(one, other).length === 0
             && one.outputShape.join() === other.outputShape.join();
           const drawn = pair.map((row) => (row ? { row, ...layerRow(row, t) } : null));
           rows.push(drawn);
-          return h("div", { class: same ? "pair-columns" : "pair-columns differs" },
+          return h(
+            "div",
+            { class: same ? "pair-columns" : "pair-columns differs" },
             drawn.map((cell) =>
-              cell ? cell.element : h("p", { class: "muted none" }, t("compare.no-layer"))));
+              cell ? cell.element : h("p", { class: "muted none" }, t("compare.no-layer")),
+            ),
+          );
         }),
     );
   }
@@ -124,8 +142,9 @@ export default function mountPair(section, { backend, t, memory, fail }) {
   async function compute() {
     if (!calculator || !picture || !models.left || !models.right) return;
     const [of, shownModels] = [picture, { ...models }];
-    const fits = SIDES.every((side) =>
-      shownModels[side].network.input_shape.join() === of.dataset.shape.join());
+    const fits = SIDES.every(
+      (side) => shownModels[side].network.input_shape.join() === of.dataset.shape.join(),
+    );
     if (!fits) {
       verdict.textContent = t("compare.other-shape");
       return;
@@ -139,8 +158,7 @@ export default function mountPair(section, { backend, t, memory, fail }) {
         cell?.draw(outputs[i][cell.row.index], ends[i][cell.row.index]);
       });
     }
-    SIDES.forEach((side, i) =>
-      draws[side].draw(models[side].network, outputs[i].at(-1), of.label));
+    SIDES.forEach((side, i) => draws[side].draw(models[side].network, outputs[i].at(-1), of.label));
     tell(outputs, of);
   }
 
@@ -152,7 +170,10 @@ export default function mountPair(section, { backend, t, memory, fail }) {
     });
     const alike = answers[0].best === answers[1].best;
     verdict.textContent = t(alike ? "compare.agree" : "compare.disagree", {
-      a: models.left.said, b: models.right.said, left: answers[0].text, right: answers[1].text,
+      a: models.left.said,
+      b: models.right.said,
+      left: answers[0].text,
+      right: answers[1].text,
       label: className(classes, label),
     });
   }
@@ -165,7 +186,10 @@ export default function mountPair(section, { backend, t, memory, fail }) {
       if (section.hidden) return;
       const first = { left: names[0], right: names[1] };
       for (const side of SIDES) {
-        fill(choices[side], names.map((name) => h("option", { value: name }, name)));
+        fill(
+          choices[side],
+          names.map((name) => h("option", { value: name }, name)),
+        );
         choices[side].value = names.includes(kept[side]) ? kept[side] : first[side];
       }
       const unchanged = SIDES.every((side) => models[side]?.name === choices[side].value);

@@ -4,8 +4,19 @@ import { arranged, COLUMNS } from "lenet/compare/columns.js";
 import { fill, h } from "lenet/dom.js";
 
 const WIDE = "(min-width: 1280px)";
-const IN_LIST = ["status", "test", "loss", "network", "parameters", "data", "recipe", "epochs",
-  "time", "speed", "started"];
+const IN_LIST = [
+  "status",
+  "test",
+  "loss",
+  "network",
+  "parameters",
+  "data",
+  "recipe",
+  "epochs",
+  "time",
+  "speed",
+  "started",
+];
 
 /**
  * The runs in `section`. `memory.table` keeps {filter, key, descending}.
@@ -22,7 +33,10 @@ export default function mountTable(section, { t, language, memory, toggle, act }
 
   const wide = matchMedia(WIDE);
   const filter = h("input", {
-    type: "search", value: order.filter, id: "runs-filter", autocomplete: "off",
+    type: "search",
+    value: order.filter,
+    id: "runs-filter",
+    autocomplete: "off",
     oninput: () => {
       order.filter = filter.value;
       draw();
@@ -34,26 +48,32 @@ export default function mountTable(section, { t, language, memory, toggle, act }
     COLUMNS.map(({ key }) => h("option", { value: key }, t(`compare.column.${key}`))),
   );
   const direction = h("button", { onclick: () => sort(order.key) });
-  const sorting = h("span", { class: "buttons" },
-    h("label", { class: "field" }, h("span", {}, t("compare.sort-by")), sortBy), direction);
+  const sorting = h(
+    "span",
+    { class: "buttons" },
+    h("label", { class: "field" }, h("span", {}, t("compare.sort-by")), sortBy),
+    direction,
+  );
   const found = h("span", { class: "muted number", role: "status" });
   const box = h("div", { class: "runs-box" });
   fill(
     section,
-    h("div", { class: "runs-head" },
+    h(
+      "div",
+      { class: "runs-head" },
       h("h2", {}, t("compare.runs")),
       h("label", { class: "field" }, h("span", {}, t("compare.filter")), filter),
       sorting,
-      found),
+      found,
+    ),
     box,
   );
 
   /** By another column: numbers from the largest, words from the first; again: the other way. */
   function sort(key) {
     const column = COLUMNS.find((one) => one.key === key);
-    order.descending = order.key === key
-      ? !order.descending
-      : Boolean(column.number || key === "started");
+    order.descending =
+      order.key === key ? !order.descending : Boolean(column.number || key === "started");
     order.key = key;
     draw();
   }
@@ -66,9 +86,10 @@ export default function mountTable(section, { t, language, memory, toggle, act }
     sorting.hidden = wide.matches;
     sortBy.value = order.key;
     direction.textContent = t(order.descending ? "compare.descending" : "compare.ascending");
-    found.textContent = shown.length === runs.length
-      ? t("compare.count", { n: runs.length })
-      : t("compare.count-of", { n: shown.length, all: runs.length });
+    found.textContent =
+      shown.length === runs.length
+        ? t("compare.count", { n: runs.length })
+        : t("compare.count-of", { n: shown.length, all: runs.length });
     const focus = focused();
     fill(box, wide.matches ? table(shown) : list(shown));
     focus?.();
@@ -90,24 +111,42 @@ export default function mountTable(section, { t, language, memory, toggle, act }
         "table",
         { class: "runs" },
         h("caption", { class: "visually-hidden" }, t("compare.runs")),
-        h("thead", {}, h("tr", {},
-          h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, t("compare.choose"))),
-          h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, t("compare.star"))),
-          COLUMNS.map(heading),
-          h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, t("compare.delete"))))),
-        h("tbody", {}, shown.map((run) =>
-          h("tr", { class: chosen.has(run.name) ? "chosen" : null, "data-run": run.name },
-            h("td", {}, checkbox(run)),
-            h("td", {}, star(run)),
-            COLUMNS.map(({ key, number, text }) => {
-              const value = text(run, t, language);
-              if (key === "name") return h("th", { scope: "row" }, opener(run));
-              return h("td", { class: number ? "number" : key === "started" ? "when" : null },
-                key === "status"
-                  ? h("span", { class: "status", "data-status": run.status }, value)
-                  : value);
-            }),
-            h("td", {}, remover(run))))),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, t("compare.choose"))),
+            h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, t("compare.star"))),
+            COLUMNS.map(heading),
+            h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, t("compare.delete"))),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          shown.map((run) =>
+            h(
+              "tr",
+              { class: chosen.has(run.name) ? "chosen" : null, "data-run": run.name },
+              h("td", {}, checkbox(run)),
+              h("td", {}, star(run)),
+              COLUMNS.map(({ key, number, text }) => {
+                const value = text(run, t, language);
+                if (key === "name") return h("th", { scope: "row" }, opener(run));
+                return h(
+                  "td",
+                  { class: number ? "number" : key === "started" ? "when" : null },
+                  key === "status"
+                    ? h("span", { class: "status", "data-status": run.status }, value)
+                    : value,
+                );
+              }),
+              h("td", {}, remover(run)),
+            ),
+          ),
+        ),
       ),
     );
   }
@@ -122,25 +161,54 @@ export default function mountTable(section, { t, language, memory, toggle, act }
         class: number ? "number" : null,
         "aria-sort": sorted ? (order.descending ? "descending" : "ascending") : null,
       },
-      h("button", { class: "quiet sort", "data-key": `sort ${key}`, onclick: () => sort(key) },
-        t(`compare.column.${key}`), h("span", { "aria-hidden": "true" }, arrow)),
+      h(
+        "button",
+        { class: "quiet sort", "data-key": `sort ${key}`, onclick: () => sort(key) },
+        t(`compare.column.${key}`),
+        h("span", { "aria-hidden": "true" }, arrow),
+      ),
     );
   }
 
   function list(shown) {
-    return h("ul", { class: "runs-list" }, shown.map((run) =>
-      h("li", { class: chosen.has(run.name) ? "chosen" : null, "data-run": run.name },
-        h("div", { class: "runs-list-head" }, checkbox(run), opener(run), star(run), remover(run)),
-        h("dl", {}, IN_LIST.map((key) => {
-          const { number, text } = COLUMNS.find((one) => one.key === key);
-          return h("div", {}, h("dt", {}, t(`compare.column.${key}`)),
-            h("dd", { class: number ? "number" : null }, text(run, t, language)));
-        })))));
+    return h(
+      "ul",
+      { class: "runs-list" },
+      shown.map((run) =>
+        h(
+          "li",
+          { class: chosen.has(run.name) ? "chosen" : null, "data-run": run.name },
+          h(
+            "div",
+            { class: "runs-list-head" },
+            checkbox(run),
+            opener(run),
+            star(run),
+            remover(run),
+          ),
+          h(
+            "dl",
+            {},
+            IN_LIST.map((key) => {
+              const { number, text } = COLUMNS.find((one) => one.key === key);
+              return h(
+                "div",
+                {},
+                h("dt", {}, t(`compare.column.${key}`)),
+                h("dd", { class: number ? "number" : null }, text(run, t, language)),
+              );
+            }),
+          ),
+        ),
+      ),
+    );
   }
 
   function checkbox({ name }) {
     const input = h("input", {
-      type: "checkbox", "data-key": `choose ${name}`, checked: chosen.has(name),
+      type: "checkbox",
+      "data-key": `choose ${name}`,
+      checked: chosen.has(name),
       "aria-label": t("compare.choose-run", { name }),
       onchange: () => toggle(name, input.checked),
     });
@@ -148,24 +216,42 @@ export default function mountTable(section, { t, language, memory, toggle, act }
   }
 
   function opener({ name }) {
-    return h("a", {
-      href: `#/learn?run=${encodeURIComponent(name)}`, "data-key": `open ${name}`,
-    }, name);
+    return h(
+      "a",
+      {
+        href: `#/learn?run=${encodeURIComponent(name)}`,
+        "data-key": `open ${name}`,
+      },
+      name,
+    );
   }
 
   function star({ name, starred }) {
-    return h("button", {
-      class: starred ? "quiet icon is-starred" : "quiet icon", "data-key": `star ${name}`,
-      "aria-pressed": String(Boolean(starred)), "aria-label": t("compare.star-run", { name }),
-      onclick: () => act(name, "star"),
-    }, starred ? "★" : "☆");
+    return h(
+      "button",
+      {
+        class: starred ? "quiet icon is-starred" : "quiet icon",
+        "data-key": `star ${name}`,
+        "aria-pressed": String(Boolean(starred)),
+        "aria-label": t("compare.star-run", { name }),
+        onclick: () => act(name, "star"),
+      },
+      starred ? "★" : "☆",
+    );
   }
 
   function remover({ name }) {
-    return h("button", {
-      class: "quiet icon", "data-key": `delete ${name}`, title: t("compare.delete"),
-      "aria-label": t("compare.delete-run", { name }), onclick: () => act(name, "delete"),
-    }, "✕");
+    return h(
+      "button",
+      {
+        class: "quiet icon",
+        "data-key": `delete ${name}`,
+        title: t("compare.delete"),
+        "aria-label": t("compare.delete-run", { name }),
+        onclick: () => act(name, "delete"),
+      },
+      "✕",
+    );
   }
 
   const redraw = () => draw();

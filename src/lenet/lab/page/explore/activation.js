@@ -29,9 +29,16 @@ export function activationBlock(t) {
   const dot = h("circle", { class: "dot", r: 3.5 });
   const plot = h(
     "svg",
-    { class: "plot", width: WIDTH, height: HEIGHT, viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
-      "aria-hidden": "true" },
-    axes, curve, dot,
+    {
+      class: "plot",
+      width: WIDTH,
+      height: HEIGHT,
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      "aria-hidden": "true",
+    },
+    axes,
+    curve,
+    dot,
   );
   const element = h(
     "div",

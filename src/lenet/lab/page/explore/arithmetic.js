@@ -8,12 +8,20 @@ import { formulaList } from "lenet/explore/formulas.js";
 import { moveByKey } from "lenet/explore/keys.js";
 import { softmaxTable } from "lenet/explore/softmax.js";
 import {
-  ACTIVATIONS, inLayer, isOff, isVector, layerName, moved, sameUnit, shapeOf, unitName, unitText,
-  validUnit, valueOf,
+  ACTIVATIONS,
+  inLayer,
+  isOff,
+  isVector,
+  layerName,
+  moved,
+  sameUnit,
+  shapeOf,
+  unitName,
+  unitText,
+  validUnit,
+  outputOf,
 } from "lenet/explore/units.js";
-import {
-  passingBlock, pixelArithmetic, pixelBlock, poolingBlock,
-} from "lenet/explore/window.js";
+import { passingBlock, pixelArithmetic, pixelBlock, poolingBlock } from "lenet/explore/window.js";
 import { arithmetic } from "lenet/network.js";
 
 const BEHIND_MS = 120; // between two renewals while one draws: the maps come first
@@ -120,8 +128,7 @@ export default function mountArithmetic(section, { store, t, announce }) {
     fill(
       head,
       h("div", {}, layer < 0 ? null : formulaList(t, traced[layer]), block.summary),
-      activation &&
-        h("div", {}, next ? nextHead(t, traced, layer + 1) : null, activation.element),
+      activation && h("div", {}, next ? nextHead(t, traced, layer + 1) : null, activation.element),
     );
     fill(work, block.element, softmax?.element);
     blocks = {
@@ -154,13 +161,13 @@ export default function mountArithmetic(section, { store, t, announce }) {
 
   /** What was recomputed beside what the network gave, and whether they are the same number. */
   function showAgreement(state, unit, total) {
-    const value = valueOf(state, unit);
+    const value = outputOf(state, unit);
     const off = isOff(state.gates, state.traced, unit);
     const difference = Math.abs(total - value);
     const same =
-      Object.is(total, value) || // also where both are NaN or infinite
-      difference <= 1e-5 * Math.max(1, Math.abs(total)) ||
-      (Number.isNaN(total) && Number.isNaN(value));
+      Object.is(total, value) // also where both are NaN or infinite
+      || difference <= 1e-5 * Math.max(1, Math.abs(total))
+      || (Number.isNaN(total) && Number.isNaN(value));
     const now = performance.now();
     doubtful = same || off ? 0 : doubtful || now;
     const patient = !same && !off && now - doubtful < PATIENCE_MS;
@@ -169,9 +176,16 @@ export default function mountArithmetic(section, { store, t, announce }) {
     agreement.classList.toggle("failure", !same && !off && !patient);
     fill(
       agreement,
-      t("arith.recomputed"), " ", figure("recomputed", total), " · ",
-      t("arith.network"), " ", figure("value", value), " · ",
-      t("arith.difference"), " ",
+      t("arith.recomputed"),
+      " ",
+      figure("recomputed", total),
+      " · ",
+      t("arith.network"),
+      " ",
+      figure("value", value),
+      " · ",
+      t("arith.difference"),
+      " ",
       h("span", { "data-difference": String(difference) }, scientific(difference)),
       ". ",
       t(off ? "arith.off" : judged),
@@ -237,8 +251,11 @@ function nextHead(t, traced, layer) {
   return h(
     "h3",
     { class: "next" },
-    h("button", { class: "plain", "data-go": "0", "data-layer": layer },
-      t("arith.then", { layer: layerName(t, traced, layer) })),
+    h(
+      "button",
+      { class: "plain", "data-go": "0", "data-layer": layer },
+      t("arith.then", { layer: layerName(t, traced, layer) }),
+    ),
   );
 }
 
@@ -259,8 +276,11 @@ function scientific(value) {
 /** The buttons that step to neighbours: {element, show(traced, unit)}. */
 function stepButtons(t, step) {
   const button = (key, sign, change) =>
-    h("button", { class: "step", "aria-label": t(key), title: t(key), onclick: () => step(change) },
-      sign);
+    h(
+      "button",
+      { class: "step", "aria-label": t(key), title: t(key), onclick: () => step(change) },
+      sign,
+    );
   const inMap = [
     button("step.left", "←", { column: -1 }),
     button("step.up", "↑", { row: -1 }),

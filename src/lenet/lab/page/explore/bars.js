@@ -79,7 +79,10 @@ export default function mountBars(section, { store, t, announce, memory }) {
   function makeRows(count) {
     if (rows.length === count) return;
     rows = Array.from({ length: count }, () => createRow(t));
-    fill(list, rows.map((row) => row.element));
+    fill(
+      list,
+      rows.map((row) => row.element),
+    );
   }
 
   function changeOrder() {

@@ -70,13 +70,19 @@ export function mountChannels(root, { t, store, edit }) {
   function field(one) {
     const problem = h("span", { class: "failure small", role: "alert" });
     const input = h("input", {
-      type: "text", class: "number", placeholder: "3, 7, 10–20", spellcheck: "false",
+      type: "text",
+      class: "number",
+      placeholder: "3, 7, 10–20",
+      spellcheck: "false",
       onchange: () => {
         const off = parseNumbers(input.value, one.channels);
         input.setAttribute("aria-invalid", off === null);
         problem.textContent = off ? "" : t("channels.wrong", { last: one.channels - 1 });
         if (!off) return;
-        set(one, Uint8Array.from({ length: one.channels }, (_, i) => (off.has(i) ? 0 : 1)));
+        set(
+          one,
+          Uint8Array.from({ length: one.channels }, (_, i) => (off.has(i) ? 0 : 1)),
+        );
       },
     });
     rows.push(() => {
@@ -88,7 +94,9 @@ export function mountChannels(root, { t, store, edit }) {
     return h(
       "label",
       { class: "field gates" },
-      h("span", {}, t("channels.off", { title: title(one) })), input, problem,
+      h("span", {}, t("channels.off", { title: title(one) })),
+      input,
+      problem,
     );
   }
 

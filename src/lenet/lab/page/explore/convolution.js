@@ -31,7 +31,11 @@ export function convolutionBlock(t, traced, result, { roomy }) {
       many && h("button", { class: "quiet small", onclick: () => unfold(true) }, t("conv.open")),
       many && h("button", { class: "quiet small", onclick: () => unfold(false) }, t("conv.close")),
     ),
-    h("div", { class: "channels" }, channels.map((channel) => channel.element)),
+    h(
+      "div",
+      { class: "channels" },
+      channels.map((channel) => channel.element),
+    ),
   );
 
   function unfold(open) {
@@ -82,8 +86,11 @@ function totalLine(t, { channels, bias, total }) {
       ),
     ]),
     bias < 0 ? " − " : " + ",
-    h("span", { class: "term", title: t("conv.bias"), "data-bias": String(bias) },
-      show(Math.abs(bias), 4)),
+    h(
+      "span",
+      { class: "term", title: t("conv.bias"), "data-bias": String(bias) },
+      show(Math.abs(bias), 4),
+    ),
     h("span", { class: "muted" }, ` (${t("conv.bias")})`),
     " = ",
     h("strong", {}, exact("total", total)),
@@ -111,15 +118,24 @@ function createChannel(t, { below, shape, channel }, open) {
       "summary",
       {},
       h("span", { class: "channel-name" }, t("conv.of", { below, channel: channel.channel })),
-      h("span", { class: "minis" }, minis.kernel.element, "×", minis.patch.element, "=",
-        minis.products.element),
+      h(
+        "span",
+        { class: "minis" },
+        minis.kernel.element,
+        "×",
+        minis.patch.element,
+        "=",
+        minis.products.element,
+      ),
       sum,
     ),
     h(
       "div",
       { class: "channel-grids" },
-      grids.kernel.element, h("span", { class: "operator" }, "×"),
-      grids.patch.element, h("span", { class: "operator" }, "="),
+      grids.kernel.element,
+      h("span", { class: "operator" }, "×"),
+      grids.patch.element,
+      h("span", { class: "operator" }, "="),
       grids.products.element,
     ),
   );

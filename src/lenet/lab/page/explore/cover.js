@@ -19,20 +19,31 @@ export function mountCover(root, { t, backend, store, memory, edit, settle, fail
 
   const picture = h("canvas", { class: "picture", "aria-hidden": "true" });
   const square = h("button", {
-    type: "button", class: "cover-square", "aria-describedby": "cover-keys", onkeydown: press,
+    type: "button",
+    class: "cover-square",
+    "aria-describedby": "cover-keys",
+    onkeydown: press,
     onkeyup: settle,
   });
   const stage = h(
     "div",
     {
-      class: "cover-stage", onpointerdown: begin, onpointermove: drag, onpointerup: end,
+      class: "cover-stage",
+      onpointerdown: begin,
+      onpointermove: drag,
+      onpointerup: end,
       onpointercancel: end,
     },
-    picture, square,
+    picture,
+    square,
   );
   const on = h("input", { type: "checkbox", onchange: () => toggle(on.checked) });
   const size = h("input", {
-    type: "range", min: "1", step: "1", oninput: resize, onchange: settle,
+    type: "range",
+    min: "1",
+    step: "1",
+    oninput: resize,
+    onchange: settle,
   });
   const sizeText = h("output", { class: "number" });
   const value = h(
@@ -106,7 +117,9 @@ export function mountCover(root, { t, backend, store, memory, edit, settle, fail
     const half = kept.size >> 1;
     const within = (at, length) => Math.min(Math.max(at, -half), length - kept.size + half);
     const cover = {
-      top: within(top, height), left: within(left, width), size: kept.size,
+      top: within(top, height),
+      left: within(left, width),
+      size: kept.size,
       value: VALUES[kept.value],
     };
     const now = store.get().cover;
@@ -237,7 +250,8 @@ export function mountCover(root, { t, backend, store, memory, edit, settle, fail
     const { target, probability, changes, lowest } = found;
     const limit = largest(changes, 0.01);
     const map = h("canvas", {
-      class: "picture cover-map", role: "img",
+      class: "picture cover-map",
+      role: "img",
       onclick: (event) => {
         const box = map.getBoundingClientRect();
         const y = Math.floor(((event.clientY - box.top) / box.height) * rows);
@@ -252,9 +266,11 @@ export function mountCover(root, { t, backend, store, memory, edit, settle, fail
       settle();
     };
     const values = {
-      class: classes[target], probability: percent(probability),
+      class: classes[target],
+      probability: percent(probability),
       fall: show(100 * changes[lowest], 1),
-      row: Math.floor(lowest / columns) * step, column: (lowest % columns) * step,
+      row: Math.floor(lowest / columns) * step,
+      column: (lowest % columns) * step,
     };
     map.setAttribute("aria-label", t("cover.result", values));
     const falls = changes[lowest] < -0.0005;
@@ -263,8 +279,7 @@ export function mountCover(root, { t, backend, store, memory, edit, settle, fail
       h("figure", {}, map, h("figcaption", { class: "small" }, t("cover.caption", values))),
       legend(100 * limit, 0),
       h("p", { class: "small number" }, t(falls ? "cover.lowest" : "cover.never", values)),
-      falls &&
-        h("button", { type: "button", onclick: () => layAt(lowest) }, t("cover.there")),
+      falls && h("button", { type: "button", onclick: () => layAt(lowest) }, t("cover.there")),
     );
     announce(t("cover.result", values));
   }

@@ -45,10 +45,15 @@ export function denseBlock(t, traced, { kind, layer }) {
           "tfoot",
           {},
           restRow,
-          !radial &&
-            h("tr", {}, h("th", { scope: "row", colspan: 3 }, t("conv.bias")), bias, h("td")),
-          h("tr", { class: "total" },
-            h("th", { scope: "row", colspan: 3 }, t("dense.total")), total, h("td")),
+          !radial
+            && h("tr", {}, h("th", { scope: "row", colspan: 3 }, t("conv.bias")), bias, h("td")),
+          h(
+            "tr",
+            { class: "total" },
+            h("th", { scope: "row", colspan: 3 }, t("dense.total")),
+            total,
+            h("td"),
+          ),
         ),
       ),
     ),
@@ -72,7 +77,10 @@ export function denseBlock(t, traced, { kind, layer }) {
     const shown = order.slice(0, count);
     if (rows.length !== shown.length) {
       rows = shown.map(() => createRow());
-      fill(body, rows.map((row) => row.element));
+      fill(
+        body,
+        rows.map((row) => row.element),
+      );
     }
     const limit = largest(products);
     rows.forEach((row, i) => {
@@ -82,12 +90,17 @@ export function denseBlock(t, traced, { kind, layer }) {
     const others = order.slice(count);
     restRow.hidden = others.length === 0;
     restName.textContent = t("dense.rest", { count: others.length });
-    fill(rest, exact("rest", others.reduce((sum, unit) => sum + products[unit], 0)));
+    fill(
+      rest,
+      exact(
+        "rest",
+        others.reduce((sum, unit) => sum + products[unit], 0),
+      ),
+    );
     if (!radial) fill(bias, exact("bias", now.bias));
     fill(total, h("strong", {}, exact("total", now.total)));
     all.hidden = products.length <= FIRST;
-    all.textContent =
-      count === FIRST ? t("dense.all", { count: products.length }) : t("dense.few");
+    all.textContent = count === FIRST ? t("dense.all", { count: products.length }) : t("dense.few");
   }
 
   return { element, update };

@@ -46,16 +46,18 @@ export function showDifference(answer, root, { model, outputs, before }, t) {
       h(
         "tbody",
         {},
-        most.slice(0, ROWS).map((i) =>
-          h(
-            "tr",
-            {},
-            h("th", { scope: "row" }, classes[i]),
-            h("td", { class: "number" }, percent(was[i])),
-            h("td", { class: "number" }, percent(is[i])),
-            h("td", { class: `number ${side(change[i])}` }, signed(100 * change[i])),
+        most
+          .slice(0, ROWS)
+          .map((i) =>
+            h(
+              "tr",
+              {},
+              h("th", { scope: "row" }, classes[i]),
+              h("td", { class: "number" }, percent(was[i])),
+              h("td", { class: "number" }, percent(is[i])),
+              h("td", { class: `number ${side(change[i])}` }, signed(100 * change[i])),
+            ),
           ),
-        ),
       ),
     ),
   );

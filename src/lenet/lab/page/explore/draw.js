@@ -27,9 +27,18 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
   let cursor = null; // {x, y, down, held, moved}, of the keys
 
   const canvas = h("canvas", {
-    class: "pad", tabindex: "0", role: "img", "aria-describedby": "pad-keys",
-    onpointerdown: begin, onpointermove: follow, onpointerup: end, onpointercancel: end,
-    onkeydown: press, onkeyup: release, onblur: leave, onfocus: enter,
+    class: "pad",
+    tabindex: "0",
+    role: "img",
+    "aria-describedby": "pad-keys",
+    onpointerdown: begin,
+    onpointermove: follow,
+    onpointerup: end,
+    onpointercancel: end,
+    onkeydown: press,
+    onkeyup: release,
+    onblur: leave,
+    onfocus: enter,
   });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const mark = h("div", { class: "pad-cursor", hidden: true });
@@ -39,16 +48,23 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
   const redo = h("button", { type: "button", onclick: () => step("redo") }, t("draw.redo"));
   const clear = h("button", { type: "button", onclick: () => change([]) }, t("draw.clear"));
   const width = h("input", {
-    type: "range", min: "1", max: "4", step: "0.1", value: kept.width,
+    type: "range",
+    min: "1",
+    max: "4",
+    step: "0.1",
+    value: kept.width,
     oninput: () => (kept.width = Number(width.value)),
   });
   const color = h("input", {
-    type: "color", value: kept.color, oninput: () => (kept.color = color.value),
+    type: "color",
+    value: kept.color,
+    oninput: () => (kept.color = color.value),
   });
   const colorField = h(
     "label",
     { class: "field", hidden: true },
-    h("span", {}, t("draw.color")), color,
+    h("span", {}, t("draw.color")),
+    color,
   );
 
   fill(
@@ -62,7 +78,9 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
     h(
       "div",
       { class: "buttons draw-tools" },
-      undo, redo, clear,
+      undo,
+      redo,
+      clear,
       h("label", { class: "field" }, h("span", {}, t("draw.width")), width),
       colorField,
     ),
@@ -279,7 +297,8 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
     const [rows, columns] = how.box;
     fill(
       caption,
-      h("span", { class: "number" }, `${how.rows}×${how.columns}`), " ",
+      h("span", { class: "number" }, `${how.rows}×${how.columns}`),
+      " ",
       t(key, { rows, columns }),
     );
     replay();

@@ -91,8 +91,8 @@ export const KERNEL_CHANGES = {
     moved(kernel, rows, columns, (y, x) => [y, columns - 1 - x]),
   "flip-vertically": (kernel, rows, columns) =>
     moved(kernel, rows, columns, (y, x) => [rows - 1 - y, x]),
-  rotate: (kernel, rows, columns) =>
-    moved(kernel, rows, columns, (y, x) => [rows - 1 - x, y]), // a quarter turn clockwise
+  // a quarter turn clockwise
+  rotate: (kernel, rows, columns) => moved(kernel, rows, columns, (y, x) => [rows - 1 - x, y]),
   blur,
   sharpen: (kernel, rows, columns) => {
     const soft = blur(kernel, rows, columns);

@@ -47,7 +47,11 @@ export default function mount(section, tools) {
       h("p", {}, does),
       why && h("p", {}, h("strong", {}, t("explanation.why")), " ", why),
       formulas(row, numbers),
-      h("ul", {}, numbers.map((line) => h("li", { class: "number" }, minus(line)))),
+      h(
+        "ul",
+        {},
+        numbers.map((line) => h("li", { class: "number" }, minus(line))),
+      ),
       run && h("p", {}, h("strong", {}, t("explanation.run")), " ", run),
     );
   }

@@ -141,9 +141,14 @@ function label(t, traced, layer) {
     layer < 0 ? [t("maps.input"), ""] : [traced[layer].stage, layerKind(traced[layer])];
   return [
     h("strong", { class: "maps-stage" }, stage),
-    kind && h("span", { class: "maps-kind" }, kind.split(" ").map((part, i) => [
-      i > 0 ? " " : null, h("span", { class: "maps-word" }, part),
-    ])),
+    kind
+      && h(
+        "span",
+        { class: "maps-kind" },
+        kind
+          .split(" ")
+          .map((part, i) => [i > 0 ? " " : null, h("span", { class: "maps-word" }, part)]),
+      ),
     h("span", { class: "maps-shape number" }, shape),
   ];
 }

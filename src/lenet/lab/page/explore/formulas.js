@@ -36,8 +36,10 @@ export function formulaList(t, row) {
   const entries = [
     [t("formula.symbols"), symbols(row)],
     [t("formula.size"), row.sizeFormula.replaceAll("-", "−")],
-    [t("formula.parameters"),
-      row.parameterFormula && `${row.parameterFormula} = ${count(row.parameters)}`],
+    [
+      t("formula.parameters"),
+      row.parameterFormula && `${row.parameterFormula} = ${count(row.parameters)}`,
+    ],
   ].filter(([, text]) => text);
   return h(
     "dl",

@@ -15,7 +15,11 @@ import { decimalsFor } from "lenet/explore/scale.js";
 export function numberGrid(rows, columns, { label, pressable = false }) {
   const cells = Array.from({ length: rows * columns }, () => createCell(pressable));
   const lines = Array.from({ length: rows }, (_, row) =>
-    h("tr", {}, cells.slice(row * columns, (row + 1) * columns).map((cell) => cell.element)),
+    h(
+      "tr",
+      {},
+      cells.slice(row * columns, (row + 1) * columns).map((cell) => cell.element),
+    ),
   );
   const caption = h("caption", {}, label);
   const element = h("table", { class: "grid number" }, caption, h("tbody", {}, lines));

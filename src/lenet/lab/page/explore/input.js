@@ -20,7 +20,9 @@ export default function mount(section, tools) {
     WAYS.map((way) => [
       way,
       h("div", {
-        class: `panel-${way}`, id: `panel-${way}`, role: "tabpanel",
+        class: `panel-${way}`,
+        id: `panel-${way}`,
+        role: "tabpanel",
         "aria-labelledby": `tab-${way}`,
       }),
     ]),
@@ -29,7 +31,10 @@ export default function mount(section, tools) {
     h(
       "button",
       {
-        type: "button", role: "tab", id: `tab-${way}`, "aria-controls": `panel-${way}`,
+        type: "button",
+        role: "tab",
+        id: `tab-${way}`,
+        "aria-controls": `panel-${way}`,
         onclick: () => select(way, true),
       },
       t(`input.${way}`),
@@ -87,7 +92,8 @@ export default function mount(section, tools) {
       select("data");
       return first(Number(asked));
     }
-    if (source === "draw" && draw.hasInk()) draw.send(); // prepared for this model's data
+    if (source === "draw" && draw.hasInk())
+      draw.send(); // prepared for this model's data
     else if (source === "upload" && upload.hasPicture()) upload.send();
     else if (source === "data" && any) await first(before.picture.index, before.picture.name);
     else if (before.pixels?.length === size) use(before.picture, before.pixels);

@@ -99,8 +99,7 @@ function arrangeVector(units, { wide, zoom, width }) {
     across = Math.ceil(units / down);
     [cellWidth, cellHeight] = [side, side];
   }
-  const pixel = (unit) =>
-    wide ? (unit % down) * across + Math.floor(unit / down) : unit;
+  const pixel = (unit) => (wide ? (unit % down) * across + Math.floor(unit / down) : unit);
   const order = Int32Array.from({ length: units }, (_, unit) => pixel(unit));
   const whole = {
     x: 1,

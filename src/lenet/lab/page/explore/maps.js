@@ -9,7 +9,12 @@ import { unitAtPoint } from "lenet/explore/layout.js";
 import { createOverlay } from "lenet/explore/overlay.js";
 import { inkPixels, signedPixels } from "lenet/explore/scale.js";
 import {
-  layerKind, layerName, sameUnit, shapeOf, unitText, validUnit,
+  layerKind,
+  layerName,
+  sameUnit,
+  shapeOf,
+  unitText,
+  validUnit,
 } from "lenet/explore/units.js";
 import { normalize, ranked, unitAt } from "lenet/network.js";
 
@@ -107,7 +112,11 @@ export default function mountMaps(section, { store, t, announce, memory }) {
     classes = classColumn(network.classes);
     const end = panels.get(traced.length - 1);
     if (network.classes.length <= 12) end.box.append(classes.element);
-    fill(figure, [...panels.values()].map((panel) => panel.element), overlay.element);
+    fill(
+      figure,
+      [...panels.values()].map((panel) => panel.element),
+      overlay.element,
+    );
     width = 0;
     draw();
   }

@@ -52,7 +52,8 @@ export function mountMistaken(root, tools) {
       return h(
         "div",
         { class: "pick-tile empty" },
-        h("span", {}, name), h("span", { class: "muted" }, t("mistaken.never")),
+        h("span", {}, name),
+        h("span", { class: "muted" }, t("mistaken.never")),
       );
     }
     const is = set.classes[set.labels[index]];
@@ -60,7 +61,8 @@ export function mountMistaken(root, tools) {
     return h(
       "button",
       {
-        type: "button", class: "pick-tile wrong",
+        type: "button",
+        class: "pick-tile wrong",
         "aria-label": t("mistaken.tile", { is, taken: name, sure }),
         onclick: () => choose(model, set, index),
       },

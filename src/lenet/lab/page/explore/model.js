@@ -13,7 +13,9 @@ export default function mount(section, tools) {
   let timer = null;
 
   const runs = h("select", {
-    onchange: () => openModel(runs.value), onpointerdown: list, onfocus: list,
+    onchange: () => openModel(runs.value),
+    onpointerdown: list,
+    onfocus: list,
   });
   const runField = h("label", { class: "field" }, h("span", {}, t("model.run")), runs);
   const slider = h("input", { type: "range", min: "0", step: "1", oninput: scrub });
@@ -30,7 +32,9 @@ export default function mount(section, tools) {
   const none = h(
     "p",
     { hidden: true },
-    t("model.none"), " ", h("a", { href: "#/learn" }, t("model.learn")),
+    t("model.none"),
+    " ",
+    h("a", { href: "#/learn" }, t("model.learn")),
   );
   const title = h("h2", { class: "visually-hidden" }, t("model.title"));
   const opening = backend.kind === "file" ? null : mountOpenFile(tools);
@@ -38,8 +42,8 @@ export default function mount(section, tools) {
     section,
     title,
     none,
-    backend.kind !== "file" &&
-      h("div", { class: "model-choice" }, runField, snapshots, opening.button, page),
+    backend.kind !== "file"
+      && h("div", { class: "model-choice" }, runField, snapshots, opening.button, page),
     facts,
     opening?.form,
   );
@@ -62,11 +66,15 @@ export default function mount(section, tools) {
     none.hidden = options.length > 0;
     runField.hidden = options.length === 0;
     const same =
-      options.length === runs.options.length &&
-      options.every(([ref, text], i) => {
+      options.length === runs.options.length
+      && options.every(([ref, text], i) => {
         return runs.options[i].value === ref && runs.options[i].textContent === text;
       });
-    if (!same) fill(runs, options.map(([value, text]) => h("option", { value }, text)));
+    if (!same)
+      fill(
+        runs,
+        options.map(([value, text]) => h("option", { value }, text)),
+      );
     if (shown) runs.value = shown;
   }
 

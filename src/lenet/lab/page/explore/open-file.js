@@ -13,13 +13,18 @@ export function mountOpenFile({ t, backend, openModel, announce }) {
   const button = h(
     "button",
     {
-      type: "button", "aria-expanded": "false", "aria-controls": "open-file",
+      type: "button",
+      "aria-expanded": "false",
+      "aria-controls": "open-file",
       onclick: () => toggle(form.hidden),
     },
     t("open.title"),
   );
   const file = h("input", {
-    type: "file", id: "open-file-input", accept: ".pt,.pth,.safetensors", class: "visually-hidden",
+    type: "file",
+    id: "open-file-input",
+    accept: ".pt,.pth,.safetensors",
+    class: "visually-hidden",
     onchange: () => {
       name.textContent = file.files[0]?.name ?? t("open.no-file");
       tell("");
@@ -28,7 +33,10 @@ export function mountOpenFile({ t, backend, openModel, announce }) {
   const name = h("span", { class: "muted small" }, t("open.no-file"));
   const network = h("select", { onchange: choose });
   const text = h("textarea", {
-    rows: "13", spellcheck: "false", autocapitalize: "off", id: "open-text",
+    rows: "13",
+    spellcheck: "false",
+    autocapitalize: "off",
+    id: "open-text",
     oninput: () => {
       network.value = DESCRIBED; // what is written is no longer the zoo's
       tell("");
@@ -51,7 +59,9 @@ export function mountOpenFile({ t, backend, openModel, announce }) {
     h(
       "div",
       { class: "buttons" },
-      file, h("label", { class: "button", for: "open-file-input" }, t("open.choose")), name,
+      file,
+      h("label", { class: "button", for: "open-file-input" }, t("open.choose")),
+      name,
     ),
     h("label", { class: "field" }, h("span", {}, t("open.network")), network),
     description,

@@ -13,8 +13,15 @@ export function createOverlay() {
   const field = h("path", { class: "maps-field" });
   const from = h("path", { class: "maps-sources" });
   const self = h("path", { class: "maps-unit" });
-  const element = h("svg", { class: "maps-overlay", "aria-hidden": "true" },
-    lines, halo, field, from, self);
+  const element = h(
+    "svg",
+    { class: "maps-overlay", "aria-hidden": "true" },
+    lines,
+    halo,
+    field,
+    from,
+    self,
+  );
 
   return {
     element,
@@ -75,13 +82,13 @@ function rays(box, self, wide) {
   if (wide) {
     const x = self.x - 1;
     return (
-      `M${right} ${box.y - 1}L${x} ${self.y - 1}` +
-      `M${right} ${bottom}L${x} ${self.y + self.height + 1}`
+      `M${right} ${box.y - 1}L${x} ${self.y - 1}`
+      + `M${right} ${bottom}L${x} ${self.y + self.height + 1}`
     );
   }
   const y = self.y - 1;
   return (
-    `M${box.x - 1} ${bottom}L${self.x - 1} ${y}` +
-    `M${right} ${bottom}L${self.x + self.width + 1} ${y}`
+    `M${box.x - 1} ${bottom}L${self.x - 1} ${y}`
+    + `M${right} ${bottom}L${self.x + self.width + 1} ${y}`
   );
 }

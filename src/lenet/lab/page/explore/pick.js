@@ -2,7 +2,11 @@
 
 import { count, fill, h, percent } from "lenet/dom.js";
 import {
-  fittingSets, misread, numberOf, predictionsOf, readPicture,
+  fittingSets,
+  misread,
+  numberOf,
+  predictionsOf,
+  readPicture,
 } from "lenet/explore/test-pictures.js";
 import { thumbnail } from "lenet/explore/thumbnail.js";
 
@@ -52,7 +56,9 @@ export function mountPick(panel, tools, use) {
   const filters = h(
     "div",
     { class: "pick-tools" },
-    setField, field("pick.label", label), orderField,
+    setField,
+    field("pick.label", label),
+    orderField,
   );
   const hint = h("p", { class: "muted small pick-hint" }, t("pick.legend"));
   const body = h(
@@ -85,7 +91,10 @@ export function mountPick(panel, tools, use) {
       shown = null;
       return false;
     }
-    fill(sets, fitting.map((set) => h("option", { value: set.name }, set.title ?? set.name)));
+    fill(
+      sets,
+      fitting.map((set) => h("option", { value: set.name }, set.title ?? set.name)),
+    );
     setField.hidden = fitting.length < 2;
     const chosen = fitting.find((set) => set.name === (wanted ?? kept.data)) ?? fitting[0];
     sets.value = chosen.name;
@@ -156,12 +165,17 @@ export function mountPick(panel, tools, use) {
       list.length === 0
         ? t("pick.none")
         : t("pick.range", {
-            from: count(from + 1), to: count(from + indices.length), of: count(list.length),
+            from: count(from + 1),
+            to: count(from + indices.length),
+            of: count(list.length),
           });
     try {
       const pictures = await set.pixels(indices);
       if (closed || mine !== turned) return;
-      fill(grid, indices.map((index, i) => tile(index, pictures[i])));
+      fill(
+        grid,
+        indices.map((index, i) => tile(index, pictures[i])),
+      );
       mark();
       if (focus !== null) grid.children[Math.min(focus, grid.children.length - 1)]?.focus();
     } catch (error) {
@@ -180,14 +194,19 @@ export function mountPick(panel, tools, use) {
     return h(
       "button",
       {
-        type: "button", class: wrong ? "pick-tile wrong" : "pick-tile", "data-index": index,
-        tabindex: "-1", "aria-label": t(key, values), onclick: () => choose(index),
+        type: "button",
+        class: wrong ? "pick-tile wrong" : "pick-tile",
+        "data-index": index,
+        tabindex: "-1",
+        "aria-label": t(key, values),
+        onclick: () => choose(index),
       },
       thumbnail(pixels, set.shape),
       h(
         "span",
         {},
-        predictions ? said : is, " ",
+        predictions ? said : is,
+        " ",
         predictions && h("span", { class: "number muted" }, sure),
       ),
       wrong && h("span", { class: "pick-is" }, t("pick.is", { is })),
@@ -201,8 +220,9 @@ export function mountPick(panel, tools, use) {
     let inOrder = tiles[0];
     for (const one of tiles) {
       const chosen =
-        picture?.source === "data" && shown?.set.name === picture.name &&
-        Number(one.dataset.index) === picture.index;
+        picture?.source === "data"
+        && shown?.set.name === picture.name
+        && Number(one.dataset.index) === picture.index;
       one.setAttribute("aria-pressed", chosen);
       one.tabIndex = -1;
       if (chosen) inOrder = one;
@@ -228,8 +248,12 @@ export function mountPick(panel, tools, use) {
     if (at < 0) return;
     const columns = tiles.filter((one) => one.offsetTop === tiles[0].offsetTop).length;
     const step = {
-      ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns,
-      Home: -at, End: tiles.length - 1 - at,
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowUp: -columns,
+      ArrowDown: columns,
+      Home: -at,
+      End: tiles.length - 1 - at,
     }[event.key];
     const pages = { PageUp: -1, PageDown: 1 }[event.key];
     if (step === undefined && pages === undefined) return;

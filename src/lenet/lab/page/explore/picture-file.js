@@ -128,7 +128,10 @@ function webp(view, has) {
   if (has("VP8X", 12)) {
     const size = (at) => 1 + view.getUint16(at, true) + (view.getUint8(at + 2) << 16);
     return {
-      kind: "webp", width: size(24), height: size(27), animated: (view.getUint8(20) & 2) !== 0,
+      kind: "webp",
+      width: size(24),
+      height: size(27),
+      animated: (view.getUint8(20) & 2) !== 0,
     };
   }
   if (has("VP8L", 12)) {

@@ -2,10 +2,19 @@
 
 import { fill, h } from "lenet/dom.js";
 import {
-  inkPixels, paintInk, paintSigned, signedPixels, steadyLimit,
+  inkPixels,
+  paintInk,
+  paintSigned,
+  signedPixels,
+  steadyLimit,
 } from "lenet/explore/scale.js";
 import {
-  layerKind, layerName, sameUnit, shapeOf, validUnit, WINDOWED,
+  layerKind,
+  layerName,
+  sameUnit,
+  shapeOf,
+  validUnit,
+  WINDOWED,
 } from "lenet/explore/units.js";
 import { place, sources, unitAt } from "lenet/network.js";
 
@@ -28,7 +37,11 @@ export default function mountPlay(section, { store, t, memory }) {
     SPEEDS.map((speed) => h("option", { value: speed }, t("play.perSecond", { speed }))),
   );
   const slider = h("input", {
-    type: "range", min: "0", step: "1", class: "play-slider", "aria-label": t("play.position"),
+    type: "range",
+    min: "0",
+    step: "1",
+    class: "play-slider",
+    "aria-label": t("play.position"),
     oninput: () => goTo(Number(slider.value)),
   });
   const button = (key, sign, onclick) =>
@@ -203,7 +216,10 @@ export default function mountPlay(section, { store, t, memory }) {
     const [channels, , width] = shapeOf(traced, at.layer);
     layerChoice.value = at.layer;
     if (channelChoice.length !== channels) {
-      fill(channelChoice, Array.from({ length: channels }, (_, c) => h("option", { value: c }, c)));
+      fill(
+        channelChoice,
+        Array.from({ length: channels }, (_, c) => h("option", { value: c }, c)),
+      );
     }
     channelChoice.value = at.channel;
     slider.max = positions() - 1;
@@ -222,7 +238,9 @@ export default function mountPlay(section, { store, t, memory }) {
     const { layer, channel, position } = at;
     const [, height, width] = shapeOf(traced, layer);
     const unit = unitAt(shapeOf(traced, layer), {
-      channel, row: Math.floor(position / width), column: position % width,
+      channel,
+      row: Math.floor(position / width),
+      column: position % width,
     });
     const from = sources(traced, layer, unit);
     const key = `${layer}|${channel}|${from.channels.join()}`;
@@ -259,7 +277,11 @@ export default function mountPlay(section, { store, t, memory }) {
         "figure",
         { class: "play-sources" },
         h("figcaption", { class: "small" }, layerName(t, traced, at.layer - 1)),
-        h("div", {}, all.map((map, i) => map.framed(name(channels[i])))),
+        h(
+          "div",
+          {},
+          all.map((map, i) => map.framed(name(channels[i]))),
+        ),
       ),
       h("span", { class: "play-arrow", "aria-hidden": "true" }, "→"),
       h(

@@ -78,7 +78,10 @@ export function groundOf({ width, height, planes: [plane] }, light = null) {
   const told = light !== null && light !== found && side.length > 0;
   const ground = told ? side : border;
   const level = quantile(ground, 0.5);
-  const spread = quantile(ground.map((value) => Math.abs(value - level)), told ? 0.5 : 0.95);
+  const spread = quantile(
+    ground.map((value) => Math.abs(value - level)),
+    told ? 0.5 : 0.95,
+  );
   return { level, spread, light: light ?? found };
 }
 

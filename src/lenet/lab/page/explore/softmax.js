@@ -34,8 +34,15 @@ export function softmaxTable(t, layer) {
         h(
           "tfoot",
           {},
-          h("tr", {}, h("th", { scope: "row" }, t("softmax.sum")), h("td"), h("td"), sum,
-            h("td", { class: "number" }, percent(1))),
+          h(
+            "tr",
+            {},
+            h("th", { scope: "row" }, t("softmax.sum")),
+            h("td"),
+            h("td"),
+            sum,
+            h("td", { class: "number" }, percent(1)),
+          ),
         ),
       ),
     ),
@@ -47,7 +54,10 @@ export function softmaxTable(t, layer) {
     update(logits, classes, pointed) {
       if (rows.length !== logits.length) {
         rows = Array.from(logits, (_, i) => createRow(layer, i, classes[i]));
-        fill(body, rows.map((row) => row.element));
+        fill(
+          body,
+          rows.map((row) => row.element),
+        );
       }
       const steps = softmaxArithmetic(logits);
       rows.forEach((row, i) => row.update(logits[i], steps, i, i === pointed));

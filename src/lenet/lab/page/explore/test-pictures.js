@@ -4,8 +4,8 @@
 export function fittingSets(state, { network, data }) {
   const own = (set) => set.name === data;
   const fits = (set) =>
-    set.shape.join() === network.input_shape.join() ||
-    (own(set) && margins(set.shape, network.input_shape) !== null);
+    set.shape.join() === network.input_shape.join()
+    || (own(set) && margins(set.shape, network.input_shape) !== null);
   const usable = state.data.filter((set) => set.here && fits(set));
   return [...usable.filter(own), ...usable.filter((set) => !own(set))];
 }

@@ -56,13 +56,13 @@ export function unitName(t, { network, traced }, { layer, index }) {
 export function unitText(t, state, unit) {
   const { model, traced, gates } = state;
   const name = unitName(t, { network: model.network, traced }, unit);
-  const value = valueOf(state, unit);
+  const value = outputOf(state, unit);
   const text = value === undefined ? name : t("unit.value", { name, value: show(value, 3) });
   return isOff(gates, traced, unit) ? text + t("unit.off") : text;
 }
 
 /** The number that a unit has now; undefined while nothing is computed. */
-export function valueOf({ input, outputs }, { layer, index }) {
+export function outputOf({ input, outputs }, { layer, index }) {
   return (layer < 0 ? input : outputs?.[layer])?.[index];
 }
 

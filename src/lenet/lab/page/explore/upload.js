@@ -4,7 +4,17 @@ import { largest, legend, paint, signedColor } from "lenet/colors.js";
 import { fill, h } from "lenet/dom.js";
 import { openPicture } from "lenet/explore/picture-file.js";
 import {
-  boundingBox, centred, crop, fit, fromRgba, grey, groundOf, inkOf, inverted, middle, preparation,
+  boundingBox,
+  centred,
+  crop,
+  fit,
+  fromRgba,
+  grey,
+  groundOf,
+  inkOf,
+  inverted,
+  middle,
+  preparation,
   toPixels,
 } from "lenet/explore/prepare.js";
 import { paintPicture } from "lenet/explore/thumbnail.js";
@@ -23,7 +33,10 @@ export function mountUpload(panel, { t, store, memory, announce }, use) {
   let closed = false;
 
   const file = h("input", {
-    type: "file", accept: "image/*", class: "visually-hidden", id: "upload-file",
+    type: "file",
+    accept: "image/*",
+    class: "visually-hidden",
+    id: "upload-file",
     onchange: () => {
       if (file.files[0]) open(file.files[0]);
       file.value = ""; // the same file again is a change, too
@@ -39,7 +52,12 @@ export function mountUpload(panel, { t, store, memory, announce }, use) {
   const choice = (name, key) => {
     const select = h(
       "select",
-      { onchange: () => ((kept[name] = select.value), send()) },
+      {
+        onchange: () => {
+          kept[name] = select.value;
+          send();
+        },
+      },
       ["auto", ...{ ground: ["light", "dark"], crop: ["ink", "whole"] }[name]].map((value) =>
         h("option", { value }, t(`${key}.${value}`)),
       ),
@@ -50,7 +68,8 @@ export function mountUpload(panel, { t, store, memory, announce }, use) {
   const settings = h(
     "div",
     { class: "pick-tools", hidden: true },
-    choice("ground", "upload.ground"), choice("crop", "upload.crop"),
+    choice("ground", "upload.ground"),
+    choice("crop", "upload.crop"),
   );
   const problem = h("p", { class: "failure", role: "alert", hidden: true });
   const remark = h("p", { class: "muted small", hidden: true });
@@ -92,7 +111,10 @@ export function mountUpload(panel, { t, store, memory, announce }, use) {
     ].filter(Boolean);
     remark.textContent = remarks.join(" ");
     remark.hidden = remarks.length === 0;
-    fill(steps, done.steps.map((step) => show(step, model)));
+    fill(
+      steps,
+      done.steps.map((step) => show(step, model)),
+    );
     tell(done.pixels ? null : t("upload.empty"));
     if (!done.pixels) return;
     const picture = { source: "upload", index: null, label: null, name: opened.name };
@@ -118,7 +140,8 @@ export function mountUpload(panel, { t, store, memory, announce }, use) {
   }
 
   return {
-    open, send,
+    open,
+    send,
     hasPicture: () => kept.opened !== null,
     destroy() {
       closed = true;

@@ -3,7 +3,13 @@
 import { css, largest, legend, paint, signedColor, textOn } from "lenet/colors.js";
 import { fill, h, show } from "lenet/dom.js";
 import {
-  KERNEL_CHANGES, kernelOf, kernelStart, weightsBehind, weightView, withKernels, withNumbers,
+  KERNEL_CHANGES,
+  kernelOf,
+  kernelStart,
+  weightsBehind,
+  weightView,
+  withKernels,
+  withNumbers,
 } from "lenet/explore/edits.js";
 import { place } from "lenet/network.js";
 
@@ -25,16 +31,27 @@ export function mountWeights(root, { t, store, memory, edit, settle }) {
   const kernel = h("div", { class: "kernel-grid" });
   const scale = h("div", {});
   const number = h("input", {
-    type: "number", step: "any", class: "number", oninput: () => type(number), onchange: settle,
+    type: "number",
+    step: "any",
+    class: "number",
+    oninput: () => type(number),
+    onchange: settle,
   });
   const slider = h("input", {
-    type: "range", step: "any", oninput: () => type(slider), onchange: settle,
+    type: "range",
+    step: "any",
+    oninput: () => type(slider),
+    onchange: settle,
   });
   slider.setAttribute("aria-label", t("weights.slider"));
   const trained = h("span", { class: "muted number" });
   const cellName = h("span", {});
   const bias = h("input", {
-    type: "number", step: "any", class: "number", oninput: typeBias, onchange: settle,
+    type: "number",
+    step: "any",
+    class: "number",
+    oninput: typeBias,
+    onchange: settle,
   });
   const biasTrained = h("span", { class: "muted number" });
   const all = h("input", { type: "checkbox" });
@@ -54,14 +71,17 @@ export function mountWeights(root, { t, store, memory, edit, settle }) {
     h(
       "div",
       { class: "weight-value" },
-      h("label", { class: "field" }, h("span", {}, cellName), number), slider, trained,
+      h("label", { class: "field" }, h("span", {}, cellName), number),
+      slider,
+      trained,
     ),
     h("div", { class: "buttons kernel-changes" }, Object.values(changes)),
     allField,
     h(
       "div",
       { class: "weight-value" },
-      h("label", { class: "field" }, h("span", {}, t("weights.bias")), bias), biasTrained,
+      h("label", { class: "field" }, h("span", {}, t("weights.bias")), bias),
+      biasTrained,
     ),
   );
   fill(root, body, nothing);
@@ -86,7 +106,11 @@ export function mountWeights(root, { t, store, memory, edit, settle }) {
     }
     kept.input = Math.min(kept.input, view.inputs - 1);
     kept.cell = Math.min(kept.cell, view.rows * view.columns - 1);
-    options(layer, views.map((one) => [one.layer, name(traced[one.layer])]), view.layer);
+    options(
+      layer,
+      views.map((one) => [one.layer, name(traced[one.layer])]),
+      view.layer,
+    );
     options(output, numbers(view.outputs), kept.output);
     const inputs = numbers(view.inputs).filter(([i]) => view.connected(kept.output, i));
     options(input, inputs, kept.input);
@@ -114,7 +138,10 @@ export function mountWeights(root, { t, store, memory, edit, settle }) {
   }
 
   function options({ control }, entries, value) {
-    fill(control, entries.map(([key, text]) => h("option", { value: key }, text)));
+    fill(
+      control,
+      entries.map(([key, text]) => h("option", { value: key }, text)),
+    );
     control.value = value;
   }
 
@@ -153,7 +180,9 @@ export function mountWeights(root, { t, store, memory, edit, settle }) {
         kernel,
         [...now].map((_, cell) =>
           h("button", {
-            type: "button", class: "cell number", onclick: () => pick(cell),
+            type: "button",
+            class: "cell number",
+            onclick: () => pick(cell),
             onkeydown: (event) => walk(event, cell),
           }),
         ),
@@ -179,7 +208,9 @@ export function mountWeights(root, { t, store, memory, edit, settle }) {
       kernel.className = "kernel-grid picture-kernel";
       kernel.style.gridTemplateColumns = "";
       canvas = h("canvas", {
-        tabindex: "0", role: "img", onpointerdown: pickAt,
+        tabindex: "0",
+        role: "img",
+        onpointerdown: pickAt,
         onkeydown: (event) => walk(event, kept.cell),
       });
       fill(kernel, canvas, h("div", { class: "kernel-mark" }));
@@ -209,8 +240,10 @@ export function mountWeights(root, { t, store, memory, edit, settle }) {
   function walk(event, cell) {
     const [row, column] = [Math.floor(cell / view.columns), cell % view.columns];
     const to = {
-      ArrowUp: [row - 1, column], ArrowDown: [row + 1, column],
-      ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1],
+      ArrowUp: [row - 1, column],
+      ArrowDown: [row + 1, column],
+      ArrowLeft: [row, column - 1],
+      ArrowRight: [row, column + 1],
     }[event.key];
     if (!to) return;
     event.preventDefault();

@@ -31,14 +31,11 @@ export default function mount(section, tools) {
     h(
       "div",
       { class: "what-head" },
-      h("h2", {}, t("whatif.title")), h("div", { class: "buttons" }, undo, redo, reset),
+      h("h2", {}, t("whatif.title")),
+      h("div", { class: "buttons" }, undo, redo, reset),
     ),
     answer,
-    h(
-      "div",
-      { class: "what-parts" },
-      parts.difference, parts.weights, parts.channels, parts.cover,
-    ),
+    h("div", { class: "what-parts" }, parts.difference, parts.weights, parts.channels, parts.cover),
     parts.mistaken,
   );
 

@@ -52,9 +52,7 @@ function lineOf(kind, now, inside) {
   const terms = few ? inside.map((value) => operand(value, 4)).join(" + ") : "…";
   const sum = [terms, " = ", exact("sum", now.sum)];
   if (kind === "AvgPool2d") return [sum, `; ${show(now.sum, 4)} / ${now.divisor} = `, total];
-  return [
-    sum, `; ${show(now.sum, 4)} · ${operand(now.weight)} + ${operand(now.bias)} = `, total,
-  ];
+  return [sum, `; ${show(now.sum, 4)} · ${operand(now.weight)} + ${operand(now.bias)} = `, total];
 }
 
 function remarkOf(t, kind, { winners, divisor, window }) {
@@ -67,12 +65,7 @@ function remarkOf(t, kind, { winners, divisor, window }) {
 export function passingBlock(t, traced, { layer }) {
   const line = h("p", { class: "formula number" });
   const button = h("button", { class: "plain" });
-  const element = h(
-    "div",
-    { class: "passing" },
-    h("p", {}, t("pass.from"), " ", button),
-    line,
-  );
+  const element = h("div", { class: "passing" }, h("p", {}, t("pass.from"), " ", button), line);
   return {
     element,
     update(now) {
@@ -93,9 +86,11 @@ export function pixelArithmetic({ model, pixels, cover }, index) {
   const { channel, row, column } = place(network.input_shape, index);
   const { mean, deviation } = network.normalization ?? { mean: [0], deviation: [1] };
   const covered =
-    cover !== null &&
-    row >= cover.top && row < cover.top + cover.size &&
-    column >= cover.left && column < cover.left + cover.size;
+    cover !== null
+    && row >= cover.top
+    && row < cover.top + cover.size
+    && column >= cover.left
+    && column < cover.left + cover.size;
   const byte = covered ? cover.value : pixels[index];
   const [m, d] = [mean[channel % mean.length], deviation[channel % deviation.length]];
   return { kind: "pixel", byte, mean: m, deviation: d, covered, total: (byte / 255 - m) / d };

@@ -211,7 +211,8 @@ export default {
     "compare.run": "记录",
     "compare.computing": "正在看每一张测试图片……",
     "compare.confusion": "哪一类被认成哪一类",
-    "compare.confusion-about": "每行是真实类别，每列是网络的回答。点格子看图片，点图片在“探索”中打开。",
+    "compare.confusion-about":
+      "每行是真实类别，每列是网络的回答。点格子看图片，点图片在“探索”中打开。",
     "compare.right": "{all} 张中认对 {right} 张：{share}",
     "compare.corner": "真实 ↓ 回答 →",
     "compare.cell": "{label} 被认成 {predicted}：{all} 张中的 {n} 张，{share}",
@@ -270,7 +271,8 @@ export default {
     "compare.differ.only-left": "只有 {a} 有：{layers}。",
     "compare.differ.only-right": "只有 {b} 有：{layers}。",
     "compare.differ.parameters": "参数：{a} 有 {left} 个，{b} 有 {right} 个（{proportion}）。",
-    "compare.differ.macs": "每张图片的乘加：{a} 需要 {left} 次，{b} 需要 {right} 次（{proportion}）。",
+    "compare.differ.macs":
+      "每张图片的乘加：{a} 需要 {left} 次，{b} 需要 {right} 次（{proportion}）。",
     "compare.differ.none": "网络没有不同：层相同，参数都是 {n} 个。不同的只是训练得到的权重。",
   },
 };

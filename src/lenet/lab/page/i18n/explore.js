@@ -26,9 +26,9 @@ export default {
     "maps.arithmetic": "Arithmetic ↓",
     "maps.keys": "Keys",
     "maps.keysText":
-      "Arrows: the next number. Page up, Page down, [ or ]: another channel. Shift with an " +
-      "arrow: another layer. Home, End: the first or last of a map. Enter: pin. Escape: let " +
-      "go. All counts begin with 0, as in the tensors.",
+      "Arrows: the next number. Page up, Page down, [ or ]: another channel. Shift with an "
+      + "arrow: another layer. Home, End: the first or last of a map. Enter: pin. Escape: let "
+      + "go. All counts begin with 0, as in the tensors.",
 
     "bars.title": "Classes",
     "bars.byClass": "in class order",
@@ -104,8 +104,8 @@ export default {
     "dense.few": "Show the largest alone",
 
     "activation.saturated":
-      "Saturated: the slope is so small that a change of x changes almost nothing, and that " +
-      "almost no gradient comes back.",
+      "Saturated: the slope is so small that a change of x changes almost nothing, and that "
+      + "almost no gradient comes back.",
     "activation.sensitive": "Sensitive: a change of x comes through, times the slope.",
     "activation.off": "Below zero: nothing comes through, and no gradient comes back.",
     "activation.on": "Above zero: it passes as it is.",
@@ -157,8 +157,8 @@ export default {
     "maps.arithmetic": "看算式 ↓",
     "maps.keys": "按键",
     "maps.keysText":
-      "方向键：相邻的数。Page Up、Page Down、[ 或 ]：另一个通道。Shift 加方向键：另一层。" +
-      "Home、End：特征图的第一个或最后一个。Enter：固定。Escape：放开。编号都从 0 开始，与张量一致。",
+      "方向键：相邻的数。Page Up、Page Down、[ 或 ]：另一个通道。Shift 加方向键：另一层。"
+      + "Home、End：特征图的第一个或最后一个。Enter：固定。Escape：放开。编号都从 0 开始，与张量一致。",
 
     "bars.title": "类别",
     "bars.byClass": "按类别顺序",

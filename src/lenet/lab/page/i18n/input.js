@@ -15,8 +15,8 @@ export default {
 
     "open.title": "Open a file",
     "open.hint":
-      "A PyTorch state dict (.pt, .pth) or safetensors, for a network of the list or one that " +
-      "you describe by its layers.",
+      "A PyTorch state dict (.pt, .pth) or safetensors, for a network of the list or one that "
+      + "you describe by its layers.",
     "open.choose": "Choose a file",
     "open.no-file": "no file chosen",
     "open.network": "Network",
@@ -94,8 +94,8 @@ export default {
     "upload.no-picture":
       "{name} is no picture that this browser can read. PNG, JPEG, GIF, WebP, BMP and AVIF are.",
     "upload.huge":
-      "{name} has {width}×{height} pixels, {millions} million; 40 million is the most. Make it " +
-      "smaller first.",
+      "{name} has {width}×{height} pixels, {millions} million; 40 million is the most. Make it "
+      + "smaller first.",
     "upload.large": "{name} has {size} MB; 100 MB is the most.",
     "upload.step.opened": "opened",
     "upload.step.grey": "grey",
@@ -170,12 +170,12 @@ export default {
     "cover.never": "No place of the square makes it fall.",
     "cover.there": "Cover that place",
     "cover.result":
-      "What the cover does to {class}, {probability}: most at row {row}, column {column}, " +
-      "{fall} points",
+      "What the cover does to {class}, {probability}: most at row {row}, column {column}, "
+      + "{fall} points",
 
     "mistaken.hint":
-      "For each class, the test picture of another class that the network calls this one with " +
-      "the highest probability. Choose one to see how it comes to that.",
+      "For each class, the test picture of another class that the network calls this one with "
+      + "the highest probability. Choose one to see how it comes to that.",
     "mistaken.never": "nothing is",
     "mistaken.none": "The network recognises every one of these test pictures.",
     "mistaken.tile": "{is}, taken for {taken} with {sure}",
@@ -200,7 +200,8 @@ export default {
     "model.learn": "训练一个：只要几秒钟。",
 
     "open.title": "打开文件",
-    "open.hint": "PyTorch 的 state dict（.pt、.pth）或 safetensors；网络从列表里选，或者逐层写出来。",
+    "open.hint":
+      "PyTorch 的 state dict（.pt、.pth）或 safetensors；网络从列表里选，或者逐层写出来。",
     "open.choose": "选择文件",
     "open.no-file": "还没有选择文件",
     "open.network": "网络",
@@ -274,8 +275,7 @@ export default {
     "upload.on-black": "透明处以黑色为底。",
     "upload.empty": "这张图片里没有从底色中显出来的东西。",
     "upload.done": "已显示 {name}",
-    "upload.no-picture":
-      "{name} 不是浏览器能读的图片。可用 PNG、JPEG、GIF、WebP、BMP 和 AVIF。",
+    "upload.no-picture": "{name} 不是浏览器能读的图片。可用 PNG、JPEG、GIF、WebP、BMP 和 AVIF。",
     "upload.huge": "{name} 有 {width}×{height} 像素，即 {millions} 百万；最多 4000 万。请先缩小。",
     "upload.large": "{name} 有 {size} MB；最多 100 MB。",
     "upload.step.opened": "打开",
@@ -352,7 +352,8 @@ export default {
     "cover.result":
       "遮挡对 {class}（{probability}）的影响：最大在第 {row} 行、第 {column} 列，{fall} 个百分点",
 
-    "mistaken.hint": "对每一类：测试集中属于别的类、却以最高概率被认作这一类的图片。点开看它为何如此。",
+    "mistaken.hint":
+      "对每一类：测试集中属于别的类、却以最高概率被认作这一类的图片。点开看它为何如此。",
     "mistaken.never": "没有",
     "mistaken.none": "这些测试图片网络全都认对了。",
     "mistaken.tile": "{is}，以 {sure} 被认作 {taken}",

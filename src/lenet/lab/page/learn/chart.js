@@ -24,7 +24,12 @@ export function lineSample({ color, dash }) {
     "svg",
     { class: "line-sample", viewBox: "0 0 28 8", width: 28, height: 8, "aria-hidden": "true" },
     h("line", {
-      x1: 0, y1: 4, x2: 28, y2: 4, stroke: color, "stroke-width": 2,
+      x1: 0,
+      y1: 4,
+      x2: 28,
+      y2: 4,
+      stroke: color,
+      "stroke-width": 2,
       "stroke-dasharray": dash.join(" ") || null,
     }),
   );
@@ -66,7 +71,9 @@ export function createChart(container, { height = 220, onPick, onHover } = {}) {
     const token = (name) => style.getPropertyValue(name).trim();
     const font = `12px ${getComputedStyle(box).fontFamily}`;
     const axis = {
-      stroke: token("--muted"), font, gap: 4,
+      stroke: token("--muted"),
+      font,
+      gap: 4,
       grid: { stroke: token("--line"), width: 1 },
       ticks: { stroke: token("--line"), width: 1, size: 4 },
     };
@@ -91,7 +98,12 @@ export function createChart(container, { height = 220, onPick, onHover } = {}) {
       series: [
         {},
         ...given.series.map(({ name, color, dash }) => ({
-          label: name, stroke: color, dash, width: 1.75, spanGaps: true, points: { show: false },
+          label: name,
+          stroke: color,
+          dash,
+          width: 1.75,
+          spanGaps: true,
+          points: { show: false },
         })),
       ],
       hooks: {
@@ -133,8 +145,11 @@ export function createChart(container, { height = 220, onPick, onHover } = {}) {
         u.ctx.fillStyle = color;
         u.ctx.beginPath();
         u.ctx.arc(
-          u.valToPos(given.x[i], "x", true), u.valToPos(values[i], "y", true),
-          3 * devicePixelRatio, 0, 2 * Math.PI,
+          u.valToPos(given.x[i], "x", true),
+          u.valToPos(values[i], "y", true),
+          3 * devicePixelRatio,
+          0,
+          2 * Math.PI,
         );
         u.ctx.fill();
       });

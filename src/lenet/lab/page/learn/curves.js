@@ -1,8 +1,6 @@
 /** Loss and accuracies of a run as they come, with their values as a table. */
 
-import {
-  accuracyTick, createChart, lineSample, lineStyle, lossTick,
-} from "lenet/learn/chart.js";
+import { accuracyTick, createChart, lineSample, lineStyle, lossTick } from "lenet/learn/chart.js";
 import { accuracyText, epochText, lossText } from "lenet/learn/words.js";
 import { fill, h, show } from "lenet/dom.js";
 
@@ -128,8 +126,13 @@ export default function mountCurves(section, { t, pick }) {
           h(
             "tr",
             {},
-            h("th", { scope: "row" }, lineSample(lineStyle(STYLE[split])), " ",
-              t(`learn.split.${split}`)),
+            h(
+              "th",
+              { scope: "row" },
+              lineSample(lineStyle(STYLE[split])),
+              " ",
+              t(`learn.split.${split}`),
+            ),
             h("td", { class: "number" }, lossText(upTo(history[`${split}_loss`], at))),
             h("td", { class: "number" }, accuracyText(upTo(history[`${split}_acc`], at))),
           ),

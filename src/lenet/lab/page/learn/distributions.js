@@ -15,11 +15,16 @@ export default function createDistributions(container, t) {
   fill(
     container,
     h("p", { class: "muted small" }, t("learn.distributions-about")),
-    h("div", { class: "scroll-x", tabindex: "0", role: "region",
-      "aria-label": t("learn.distributions") },
-      h("table", { class: "distributions" },
+    h(
+      "div",
+      { class: "scroll-x", tabindex: "0", role: "region", "aria-label": t("learn.distributions") },
+      h(
+        "table",
+        { class: "distributions" },
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("learn.layer")), columns)),
-        body)),
+        body,
+      ),
+    ),
   );
 
   return {
@@ -47,15 +52,20 @@ function cell(part, layer, values, t) {
   const axis = axisFor(part, layer.kind, values);
   const share = shareOf(part, layer.kind, values, t);
   const spread = t("learn.spread", {
-    mean: figure(values.mean), deviation: figure(values.deviation),
+    mean: figure(values.mean),
+    deviation: figure(values.deviation),
   });
   const emphasis = share?.much ? "much" : "muted";
   return h(
     "div",
     { class: "distribution" },
     histogram(values, axis, spread),
-    h("div", { class: "axis number muted" },
-      h("span", {}, roundText(axis[0])), h("span", {}, roundText(axis[1]))),
+    h(
+      "div",
+      { class: "axis number muted" },
+      h("span", {}, roundText(axis[0])),
+      h("span", {}, roundText(axis[1])),
+    ),
     h("div", { class: "number small" }, spread),
     share && h("div", { class: `number small ${emphasis}` }, share.text),
   );

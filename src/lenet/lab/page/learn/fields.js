@@ -42,12 +42,15 @@ export const FIELDS = [
 ];
 
 const FLAGS = {
-  epochs: "--epochs", batch_size: "--batch-size", "schedule.learning_rate": "--lr",
-  seed: "--seed", val: "--val",
+  epochs: "--epochs",
+  batch_size: "--batch-size",
+  "schedule.learning_rate": "--lr",
+  seed: "--seed",
+  val: "--val",
 };
 
 /** A recipe's value by its dotted key. */
-export function valueOf(recipe, key) {
+export function settingOf(recipe, key) {
   return key.split(".").reduce((part, name) => part?.[name], recipe);
 }
 
@@ -86,7 +89,7 @@ export function wrong(field, value) {
 export function changes(recipe, values) {
   const changed = {};
   for (const { key } of FIELDS) {
-    if (key in values && values[key] !== valueOf(recipe, key)) changed[key] = values[key];
+    if (key in values && values[key] !== settingOf(recipe, key)) changed[key] = values[key];
   }
   return changed;
 }

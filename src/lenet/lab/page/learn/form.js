@@ -2,7 +2,14 @@
 
 import { fill, h, percent, show } from "lenet/dom.js";
 import {
-  changes, commandLine, FIELDS, matters, parsed, usualFor, valueOf, wrong,
+  changes,
+  commandLine,
+  FIELDS,
+  matters,
+  parsed,
+  usualFor,
+  settingOf,
+  wrong,
 } from "lenet/learn/fields.js";
 import mountOwnNetwork from "lenet/learn/own-network.js";
 import { countText } from "lenet/learn/words.js";
@@ -17,7 +24,7 @@ export default function mountForm(section, { backend, t, state, memory, started 
 
   const recipeOf = () => recipes.find(({ name }) => name === form.recipe) ?? recipes[0];
   const dataOf = () => data.find(({ name }) => name === (form.data ?? recipeOf().data));
-  const valueFor = (key) => (key in form.values ? form.values[key] : valueOf(recipeOf(), key));
+  const valueFor = (key) => (key in form.values ? form.values[key] : settingOf(recipeOf(), key));
   let fits = null;
   let sending = false;
   let own = null;
@@ -32,8 +39,16 @@ export default function mountForm(section, { backend, t, state, memory, started 
   const problem = h("p", { class: "failure", role: "alert", hidden: true });
   const start = h("button", { class: "primary", type: "submit" }, t("learn.start"));
   const choices = {
-    recipe: select("recipe", recipes.map(({ name }) => [name, name]), changeRecipe),
-    data: select("data", data.map((one) => [one.name, dataTitle(one, t)]), changeData),
+    recipe: select(
+      "recipe",
+      recipes.map(({ name }) => [name, name]),
+      changeRecipe,
+    ),
+    data: select(
+      "data",
+      data.map((one) => [one.name, dataTitle(one, t)]),
+      changeData,
+    ),
     network: select(
       "network",
       [...networks.map(({ name }) => [name, name]), [OWN, t("learn.own")]],
@@ -45,18 +60,28 @@ export default function mountForm(section, { backend, t, state, memory, started 
     h(
       "form",
       { class: "train-form", onsubmit: submit, novalidate: true },
-      field("recipe", choices.recipe), recipeAbout,
-      field("data", choices.data), dataAbout,
-      field("network", choices.network), ownBox,
+      field("recipe", choices.recipe),
+      recipeAbout,
+      field("data", choices.data),
+      dataAbout,
+      field("network", choices.network),
+      ownBox,
       basics,
       h("details", { class: "more" }, h("summary", {}, t("learn.more")), more),
       problem,
       h("div", { class: "buttons" }, start),
-      h("div", { class: "command-box" },
+      h(
+        "div",
+        { class: "command-box" },
         h("div", { class: "small muted" }, t("learn.command")),
-        h("div", { class: "command-line" }, command,
-          h("button", { type: "button", class: "quiet", onclick: copy }, t("learn.copy"))),
-        copied),
+        h(
+          "div",
+          { class: "command-line" },
+          command,
+          h("button", { type: "button", class: "quiet", onclick: copy }, t("learn.copy")),
+        ),
+        copied,
+      ),
     ),
   );
 
@@ -103,9 +128,10 @@ export default function mountForm(section, { backend, t, state, memory, started 
       // back at the recipe's own optimiser: its values, not the usual ones
       const usual = usualFor(value, hasSigmoids());
       for (const key of Object.keys({ ...usualFor("adam", true), ...usual })) {
-        form.values[key] = value === recipe.optimizer.method
-          ? valueOf(recipe, key)
-          : (usual[key] ?? valueFor(key));
+        form.values[key] =
+          value === recipe.optimizer.method
+            ? settingOf(recipe, key)
+            : (usual[key] ?? valueFor(key));
       }
       drawFields();
     }
@@ -150,7 +176,10 @@ export default function mountForm(section, { backend, t, state, memory, started 
 
   function drawFields() {
     const focused = section.contains(document.activeElement) ? document.activeElement.name : null;
-    for (const [box, inMore] of [[basics, false], [more, true]]) {
+    for (const [box, inMore] of [
+      [basics, false],
+      [more, true],
+    ]) {
       fill(box, FIELDS.filter((one) => Boolean(one.more) === inMore).map(control));
     }
     if (focused) section.querySelector(`[name="${CSS.escape(focused)}"]`)?.focus();
@@ -162,16 +191,25 @@ export default function mountForm(section, { backend, t, state, memory, started 
     let input;
     if (one.kind === "flag") {
       input = h("input", {
-        type: "checkbox", name: one.key, checked: value === true,
+        type: "checkbox",
+        name: one.key,
+        checked: value === true,
         onchange: () => change(one, input.checked),
       });
     } else if (one.kind === "choice") {
-      input = select(one.key, one.options.map((option) => [option, option]), (chosen) =>
-        change(one, chosen));
+      input = select(
+        one.key,
+        one.options.map((option) => [option, option]),
+        (chosen) => change(one, chosen),
+      );
       input.value = value;
     } else {
       input = h("input", {
-        name: one.key, inputmode: "decimal", autocomplete: "off", class: "number", value,
+        name: one.key,
+        inputmode: "decimal",
+        autocomplete: "off",
+        class: "number",
+        value,
         "aria-describedby": note.id,
         oninput: () => change(one, parsed(one, input.value)),
       });
@@ -179,7 +217,9 @@ export default function mountForm(section, { backend, t, state, memory, started 
     const label = h(
       "label",
       { class: one.kind === "flag" ? "field flag" : "field", "data-key": one.key },
-      h("span", {}, t(`learn.field.${one.key}`)), input, note,
+      h("span", {}, t(`learn.field.${one.key}`)),
+      input,
+      note,
     );
     return label;
   }
@@ -193,7 +233,7 @@ export default function mountForm(section, { backend, t, state, memory, started 
       if (!label) continue;
       const value = valueFor(one.key);
       const fault = wrong(one, value);
-      const changed = value !== valueOf(recipe, one.key);
+      const changed = value !== settingOf(recipe, one.key);
       const useful = matters(one, valueFor);
       faults += fault && useful ? 1 : 0;
       label.hidden = !useful;
@@ -204,7 +244,7 @@ export default function mountForm(section, { backend, t, state, memory, started 
       note.textContent = fault
         ? t(`learn.wrong.${fault.problem}`, fault)
         : changed
-          ? t("learn.recipe-has", { value: String(valueOf(recipe, one.key)) })
+          ? t("learn.recipe-has", { value: String(settingOf(recipe, one.key)) })
           : "";
     }
     const here = dataOf()?.here ?? false;
@@ -223,7 +263,9 @@ export default function mountForm(section, { backend, t, state, memory, started 
     dataAbout.className = set?.here ? "small muted" : "small failure";
     dataAbout.textContent = set?.here
       ? t("learn.data-about", {
-          train: countText(set.train), test: countText(set.test), classes: set.classes.length,
+          train: countText(set.train),
+          test: countText(set.test),
+          classes: set.classes.length,
         })
       : t("learn.data-missing", { name: set?.name ?? recipe.data });
     drawState();
@@ -300,8 +342,8 @@ function published(row, t) {
     row.train_acc != null && `${t("learn.split.train")} ${percent(row.train_acc)}`,
     row.test_loss != null && `${t("learn.test-loss")} ${show(row.test_loss, 4)}`,
     row.test_acc != null && `${t("learn.split.test")} ${percent(row.test_acc)}`,
-    row.examples_per_s != null &&
-      t("learn.speed-on", { n: countText(row.examples_per_s), device: row.device ?? "?" }),
+    row.examples_per_s != null
+      && t("learn.speed-on", { n: countText(row.examples_per_s), device: row.device ?? "?" }),
   ].filter(Boolean);
   return t("learn.published", { source: row.source, figures: figures.join(t("learn.comma")) });
 }

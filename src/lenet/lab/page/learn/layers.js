@@ -83,7 +83,10 @@ export function createLayers(container, t) {
       if (now !== key) {
         key = now;
         rows = traced.map((row) => (row.type === "Flatten" ? null : layerRow(row, t)));
-        fill(container, rows.filter(Boolean).map((row) => row.element));
+        fill(
+          container,
+          rows.filter(Boolean).map((row) => row.element),
+        );
       }
       const ends = scales(traced, outputs);
       rows.forEach((row, i) => row?.draw(outputs[i], ends[i]));
@@ -108,8 +111,12 @@ export function createBars(container, t) {
             return h(
               "li",
               { class: i === best ? (i === label ? "best right" : "best wrong") : null },
-              h("span", { class: "class-name" }, className(network.classes, i),
-                i === label ? h("span", { class: "true-class" }, ` ${t("learn.true")}`) : null),
+              h(
+                "span",
+                { class: "class-name" },
+                className(network.classes, i),
+                i === label ? h("span", { class: "true-class" }, ` ${t("learn.true")}`) : null,
+              ),
               h("span", { class: "track", "aria-hidden": "true" }, bar),
               h("span", { class: "number" }, percent(probabilities[i])),
             );

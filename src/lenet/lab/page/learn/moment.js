@@ -42,14 +42,20 @@ export default function mountMoment(section, { backend, t, memory }) {
     problem,
     fill(
       inside,
-      h("section", { class: "panel" },
-        h("h2", {}, t("learn.kernels"), " ", when), kernels),
-      h("section", { class: "panel" },
+      h("section", { class: "panel" }, h("h2", {}, t("learn.kernels"), " ", when), kernels),
+      h(
+        "section",
+        { class: "panel" },
         h("h2", {}, t("learn.maps")),
         h("div", { class: "moment-picture" }, chooser, barBox),
-        layers),
-      h("section", { class: "panel" }, h("h2", {}, t("learn.distributions"), " ", spreadWhen),
-        spread),
+        layers,
+      ),
+      h(
+        "section",
+        { class: "panel" },
+        h("h2", {}, t("learn.distributions"), " ", spreadWhen),
+        spread,
+      ),
     ),
   );
   inside.hidden = true;

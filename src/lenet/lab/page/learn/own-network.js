@@ -21,8 +21,13 @@ export default function mountOwnNetwork(container, { backend, t, changed }) {
 
   const gutter = h("div", { class: "gutter number", "aria-hidden": "true" });
   const text = h("textarea", {
-    id: "own-layers", spellcheck: "false", autocapitalize: "off", autocomplete: "off", wrap: "off",
-    "aria-describedby": "own-result", oninput: edited,
+    id: "own-layers",
+    spellcheck: "false",
+    autocapitalize: "off",
+    autocomplete: "off",
+    wrap: "off",
+    "aria-describedby": "own-result",
+    oninput: edited,
     onscroll: () => {
       gutter.scrollTop = text.scrollTop;
     },
@@ -112,23 +117,54 @@ function table({ rows, parameters, macs }, t) {
     h(
       "table",
       { class: "layer-table" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("learn.layer")),
-        h("th", { scope: "col" }, t("learn.output")), number(t("learn.parameters")),
-        h("th", { scope: "col" }, t("learn.formulas")))),
-      h("tbody", {}, rows.map((row) =>
-        h("tr", {},
-          h("th", { scope: "row" }, `${row.index} ${row.stage ? `${row.stage} ` : ""}${row.kind}`),
-          h("td", { class: "number" }, shapeText(row.output_shape)),
-          h("td", { class: "number" }, row.parameters ? countText(row.parameters) : ""),
-          h("td", { class: "number muted small" },
-            [row.parameter_formula, row.size_formula].filter(Boolean).map((formula) =>
-              h("div", {}, formula))),
-        ))),
-      h("tfoot", {}, h("tr", {},
-        h("th", { scope: "row" }, t("learn.sum")),
-        h("td"),
-        h("td", { class: "number" }, countText(parameters)),
-        h("td", { class: "number muted small" }, t("learn.macs", { n: countText(macs) })))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, t("learn.layer")),
+          h("th", { scope: "col" }, t("learn.output")),
+          number(t("learn.parameters")),
+          h("th", { scope: "col" }, t("learn.formulas")),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) =>
+          h(
+            "tr",
+            {},
+            h(
+              "th",
+              { scope: "row" },
+              `${row.index} ${row.stage ? `${row.stage} ` : ""}${row.kind}`,
+            ),
+            h("td", { class: "number" }, shapeText(row.output_shape)),
+            h("td", { class: "number" }, row.parameters ? countText(row.parameters) : ""),
+            h(
+              "td",
+              { class: "number muted small" },
+              [row.parameter_formula, row.size_formula]
+                .filter(Boolean)
+                .map((formula) => h("div", {}, formula)),
+            ),
+          ),
+        ),
+      ),
+      h(
+        "tfoot",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, t("learn.sum")),
+          h("td"),
+          h("td", { class: "number" }, countText(parameters)),
+          h("td", { class: "number muted small" }, t("learn.macs", { n: countText(macs) })),
+        ),
+      ),
     ),
   );
 }

@@ -67,7 +67,8 @@ export default function mountPanel(section, { t, act }) {
     const { last } = summary;
     const parts = [
       t("learn.epoch-of", {
-        epoch: epochText(last?.epoch ?? 0), epochs: countText(summary.epochs),
+        epoch: epochText(last?.epoch ?? 0),
+        epochs: countText(summary.epochs),
       }),
     ];
     const speed = last?.examples_per_s ?? summary.examples_per_s;

@@ -17,7 +17,10 @@ export default function mountPick(container, { t, chosen, fail }) {
 
   const canvas = h("canvas", { class: "picture", role: "img", width: 28, height: 28 });
   const number = h("input", {
-    type: "number", min: 0, class: "number", "aria-label": t("learn.picture-number"),
+    type: "number",
+    min: 0,
+    class: "number",
+    "aria-label": t("learn.picture-number"),
     onchange: () => go(Number(number.value)),
   });
   const name = h("span", { class: "picture-label" });
@@ -27,17 +30,20 @@ export default function mountPick(container, { t, chosen, fail }) {
     h(
       "div",
       { class: "picture-choice" },
-      h("div", { class: "buttons" },
+      h(
+        "div",
+        { class: "buttons" },
         h("button", { "aria-label": t("learn.picture-before"), onclick: () => go(index - 1) }, "‹"),
         number,
-        h("button", { "aria-label": t("learn.picture-next"), onclick: () => go(index + 1) }, "›")),
+        h("button", { "aria-label": t("learn.picture-next"), onclick: () => go(index + 1) }, "›"),
+      ),
       name,
     ),
   );
 
   async function go(to) {
     if (!dataset || dataset.count === 0) return;
-    index = ((Math.trunc(to) || 0) % dataset.count + dataset.count) % dataset.count;
+    index = (((Math.trunc(to) || 0) % dataset.count) + dataset.count) % dataset.count;
     number.value = index;
     const mine = ++asked;
     try {

@@ -16,8 +16,11 @@ const MOST_DAMAGED = 20;
 export default function mountRunList(section, { t, choose, navigate }) {
   let key = "";
   const list = h("ul", { class: "run-list" });
-  const all = h("p", { class: "small" },
-    h("a", { href: "#/compare", onclick: toCompare }, t("learn.all-runs")));
+  const all = h(
+    "p",
+    { class: "small" },
+    h("a", { href: "#/compare", onclick: toCompare }, t("learn.all-runs")),
+  );
   const faults = h("div", { class: "run-faults small failure", role: "status" });
   fill(section, h("h2", {}, t("learn.trainings")), list, all, faults);
 
@@ -29,12 +32,14 @@ export default function mountRunList(section, { t, choose, navigate }) {
   return {
     update(runs, queue, shown, { damaged, trouble }) {
       const active = runs.filter((run) => ACTIVE.includes(run.status));
-      const done = runs.filter((run) => !ACTIVE.includes(run.status)).slice(-MOST_DONE).reverse();
+      const done = runs
+        .filter((run) => !ACTIVE.includes(run.status))
+        .slice(-MOST_DONE)
+        .reverse();
       const lines = [...active, ...done].map((run) => {
         const place = queue.indexOf(run.name) + 1;
-        const status = place > 0
-          ? t("learn.queued-at", { position: place })
-          : t(`learn.status.${run.status}`);
+        const status =
+          place > 0 ? t("learn.queued-at", { position: place }) : t(`learn.status.${run.status}`);
         return { name: run.name, status, brief: inBrief(run, t), state: run.status };
       });
       const now = JSON.stringify([lines, shown, damaged, trouble]);
@@ -70,8 +75,13 @@ export default function mountRunList(section, { t, choose, navigate }) {
         trouble ? h("p", {}, t("learn.trouble", { reason: trouble })) : null,
         damaged.length > 0 ? h("p", {}, t("learn.damaged", { count: damaged.length })) : null,
         damaged.length > 0
-          ? h("ul", {}, damaged.slice(0, MOST_DAMAGED).map(({ name, reason }) =>
-            h("li", {}, h("strong", {}, name), ": ", reason)))
+          ? h(
+              "ul",
+              {},
+              damaged
+                .slice(0, MOST_DAMAGED)
+                .map(({ name, reason }) => h("li", {}, h("strong", {}, name), ": ", reason)),
+            )
           : null,
       );
       if (focused !== null) list.querySelector(`[data-run="${CSS.escape(focused)}"]`)?.focus();

@@ -18,7 +18,12 @@ export default function mountTimeline(section, { t, choose }) {
   let timer = null;
 
   const slider = h("input", {
-    type: "range", min: 0, max: 0, step: 1, id: "moment", "aria-label": t("learn.timeline"),
+    type: "range",
+    min: 0,
+    max: 0,
+    step: 1,
+    id: "moment",
+    "aria-label": t("learn.timeline"),
     oninput: () => {
       const chosen = Number(slider.value); // stop() draws it where it was
       stop();
@@ -38,8 +43,11 @@ export default function mountTimeline(section, { t, choose }) {
     },
     t("learn.live"),
   );
-  fill(section, h("h2", {}, t("learn.timeline")),
-    h("div", { class: "timeline" }, play, slider, where, live));
+  fill(
+    section,
+    h("h2", {}, t("learn.timeline")),
+    h("div", { class: "timeline" }, play, slider, where, live),
+  );
 
   function go(index) {
     choose(index >= snapshots.length - 1 ? null : snapshots[index].step);
