@@ -521,6 +521,7 @@ def test_a_run_that_is_not_there(command: str, capsys: pytest.CaptureFixture[str
         ("train quickstart --set optimizer=adam", "did you mean optimizer.method?"),
         ("train quickstart --epochs x", "must be a whole number, got 'x'"),
         ("bench --rounds x", "must be a whole number, got 'x'"),
+        ("bench --batch-size 1,x", "must be a whole number, got 'x'"),
         ("explain pool --stride x", "must be a whole number, got 'x'"),
         ("train quickstart --lr x", "must be a number, got 'x'"),
         ("runs --root nowhere", "nowhere does not exist"),

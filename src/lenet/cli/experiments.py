@@ -19,7 +19,7 @@ from lenet.cli.options import (
     run_argument,
     whole,
 )
-from lenet.cli.printing import print_json, show
+from lenet.cli.printing import ascii_only, print_json, show
 from lenet.cli.stopping import stop_on_signals
 
 commands = typer.Typer()
@@ -75,9 +75,8 @@ def runs(
     json: Json = False,
 ) -> None:
     """List past runs: what was trained, how it ended, and its curve in small."""
-    from lenet import data
     from lenet import runs as folders
-    from lenet.drawing import terminal_plot
+    from lenet.runs import table
 
     if root is not None and not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
@@ -90,37 +89,8 @@ def runs(
     if not found:
         print(f"no runs in {root}; 'lenet train' makes one")
         return
-    from lenet.drawing.listing import Column, listing
-    from lenet.untrusted import plain
-
-    columns = (
-        Column("run"),
-        Column("status"),
-        Column("network", spare=3),
-        Column("data", spare=4),
-        Column("epochs", right=True, spare=1),
-        Column("train loss", right=True, spare=6),
-        Column("test acc", right=True),
-        Column("test acc by epoch", spare=5),
-    )
-    rows = []
-    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
-    for run in found:
-        recipe, history = run.recipe, run.history
-        tested = [row.test_acc for row in history if row.test_acc is not None]
-        rows.append(
-            (
-                plain(typed_as(run.folder)),
-                run.state,
-                plain(recipe.network),
-                plain(recipe.data if recipe.data in data.KNOWN else Path(recipe.data).name),
-                f"{history[-1].epoch:g}/{recipe.settings.epochs}" if history else "–",
-                f"{history[-1].train_loss:.3f}" if history else "–",
-                f"{tested[-1]:.3f}" if tested else "–",
-                terminal_plot.sparkline(tested, 12, ascii_only=ascii_only),
-            )
-        )
-    show(lambda width: listing(columns, rows, width))
+    typed = [typed_as(run.folder) for run in found]
+    show(lambda width: table.render(found, typed, width, ascii_only=ascii_only()))
 
 
 @commands.command(
@@ -173,8 +143,7 @@ def compare(
     if json:
         print_json(comparison.to_json(entries))
         return
-    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
-    show(lambda width: comparison.render(entries, ascii_only=ascii_only))
+    show(lambda width: comparison.render(entries, ascii_only=ascii_only()))
     if out is not None:
         print(f"curves: {out}")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lenet.cli.naming import sizes
 from lenet.cli.options import number, whole
 
 if TYPE_CHECKING:
@@ -133,13 +134,10 @@ def _numbers(text: str | None, size: str | None, channels: int | None) -> Any:
 
 
 def _rows_and_columns(name: str, text: str) -> tuple[int, int]:
-    try:
-        sizes = [int(part) for part in text.lower().replace("×", "x").split("x")]
-    except ValueError:
-        sizes = []
-    if len(sizes) not in (1, 2):
+    found = sizes(text)
+    if len(found) not in (1, 2):
         raise typer.BadParameter(f"{name} {text!r}: write rows x columns, such as 3x3")
-    return sizes[0], sizes[-1]
+    return found[0], found[-1]
 
 
 def _explain(walk: Walkthrough, asked: str | None, out: Path | None) -> None:

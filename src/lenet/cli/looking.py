@@ -11,7 +11,7 @@ import typer
 from lenet.cli import completion
 from lenet.cli.naming import network_of, network_or_run
 from lenet.cli.options import DataDir, Json, RunOrModel, Threads, whole
-from lenet.cli.printing import print_json, show
+from lenet.cli.printing import ascii_only, print_json, show
 
 if TYPE_CHECKING:
     from lenet.looking import Look, Picture
@@ -181,8 +181,7 @@ def _print_looks(looks: list[Look], remark: str) -> None:
     import shutil
 
     width = shutil.get_terminal_size().columns
-    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
-    texts = [remark, *(look.text(width, ascii_only) for look in looks)]
+    texts = [remark, *(look.text(width, ascii_only()) for look in looks)]
     print("\n\n".join(text for text in texts if text))
 
 

@@ -1,4 +1,4 @@
-"""What a name on the command line means: a run's folder, a network."""
+"""What a name on the command line means: a run's folder, a network, sizes."""
 
 from __future__ import annotations
 
@@ -98,10 +98,18 @@ def network_of(name: str, shape: str | None, classes: int | None) -> Network:
 
 
 def _shape(text: str) -> tuple[int, int, int]:
-    try:
-        channels, height, width = (int(size) for size in text.lower().replace("×", "x").split("x"))
-    except ValueError:
+    found = sizes(text)
+    if len(found) != 3:
         raise typer.BadParameter(
             f"--input {text!r}: write channels x height x width, such as 3x32x32"
-        ) from None
+        )
+    channels, height, width = found
     return channels, height, width
+
+
+def sizes(text: str) -> list[int]:
+    """The whole numbers of a text such as "3x32x32"; none where it is something else."""
+    try:
+        return [int(size) for size in text.lower().replace("×", "x").split("x")]
+    except ValueError:
+        return []

@@ -19,12 +19,14 @@ def number(text: str) -> float:
         raise typer.BadParameter(f"must be a number, got {text!r}") from None
 
 
-def whole(text: str) -> int:
-    """The whole number that an option was given."""
+def whole(text: str, option: str | None = None) -> int:
+    """The whole number that an option was given; a parser's own option is known to typer."""
     try:
         return int(text)
     except ValueError:
-        raise typer.BadParameter(f"must be a whole number, got {text!r}") from None
+        raise typer.BadParameter(
+            f"must be a whole number, got {text!r}", param_hint=option
+        ) from None
 
 
 def run_argument(help: str) -> Any:

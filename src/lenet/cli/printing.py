@@ -23,6 +23,11 @@ def show(render: Callable[[int], Any]) -> None:
         console.print(shown)
 
 
+def ascii_only() -> bool:
+    """Whether text for stdout has to be ASCII: its encoding is none of Unicode's."""
+    return "utf" not in (sys.stdout.encoding or "").lower()
+
+
 def say(line: str) -> None:
     """Print a line, broken between words where a terminal is too narrow for it."""
     if sys.stdout.isatty():

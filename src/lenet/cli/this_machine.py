@@ -53,12 +53,12 @@ def bench(
     from lenet import benchmark
     from lenet.benchmark import report
 
-    sizes = _listed(batch_size)
+    listed = _listed(batch_size)
     plan = benchmark.plan(
         only=_listed(only),
         networks=_listed(network),
         tasks=_listed(task),
-        batch_sizes=None if sizes is None else [_size(text) for text in sizes],
+        batch_sizes=None if listed is None else [whole(size, "--batch-size") for size in listed],
         threads=threads,
         seconds=seconds,
         rounds=rounds,
@@ -88,15 +88,6 @@ def doctor(json: Json = False) -> int:
 def _listed(text: str | None) -> list[str] | None:
     """The parts of a text with commas."""
     return None if text is None else [part.strip() for part in text.split(",")]
-
-
-def _size(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"must be whole numbers, got {text!r}", param_hint="--batch-size"
-        ) from None
 
 
 @contextmanager

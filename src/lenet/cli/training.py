@@ -119,13 +119,6 @@ def train(
         "val": val,
     }
     changes = {key: value for key, value in flags.items() if value is not None}
-    machine: dict[str, Any] = {
-        "data_dir": data_dir,
-        "threads": threads,
-        "compile": compile,
-        "progress": sys.stderr.isatty(),
-        "snapshots": snapshots,
-    }
     if resume is not None:
         changed = {*changes, *(settings or ()), *filter(None, (recipe, optimizer, out))}
         if extra := changed - {"epochs"}:
@@ -134,7 +127,15 @@ def train(
                 "cannot be given with it (--epochs, --engine, --device, --threads can)"
             )
         experiment = experiments.go_on(
-            resume, epochs=epochs, engine=engine, device=device, **machine
+            resume,
+            epochs=epochs,
+            data_dir=data_dir,
+            engine=engine,
+            device=device,
+            threads=threads,
+            compile=compile,
+            progress=sys.stderr.isatty(),
+            snapshots=snapshots,
         )
     else:
         asked, chosen = _recipe(recipe, changes, settings or [], optimizer, data_dir)
@@ -144,7 +145,11 @@ def train(
             engine=engine or "auto",
             device=device or "auto",
             out=out,
-            **machine,
+            data_dir=data_dir,
+            threads=threads,
+            compile=compile,
+            progress=sys.stderr.isatty(),
+            snapshots=snapshots,
         )
     run = experiment.run
     go_on = f"lenet train --resume {shlex.quote(str(run.folder))}"

@@ -100,12 +100,6 @@ def reproduce(
     """
     if seeds < 1:
         raise RunError(f"seeds is {seeds}; at least 1 is needed, and 2 for a deviation")
-    machine: dict[str, Any] = {
-        "data_dir": data_dir,
-        "engine": engine,
-        "device": device,
-        "threads": threads,
-    }
     finished: list[RunRecord] = []
     for recipe in wanted:
         for seed in range(seeds):
@@ -113,7 +107,15 @@ def reproduce(
             out = folder / f"{recipe.name}-{seed}"
             record = _same(out, seeded, engine) if (out / "run.json").exists() else None
             if record is None:
-                record = _train(experiments.begin(seeded, out=out, **machine), stop)
+                begun = experiments.begin(
+                    seeded,
+                    out=out,
+                    data_dir=data_dir,
+                    engine=engine,
+                    device=device,
+                    threads=threads,
+                )
+                record = _train(begun, stop)
             elif record.status != "finished":
                 record = _train(experiments.go_on(out, data_dir=data_dir, threads=threads), stop)
             if record is None:

@@ -1,0 +1,51 @@
+"""Past runs as a table for a terminal: what was trained, how it ended, its curve in small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lenet.data import KNOWN
+from lenet.drawing import terminal_plot
+from lenet.drawing.listing import Column, listing
+from lenet.runs.record import RunRecord
+from lenet.untrusted import plain
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+COLUMNS = (
+    Column("run"),
+    Column("status"),
+    Column("network", spare=3),
+    Column("data", spare=4),
+    Column("epochs", right=True, spare=1),
+    Column("train loss", right=True, spare=6),
+    Column("test acc", right=True),
+    Column("test acc by epoch", spare=5),
+)
+CURVE_CELLS = 12
+
+
+def render(
+    runs: Sequence[RunRecord], names: Sequence[str], width: int, *, ascii_only: bool = False
+) -> RenderableType | str:
+    """The runs as a table of at most ``width`` cells; ``names`` are what to call them, in order."""
+    rows = [_row(run, name, ascii_only) for run, name in zip(runs, names, strict=True)]
+    return listing(COLUMNS, rows, width)
+
+
+def _row(run: RunRecord, name: str, ascii_only: bool) -> tuple[str, ...]:
+    recipe, history = run.recipe, run.history
+    tested = [row.test_acc for row in history if row.test_acc is not None]
+    return (
+        plain(name),
+        run.state,
+        plain(recipe.network),
+        plain(recipe.data if recipe.data in KNOWN else Path(recipe.data).name),
+        f"{history[-1].epoch:g}/{recipe.settings.epochs}" if history else "–",
+        f"{history[-1].train_loss:.3f}" if history else "–",
+        f"{tested[-1]:.3f}" if tested else "–",
+        terminal_plot.sparkline(tested, CURVE_CELLS, ascii_only=ascii_only),
+    )
