@@ -20,13 +20,12 @@ from lenet.network.architecture import Dropout, Flatten, Layer, Linear, Network,
 from lenet.network.parameters import Parameters, State, initialize
 from lenet.optimization import Objective, Optimizer, Schedule, Settings
 from lenet.training import Callbacks, Checkpoint, Outcome, Parts, Reading, diagnosis, fit
-from lenet.training.diagnosis import (
+from lenet.training.diagnosis import judge
+from lenet.training.plateau import Plateau, find_plateau
+from lenet.training.symptoms import (
     ActivationSymptoms,
-    Plateau,
     Symptoms,
     WeightSymptoms,
-    find_plateau,
-    judge,
     measure_symptoms,
 )
 

@@ -29,7 +29,7 @@ from lenet.looking.explanations import to_json as explanation_to_json
 from lenet.network.architecture import Network, trace
 from lenet.network.parameters import Parameters
 from lenet.network.weights import pack_network
-from lenet.training.diagnosis import saturated_share
+from lenet.training.symptoms import saturated_share
 
 BINS: Final = 32
 MOST_REMEMBERED: Final = 64  # answers

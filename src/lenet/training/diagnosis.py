@@ -1,10 +1,11 @@
 """Why a network does not learn: a plateau at ln(classes), explained from what it computes.
 
-Three steps, each of use by itself: find_plateau() reads the history, measure_symptoms() looks at
-activations, gradients and weights, judge() turns these numbers into a cause and one line. What
-the thresholds rest on: for d2l's LeNet with Xavier weights, SGD 0.9 and batch 256 the loss stays
-at ln 10 for 250 to 600 steps before it falls, and nothing is wrong; with tutorial 003's AdamW at
-0.01 it stays there because the first thirty steps saturate every sigmoid of C3.
+Three steps, each of use by itself: plateau.find_plateau() reads the history,
+symptoms.measure_symptoms() looks at activations, gradients and weights, judge() turns these numbers
+into a cause and one line. What the thresholds rest on: for d2l's LeNet with Xavier weights, SGD 0.9
+and batch 256 the loss stays at ln 10 for 250 to 600 steps before it falls, and nothing is wrong;
+with tutorial 003's AdamW at 0.01 it stays there because the first thirty steps saturate every
+sigmoid of C3.
 """
 
 from __future__ import annotations
@@ -13,33 +14,28 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.engines import Engine, Pictures, Position
-from lenet.engines.numpy import optimizer_step
-from lenet.network.architecture import Layer, Network, ReLU, ScaledTanh, Sigmoid, Tanh, trace
-from lenet.network.parameters import Layout, State, initialize
+from lenet.engines import Engine, Pictures
+from lenet.network.parameters import State
 from lenet.optimization import Settings, usual_learning_rate
+from lenet.training.plateau import FAULT_EPOCHS, Plateau, Reading, find_plateau, is_long
+from lenet.training.symptoms import (
+    ActivationSymptoms,
+    Symptoms,
+    WeightSymptoms,
+    measure_symptoms,
+)
 
-PROBE_PICTURES = 256  # shares to within 3%; 0.1 s with the numpy engine
-
-# --- what counts as a plateau
-LOSS_MARGIN = 0.015  # down to 2.268: so low some networks begin, by luck
-ACCURACY_MARGIN = 0.75  # of chance · (1 - chance): up to 0.17 of 10 classes, 0.69 of 2
-FAULT_EPOCHS = 1.5  # after the second epoch, though the first readings were still falling …
-FAULT_STEPS = 100  # … but not when an epoch is a handful of steps
-MANY_STEPS = 1000  # enough, whatever the epochs
 # Natural starts took up to 600 steps (at batch 256: 150,000 pictures) and 1,600 steps (at batch
 # 64: 100,000 pictures): beyond both numbers, somebody waits for what should be helped along.
 SLOW_STEPS = 600
 SLOW_PICTURES = 160_000
 
 # --- what counts as a symptom
-FLAT_SLOPE = 0.04  # of the steepest: 0.01 for Sigmoid, which is an output below 0.0101
 SATURATED = 0.5  # share of outputs; in natural starts it is 0, in 003's plateau 0.85 to 1
 DEAD = 0.9  # share of units; a fresh lenet-relu has up to 0.2 and learns
 UNMOVED = 0.005  # of its first size, the median layer; natural starts: 0.03 after 40 steps
@@ -53,73 +49,6 @@ ABOUT_TO_END = 0.005  # it doubles every 50 steps by then: nothing to say any mo
 GOOD_STEP = 0.003  # of a layer's size; the median over layers where training goes well
 
 Cause = Literal["saturated", "dead", "too-small-step", "too-large-step", "slow-start"]
-
-
-class Reading(Protocol):
-    """The columns of lenet.training.Reading that matter here."""
-
-    @property
-    def epoch(self) -> float: ...
-    @property
-    def step(self) -> int: ...
-    @property
-    def examples_seen(self) -> int: ...
-    @property
-    def train_loss(self) -> float: ...
-    @property
-    def train_acc(self) -> float: ...
-
-
-@dataclass(frozen=True)
-class Plateau:
-    """How long the loss has been no better than that of a network which ignores the pictures."""
-
-    loss: float  # mean over the last epoch
-    ignorant_loss: float  # of the best constant outputs: ln(classes) where classes are balanced
-    classes: int
-    epochs: float
-    steps: int
-    pictures: int
-
-
-@dataclass(frozen=True)
-class ActivationSymptoms:
-    """What an activation layer does with the probe."""
-
-    index: int
-    kind: str  # "Sigmoid"
-    stage: str  # of the layer whose output it takes: "C3"
-    saturated: float  # share of outputs where the slope is flat; 0 for ReLU
-    dead: float  # share of units (maps, after a convolution) that are 0 for every picture; ReLU
-    deviation: float  # over the pictures, root mean square over the units
-
-
-@dataclass(frozen=True)
-class WeightSymptoms:
-    """What training does with a layer's weights; sizes are root mean squares."""
-
-    index: int
-    kind: str
-    stage: str
-    gradient: float
-    relative_step: float  # size of the next step / size of the weights
-    moved: float  # distance from the first weights / size of the first weights
-    first_size: float  # of the first weights / size that Xavier gives
-
-
-@dataclass(frozen=True)
-class Symptoms:
-    """All that judge() decides by."""
-
-    plateau: Plateau
-    method: str  # of the optimiser
-    momentum: float
-    batch_size: int
-    learning_rate: float  # the highest so far
-    steps: int  # since the first weights, those that training started or went on from
-    output_deviation: float  # of the logits over the pictures, root mean square over the classes
-    activations: tuple[ActivationSymptoms, ...]
-    weights: tuple[WeightSymptoms, ...]
 
 
 @dataclass(frozen=True)
@@ -145,241 +74,12 @@ def diagnose(
     """
     classes = len(engine.network.classes)
     plateau = find_plateau(history, train.labels, classes, settings)
-    if plateau is None or not _is_long(plateau):
+    if plateau is None or not is_long(plateau):
         return None
     with np.errstate(all="ignore"):  # weights of 1e20 are a finding here, no error
         symptoms = measure_symptoms(engine, train, settings, rates, history, start, plateau)
     diagnosis = judge(symptoms)
     return None if diagnosis is None else diagnosis.text
-
-
-# --- the plateau -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The training between two readings of an epoch."""
-
-    first_step: int
-    pictures: int
-    loss: float
-    rounding: float  # what of the loss may be rounding: after a loss of 1e21 all of it
-    accuracy: float
-
-
-def find_plateau(
-    history: Sequence[Reading], labels: NDArray[np.int64], classes: int, settings: Settings
-) -> Plateau | None:
-    """The stretch up to the last reading in which nothing was learnt, or None.
-
-    Nothing is learnt where the loss is not below that of the best constant outputs, and the
-    accuracy not above that of naming the most frequent class, by more than chance explains.
-    """
-    if not history:
-        return None
-    share = np.bincount(labels, minlength=classes) / len(labels)  # (classes,)
-    smoothing = settings.objective.label_smoothing
-    share = (1 - smoothing) * share + smoothing / classes
-    surprise = -np.log(share[share > 0])
-    share = share[share > 0]
-    ignorant_loss = float(share @ surprise)
-    spread = math.sqrt(float(share @ (surprise - ignorant_loss) ** 2))  # 0 for balanced classes
-    chance = float(share.max())
-    luck = math.sqrt(chance * (1 - chance))
-
-    def ignorant(part: _Part) -> bool:
-        lowest = ignorant_loss * (1 - LOSS_MARGIN) - 3 * spread / math.sqrt(part.pictures)
-        highest = chance + ACCURACY_MARGIN * luck**2 + 4 * luck / math.sqrt(part.pictures)
-        return part.loss >= lowest - part.rounding and part.accuracy <= highest
-
-    parts = list(takewhile(ignorant, reversed(_parts(history, len(labels), settings.batch_size))))
-    if not parts:
-        return None
-    pictures = sum(part.pictures for part in parts)
-    return Plateau(
-        loss=history[-1].train_loss,
-        ignorant_loss=ignorant_loss,
-        classes=classes,
-        epochs=pictures / len(labels),
-        steps=history[-1].step - parts[-1].first_step,
-        pictures=pictures,
-    )
-
-
-def _parts(history: Sequence[Reading], epoch_pictures: int, batch_size: int) -> list[_Part]:
-    """The readings, which are means since their epoch began, as means since the one before."""
-    parts = []
-    before_epoch, before, loss_before, correct_before = -1, 0, 0.0, 0.0
-    for reading in history:
-        epoch = (reading.examples_seen - 1) // epoch_pictures
-        if epoch != before_epoch:
-            before_epoch, before, loss_before, correct_before = epoch, 0, 0.0, 0.0
-        seen = reading.examples_seen - epoch * epoch_pictures
-        loss, correct = reading.train_loss * seen, reading.train_acc * seen
-        pictures = seen - before
-        parts.append(
-            _Part(
-                first_step=reading.step - math.ceil(pictures / batch_size),
-                pictures=pictures,
-                loss=(loss - loss_before) / pictures,
-                rounding=1e-12 * loss_before / pictures,
-                accuracy=(correct - correct_before) / pictures,
-            )
-        )
-        before, loss_before, correct_before = seen, loss, correct
-    return parts
-
-
-def _is_long(plateau: Plateau) -> bool:
-    """Whether it is time to look for a fault."""
-    return plateau.steps >= MANY_STEPS or (
-        plateau.steps >= FAULT_STEPS and plateau.epochs >= FAULT_EPOCHS
-    )
-
-
-# --- measuring ---------------------------------------------------------------------------------
-
-
-def measure_symptoms(
-    engine: Engine,
-    train: Pictures,
-    settings: Settings,
-    rates: NDArray[np.float64],
-    history: Sequence[Reading],
-    start: State,
-    plateau: Plateau,
-) -> Symptoms:
-    """What the network does with a fixed probe of the training pictures, and its next step with it.
-
-    Deterministic, and without effect on the engine: it only reads activations, the gradient of
-    one batch and a copy of the state.
-    """
-    last = history[-1]
-    probe = np.linspace(0, len(train.labels) - 1, min(PROBE_PICTURES, len(train.labels)))
-    chosen = probe.astype(np.int64)  # spread evenly: files may be sorted by class
-    images, labels = train.images[chosen], train.labels[chosen]
-    # the highest so far is what somebody set; at the end of a schedule the last one is near 0
-    learning_rate = float(rates[: last.step].max())
-
-    outputs = engine.activations(images)
-    position = Position(settings.seed, max(math.ceil(last.epoch) - 1, 0), 0)
-    gradients = engine.gradients(images, labels, position)
-    state = engine.state()
-    return Symptoms(
-        plateau=plateau,
-        method=settings.optimizer.method,
-        momentum=settings.optimizer.momentum if settings.optimizer.method == "sgd" else 0.0,
-        batch_size=settings.batch_size,
-        learning_rate=learning_rate,
-        steps=max(state.step - start.step, 0),
-        output_deviation=_deviation(outputs[-1]),
-        activations=_activation_symptoms(engine.network, outputs),
-        weights=_weight_symptoms(
-            engine.network, settings, learning_rate, state, start, gradients.flat
-        ),
-    )
-
-
-def _activation_symptoms(
-    network: Network, outputs: Sequence[NDArray[Any]]
-) -> tuple[ActivationSymptoms, ...]:
-    found = []
-    stage = ""
-    for row, output in zip(trace(network), outputs, strict=True):
-        stage = row.stage if row.parameters else stage
-        saturated, dead = saturated_share(row.layer, output), 0.0
-        if isinstance(row.layer, ReLU):
-            units = output.reshape(*output.shape[:2], -1)  # (n, maps or units, positions)
-            dead = float((units <= 0).all(axis=(0, 2)).mean())
-        elif saturated is None:
-            continue
-        found.append(
-            ActivationSymptoms(
-                row.index, row.kind, stage, saturated or 0.0, dead, _deviation(output)
-            )
-        )
-    return tuple(found)
-
-
-def saturated_share(layer: Layer, output: NDArray[Any]) -> float | None:
-    """The share of an activation's outputs where its slope is flat; None for other layers."""
-    match layer:
-        case Sigmoid():
-            slope = 4 * output * (1 - output)  # relative to the steepest
-        case Tanh():
-            slope = 1 - output**2
-        case ScaledTanh(amplitude=amplitude):
-            slope = 1 - (output / amplitude) ** 2
-        case _:
-            return None
-    return float((slope < FLAT_SLOPE).mean())
-
-
-def _weight_symptoms(
-    network: Network,
-    settings: Settings,
-    learning_rate: float,
-    state: State,
-    start: State,
-    gradient: NDArray[Any],
-) -> tuple[WeightSymptoms, ...]:
-    layout = Layout.of(network)
-    now = layout.flatten(state.parameters, np.float64)
-    stepped = now.copy()
-    # An optimiser that has not stepped yet has no moments: they are zeros then.
-    moments = {
-        name: layout.flatten(state.moments[name], np.float64)
-        if name in state.moments
-        else np.zeros_like(now)
-        for name in settings.optimizer.moments
-    }
-    optimizer_step(
-        settings.optimizer,
-        stepped,
-        gradient.astype(np.float64),
-        moments,
-        learning_rate,
-        state.step + 1,
-    )
-    first = layout.flatten(start.parameters, np.float64)
-    gradients, steps, weights, firsts, way = (
-        layout.views(flat) for flat in (gradient, stepped - now, now, first, now - first)
-    )
-    xavier = initialize(network, "xavier", seed=0)
-    found = []
-    for row in trace(network):
-        name = f"{row.index}.weight"
-        if name not in weights:
-            continue
-        found.append(
-            WeightSymptoms(
-                index=row.index,
-                kind=row.kind,
-                stage=row.stage,
-                gradient=_size(gradients[name]),
-                relative_step=_ratio(_size(steps[name]), _size(weights[name])),
-                moved=_ratio(_size(way[name]), _size(firsts[name])),
-                first_size=_ratio(_size(firsts[name]), _size(xavier[name])),
-            )
-        )
-    return tuple(found)
-
-
-def _size(values: NDArray[Any]) -> float:
-    """The root mean square."""
-    return math.sqrt(float(np.square(values, dtype=np.float64).mean()))
-
-
-def _deviation(output: NDArray[Any]) -> float:
-    """Over the pictures (the first axis), root mean square over the units."""
-    return math.sqrt(float(output.var(axis=0, dtype=np.float64).mean()))
-
-
-def _ratio(a: float, b: float) -> float:
-    return a / b if b else (math.inf if a else 0.0)
-
-
-# --- judging -----------------------------------------------------------------------------------
 
 
 def judge(symptoms: Symptoms) -> Diagnosis | None:
@@ -389,7 +89,7 @@ def judge(symptoms: Symptoms) -> Diagnosis | None:
     units that pass no gradient, weights that stand still, a slow start.
     """
     plateau = symptoms.plateau
-    if not _is_long(plateau):
+    if not is_long(plateau):
         return None
     if fault := find_fault(symptoms):
         return fault

@@ -18,7 +18,8 @@ from lenet.engines import Engine, Pictures
 from lenet.network.parameters import State
 from lenet.optimization import Settings
 from lenet.training import diagnosis
-from lenet.training.diagnosis import Plateau, Reading, Symptoms
+from lenet.training.plateau import ACCURACY_MARGIN, LOSS_MARGIN, Plateau, Reading, find_plateau
+from lenet.training.symptoms import Symptoms, measure_symptoms
 
 EXAMINED: Final = 1_000  # training pictures; accuracy to within 0.02 where it is 0.1
 BLOWN_UP: Final = 2.0  # times the loss of a guess: no network that has learnt is so wrong at home
@@ -70,9 +71,7 @@ def conclude(
         if not blown_up and not _is_a_guess(found.loss, found.accuracy, guess, len(chosen)):
             return None
         plateau = _plateau(train, settings, history, len(engine.network.classes), guess)
-        symptoms = diagnosis.measure_symptoms(
-            engine, train, settings, rates, history, first, plateau
-        )
+        symptoms = measure_symptoms(engine, train, settings, rates, history, first, plateau)
     if blown_up:
         return _blown_up(symptoms, found.loss, found.accuracy, guess)
     fault = diagnosis.find_fault(symptoms)
@@ -104,8 +103,8 @@ def best_guess(labels: NDArray[np.int64], classes: int) -> Guess:
 def _is_a_guess(loss: float, accuracy: float, guess: Guess, pictures: int) -> bool:
     """Whether loss and accuracy are no better than a guess's, by more than chance explains."""
     variance = guess.accuracy * (1 - guess.accuracy)
-    luck = diagnosis.ACCURACY_MARGIN * variance + 4 * math.sqrt(variance / pictures)
-    return loss >= guess.loss * (1 - diagnosis.LOSS_MARGIN) and accuracy <= guess.accuracy + luck
+    luck = ACCURACY_MARGIN * variance + 4 * math.sqrt(variance / pictures)
+    return loss >= guess.loss * (1 - LOSS_MARGIN) and accuracy <= guess.accuracy + luck
 
 
 def _plateau(
@@ -116,7 +115,7 @@ def _plateau(
     guess: Guess,
 ) -> Plateau:
     """The plateau that the run ended on; its last epoch where the readings show none."""
-    found = diagnosis.find_plateau(history, train.labels, classes, settings)
+    found = find_plateau(history, train.labels, classes, settings)
     if found is not None:
         return found
     pictures = min(len(train.labels), history[-1].examples_seen)
