@@ -29,7 +29,7 @@ from lenet.network.architecture import Dropout
 from lenet.network.parameters import State
 from lenet.network.weights import save_network
 from lenet.optimization import Objective, Optimizer
-from lenet.training import READINGS_PER_EPOCH, Reading
+from lenet.training import Reading, reading_batches
 
 if TYPE_CHECKING:
     from lenet.torch import Translation
@@ -138,12 +138,6 @@ def run(
     return History(tuple(readings), speed, str(device), isinstance(loop, NativeLoop))
 
 
-def reading_points(num_batches: int) -> set[int]:
-    """After which batches the book plots: each fifth of an epoch, and the last."""
-    every = max(1, num_batches // READINGS_PER_EPOCH)
-    return {*range(every, num_batches + 1, every), num_batches}
-
-
 # --- by PyTorch --------------------------------------------------------------------------------
 
 
@@ -159,7 +153,7 @@ class PlainLoop:
         self._loss = nn.CrossEntropyLoss()
 
     def epoch(self, epoch: int) -> Iterator[Sums]:
-        points = reading_points(len(self._train_iter))
+        points = reading_batches(len(self._train_iter))
         # What the device has computed is fetched at the readings alone: a GPU need not wait.
         pending: list[tuple[Tensor, Tensor]] = []
         sums = Sums(0, 0.0, 0, 0, 0.0)
@@ -264,7 +258,7 @@ class NativeLoop:
         order = loader.draw_order().numpy()
         loss_sum, correct, train_s, done = 0.0, 0, 0.0, 0
         self._net.train()
-        for point in sorted(reading_points(len(loader))):
+        for point in reading_batches(len(loader)):
             started = time.perf_counter()
             part = order[done : point * loader.batch_size]
             try:

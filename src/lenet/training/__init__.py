@@ -179,15 +179,19 @@ def steps_per_epoch(settings: Settings, train: Split) -> int:
     return math.ceil(len(train) / settings.batch_size)
 
 
-def reading_points(settings: Settings, train: Split) -> list[int]:
-    """After how many pictures of an epoch a reading is taken: where the tutorials plot.
+def reading_batches(batches: int) -> list[int]:
+    """After which of an epoch's batches a reading is taken: where the tutorials plot.
 
     Every (batches // 5)-th batch and the last; every batch where there are fewer than five.
     """
-    batches = steps_per_epoch(settings, train)
     every = max(1, batches // READINGS_PER_EPOCH)
-    points = {*range(every, batches + 1, every), batches}
-    return [min(batch * settings.batch_size, len(train)) for batch in sorted(points)]
+    return sorted({*range(every, batches + 1, every), batches})
+
+
+def reading_points(settings: Settings, train: Split) -> list[int]:
+    """After how many pictures of an epoch a reading is taken."""
+    batches = reading_batches(steps_per_epoch(settings, train))
+    return [min(batch * settings.batch_size, len(train)) for batch in batches]
 
 
 def draw_epoch(
