@@ -14,7 +14,7 @@ from lenet.cli.options import DataDir, Json, RunOrModel, Threads, whole
 from lenet.cli.printing import ascii_only, print_json, show
 
 if TYPE_CHECKING:
-    from lenet.looking import Look, Picture
+    from lenet.looking import Picture
 
 
 commands = typer.Typer()
@@ -149,6 +149,8 @@ def inspect(
         else:
             show(lambda width: inspection.render(table, width))
         return
+    import shutil
+
     from lenet import looking
 
     named = input is not None or classes is not None
@@ -165,24 +167,18 @@ def inspect(
         language=None if explain in (None, "auto") else explain.lower(),
         data_dir=data_dir,
         progress=sys.stderr.isatty(),
+        width=shutil.get_terminal_size().columns,  # 80 where there is no terminal
+        ascii_only=ascii_only(),
     )
     if json:
         print_json({look.name: look.json for look in looks})
     else:
-        _print_looks(looks, subject.remark if kernels or parameters or features else "")
+        remark = subject.remark if kernels or parameters or features else ""
+        print("\n\n".join(filter(None, [remark, *(look.text for look in looks)])))
     if not json or out is not None:
         pictures = [picture for look in looks for picture in look.pictures]
         names = subject.network.classes
         _write_pictures(pictures, names, subject.folder, subject.network.name, out, tell=not json)
-
-
-def _print_looks(looks: list[Look], remark: str) -> None:
-    """Each text as wide as the terminal, 80 columns where there is none."""
-    import shutil
-
-    width = shutil.get_terminal_size().columns
-    texts = [remark, *(look.text(width, ascii_only()) for look in looks)]
-    print("\n\n".join(text for text in texts if text))
 
 
 def _write_pictures(

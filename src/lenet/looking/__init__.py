@@ -245,7 +245,7 @@ class Look:
     """One thing that was asked for."""
 
     name: str  # its key in the JSON
-    text: Callable[[int, bool], str]  # for a width, in ASCII alone or not
+    text: str  # empty where there are pictures alone
     json: Any
     pictures: tuple[Picture, ...]
 
@@ -261,66 +261,41 @@ def looks(
     language: str | None = None,
     data_dir: Path | None = None,
     progress: bool = False,
+    width: int = 80,
+    ascii_only: bool = False,
 ) -> list[Look]:
-    """What was asked for, in the order of these arguments."""
+    """What was asked for, in the order of these arguments; texts of at most ``width`` columns."""
     found = []
     if kernels:
-        shown = kernel_numbers.kernels(subject.network, subject.parameters)
-        text = kernel_numbers.to_text(shown)
-        found.append(
-            Look(
-                "kernels",
-                lambda width, ascii_only: text,
-                kernel_numbers.to_json(shown),
-                (_drawn("kernels.png", shown.figure),),
-            )
-        )
+        bank = kernel_numbers.kernels(subject.network, subject.parameters)
+        text, drawn = kernel_numbers.to_text(bank), _drawn("kernels.png", bank.figure)
+        found.append(Look("kernels", text, kernel_numbers.to_json(bank), (drawn,)))
     if features is not None:
-        found.append(_look_at_features(_features(subject, features, language, data_dir, progress)))
+        seen = _features(subject, features, language, data_dir, progress)
+        text = maps_of_picture.to_text(seen, width, ascii_only=ascii_only)
+        shown = _feature_pictures(seen)
+        found.append(Look("features", text, maps_of_picture.to_json(seen), shown))
     if parameters:
         measured = numbers.statistics(subject.network, subject.parameters)
-        found.append(
-            Look(
-                "parameters",
-                lambda width, ascii_only: numbers.to_text(measured, width, ascii_only=ascii_only),
-                numbers.to_json(measured),
-                (_drawn("parameters.png", measured.figure),),
-            )
-        )
+        text = numbers.to_text(measured, width, ascii_only=ascii_only)
+        drawn = _drawn("parameters.png", measured.figure)
+        found.append(Look("parameters", text, numbers.to_json(measured), (drawn,)))
     if diagram:
-        drawing = diagrams.diagram(subject.network).svg
-        found.append(
-            Look(
-                "diagram",
-                lambda width, ascii_only: "",
-                drawing,
-                (Picture("diagram.svg", lambda path: _write_svg(drawing, path), own_fonts=False),),
-            )
-        )
+        svg = diagrams.diagram(subject.network).svg
+        file = Picture("diagram.svg", lambda path: _write_svg(svg, path), own_fonts=False)
+        found.append(Look("diagram", "", svg, (file,)))
     if explain:
         told = _explain(subject, language, data_dir)
-        found.append(
-            Look(
-                "explanation",
-                lambda width, ascii_only: words.to_text(told, width),
-                words.to_json(told),
-                (),
-            )
-        )
+        found.append(Look("explanation", words.to_text(told, width), words.to_json(told), ()))
     return found
 
 
-def _look_at_features(seen: Features) -> Look:
+def _feature_pictures(seen: Features) -> tuple[Picture, ...]:
     slug = re.sub(r"[^\w.-]+", "-", seen.picture.name).strip("-")
-    pictures = [_drawn(f"features-{slug}.png", seen.figure)]
-    if seen.shortcut is not None:
-        pictures.append(_drawn(f"features-{slug}-003.png", seen.shortcut_figure))
-    return Look(
-        "features",
-        lambda width, ascii_only: maps_of_picture.to_text(seen, width, ascii_only=ascii_only),
-        maps_of_picture.to_json(seen),
-        tuple(pictures),
-    )
+    maps = _drawn(f"features-{slug}.png", seen.figure)
+    if seen.shortcut is None:
+        return (maps,)
+    return maps, _drawn(f"features-{slug}-003.png", seen.shortcut_figure)
 
 
 def _drawn(name: str, draw: Callable[[], Figure]) -> Picture:
