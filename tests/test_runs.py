@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import io
 import json
 import os
 import shutil
@@ -19,13 +20,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from lenet import data, runs, training
 from lenet.engines import EngineError
 from lenet.network.parameters import parameter_shapes
 from lenet.network.weights import WeightsError, load_network
 from lenet.optimization import SettingError
-from lenet.runs import RunError, experiments, load_model, run_info
+from lenet.runs import RunError, experiments, load_model, run_info, table
 from lenet.runs.checkpoints import checkpoint_files, last_checkpoint
 from lenet.runs.experiments import Experiment
 from lenet.training import Callbacks, Reading, TrainingError, recipes
@@ -502,6 +504,25 @@ def test_list_runs(recipe: Recipe, finished: Path, tmp_path: Path) -> None:
     assert line.startswith(f"{tmp_path / 'broken' / 'run.json'} cannot be read: ")
     assert runs.list_runs(tmp_path / "nowhere") == []
     assert runs.list_runs(tmp_path / "file") == []
+
+
+def test_the_table_of_runs(finished: Path) -> None:
+    record = runs.read(finished)
+    accuracy = f"{record.history[-1].test_acc:.3f}"
+
+    def shown(width: int, **how: bool) -> str:
+        console = Console(width=width, record=True, file=io.StringIO())
+        console.print(table.render([record], ["mine \x1b[31m"], width, **how))
+        return console.export_text()
+
+    wide = shown(200)
+    for word in ("finished", "my pictures ∂", "train loss", "test acc by epoch", accuracy):
+        assert word in wide
+    assert "\x1b" not in wide  # a stranger's name moves no cursor
+    assert shown(200, ascii_only=True) != wide
+    narrow = shown(40)
+    assert accuracy in narrow
+    assert "train loss" not in narrow
 
 
 # --- history -----------------------------------------------------------------------------------
