@@ -207,16 +207,169 @@ def test_without_the_engine_the_module_is_plain(
     assert capsys.readouterr().err == f"lenet: not accelerated: {reason}\n"
 
 
-def test_what_cannot_be_translated_is_an_error() -> None:
+def test_what_cannot_be_translated_is_an_error_or_plain(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     net = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(784, 10))
     with pytest.raises(UnsupportedModuleError, match="BatchNorm2d"):
         accelerate(net, PICTURE)
-    fast = accelerate(net)  # the first batch tells
-    for _ in range(2):
-        with pytest.raises(UnsupportedModuleError, match="BatchNorm2d"):
-            fast(batch()[0])
+    fast, plain = accelerate(copy.deepcopy(net)), net  # the first batch tells, and goes on
+    acceleration.say.cache_clear()
+    for _ in range(3):
+        assert_same(fast, plain, *batch())
+    said = capsys.readouterr().err
+    assert said.startswith("lenet: not accelerated: node '_0' (0, BatchNorm2d)")
+    assert said.count("\n") == 1
+
+
+def by_value(self: Any, x: Tensor) -> Tensor:
+    return self.fc(x.flatten(1)) * float(x.mean())
+
+
+def counting(self: Any, x: Tensor) -> Tensor:
+    self.count += 1
+    return self.fc(x.flatten(1))
+
+
+def doubled(self: Any, x: Tensor) -> Tensor:
+    return nn.Module.__call__(self, x) * 2
+
+
+def checking_type(self: Any, x: Any) -> Tensor:
+    if type(x) is not Tensor:
+        raise TypeError("a tensor, please")
+    return self.fc(x.flatten(1))
+
+
+def of_class(name: str, base: Any = nn.Module, **members: Any) -> Any:
+    return type(name, (base,), members)
+
+
+def with_fc(forward: Any) -> Any:
+    net = of_class("Net", forward=forward)()
+    net.fc = nn.Linear(784, 10)
+    net.register_buffer("count", torch.zeros(()))
+    return net
+
+
+PLAIN: dict[str, Callable[[], nn.Module]] = {
+    "by value": lambda: with_fc(by_value),
+    "a buffer is written": lambda: with_fc(counting),
+    "a type is asked for": lambda: with_fc(checking_type),
+    "parametrised": lambda: nn.Sequential(
+        nn.Flatten(), nn.utils.parametrizations.weight_norm(nn.Linear(784, 10))
+    ),
+    "an inner __call__": lambda: nn.Sequential(
+        nn.Flatten(), of_class("Twice", nn.Linear, __call__=doubled)(784, 10)
+    ),
+    "rows": lambda: with_fc(lambda self, x: torch.stack([self.fc(row.flatten()) for row in x])),
+    "no vector": lambda: nn.Sequential(nn.Conv2d(1, 3, 5)),
+    "no layer": lambda: nn.Sequential(nn.Linear(28, 10), nn.GELU(), nn.Flatten()),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_no_first_batch_ends_a_training(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    acceleration.say.cache_clear()
+    plain = PLAIN[name]()
+    fast = accelerate(copy.deepcopy(plain))
+    for seed in range(3):
+        X = batch(4, seed)[0]
+        for net in (fast, plain):
+            net.zero_grad()
+            net(X).pow(2).mean().backward()
+        assert torch.equal(fast(X), plain(X))
+        for ours, theirs in zip(fast.parameters(), plain.parameters(), strict=True):
+            assert torch.equal(ours.grad, theirs.grad)
+    for ours, theirs in zip(fast.buffers(), plain.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
+    said = capsys.readouterr().err
+    assert said.startswith("lenet: not accelerated: ")
+    assert said.count("\n") == 1
+
+
+def test_a_first_batch_of_a_wrong_shape_is_no_verdict(engine: Watched) -> None:
+    fast = accelerate(tutorial()[1:])
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):  # PyTorch's own
-        accelerate(tutorial()[1:])(torch.zeros(2, 1, 20, 20))
+        fast(torch.zeros(2, 1, 20, 20))
+    assert engine.during(lambda: fast(batch()[0])) == 1
+
+
+ONE_OUTPUT: dict[str, Callable[[Any], Any]] = {
+    "logit": lambda z: z,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "squeeze": torch.squeeze,
+    "squeeze(1)": lambda z: z.squeeze(1),
+    "sigmoid of it": lambda z: torch.sigmoid(z.squeeze(-1)),
+    "view": lambda z: z.view(-1),
+    "[:, 0]": lambda z: z[:, 0],
+}
+
+
+@pytest.mark.parametrize("n", [1, 7])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("end", ONE_OUTPUT)
+def test_one_output(end: str, bias: bool, n: int, engine: Watched) -> None:
+    def make() -> nn.Module:
+        net = of_class(
+            "Binary", forward=lambda s, x: ONE_OUTPUT[end](s.fc(F.relu(s.conv(x)).flatten(1)))
+        )()
+        net.conv, net.fc = nn.Conv2d(1, 3, 5, stride=3), nn.Linear(3 * 8 * 8, 1, bias=bias)
+        return net
+
+    fast, plain = pair(make)
+    optimizers = [torch.optim.SGD(net.parameters(), 0.1, momentum=0.9) for net in (fast, plain)]
+    for seed in range(5):
+        X = batch(n, seed)[0]
+        for net, optimizer in zip((fast, plain), optimizers, strict=True):
+            z = net(X)
+            optimizer.zero_grad()
+            (z - 0.5).pow(2).mean().backward()
+            optimizer.step()
+    assert engine.count == 5
+    with torch.no_grad():
+        assert fast(X).shape == plain(X).shape
+        assert torch.allclose(fast(X), plain(X), **CLOSE)
+    for ours, theirs in zip(fast.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, **CLOSE)
+
+
+def test_one_output_of_a_convolution_and_second_gradients(engine: Watched) -> None:
+    fast, plain = pair(
+        lambda: nn.Sequential(nn.Conv2d(1, 1, 4, 4), nn.Tanh(), nn.AvgPool2d(7), nn.Flatten())
+    )
+    X = batch(6)[0]
+    found = []
+    for net in (fast, plain):
+        parts = torch.autograd.grad(net(X).pow(2).sum(), [*net.parameters()], create_graph=True)
+        sum(part.pow(2).sum() for part in parts).backward()
+        found.append([parameter.grad for parameter in net.parameters()])
+    assert engine.count == 1
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, **CLOSE)
+
+
+def test_what_forward_computes_without_gradients_is_not_trained(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    acceleration.say.cache_clear()
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            x = self.frozen(x.flatten(1))
+        return self.fc(torch.tanh(x))
+
+    def make() -> nn.Module:
+        net = of_class("Frozen", forward=forward)()
+        net.frozen, net.fc = nn.Linear(784, 16), nn.Linear(16, 10)
+        return net
+
+    fast, plain = pair(make)
+    assert_same(fast, plain, *batch())
+    assert fast.frozen.weight.grad is None
+    assert accelerate(plain, PICTURE) is plain
+    assert "without gradients (torch.no_grad)" in capsys.readouterr().err
 
 
 # --- training ----------------------------------------------------------------------------------
@@ -461,6 +614,36 @@ def test_many_gradients_at_once(create_graph: bool) -> None:
     assert_same_gradients(step, vectors)
 
 
+def frozen_first() -> Any:
+    net = vectors()
+    net[1].requires_grad_(False)
+    return net
+
+
+@pytest.mark.parametrize("again", ["", "another batch", "second gradients"])
+@pytest.mark.parametrize("make", [vectors, frozen_first])
+def test_a_weight_that_no_gradient_passes_may_change(make: Any, again: str) -> None:
+    """That of the first dense layer, and of the next where the first does not train."""
+    X, V = batch(8, 1)[0], batch(8, 2)[0]
+
+    def step(net: Any) -> None:
+        layers = [layer for layer in net if isinstance(layer, nn.Linear)]
+        outputs = net(X)
+        with torch.no_grad():
+            for layer in layers[:1] if layers[0].weight.requires_grad else layers[:2]:
+                layer.weight.mul_(2)
+            if again == "another batch":
+                net(V)
+        loss = outputs.pow(2).sum()
+        if again == "second gradients":
+            trained = [p for p in net.parameters() if p.requires_grad]
+            found = torch.autograd.grad(loss, trained, create_graph=True)
+            loss = sum(part.pow(2).sum() for part in found)
+        loss.backward()
+
+    assert_same_gradients(step, make)
+
+
 @pytest.mark.parametrize("again", ["", "another batch", "second gradients"])
 @pytest.mark.parametrize("make", [small, vectors])
 def test_a_bias_may_change_between_forward_and_backward(make: Any, again: str) -> None:
@@ -690,6 +873,41 @@ def test_hooks(engine: Watched) -> None:
     handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
     assert engine.during(lambda: fast(X)) == 0
     handle.remove()
+
+
+def test_no_hook_sees_what_a_reading_is_tried_on(
+    engine: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    acceleration.say.cache_clear()
+    X, seen = batch(8)[0], []
+    for register in (nn.Module.register_forward_hook, nn.Module.register_forward_pre_hook):
+        net = tutorial()
+        handle = register(net[4], lambda *args: seen.append(len(args[1][0])))
+        fast = accelerate(net, PICTURE)
+        assert seen == []
+        assert engine.during(lambda net=fast: net(X)) == 0
+        assert seen == [8]
+        seen.clear()
+        handle.remove()
+        assert engine.during(lambda net=fast: net(X)) == 1
+    assert "as long as layer 4 (Conv2d) has a hook" in capsys.readouterr().err
+    every = nn.modules.module.register_module_forward_hook
+    handle = every(lambda *args: seen.append(len(args[1][0])))
+    fast = accelerate(tutorial(), PICTURE)
+    handle.remove()
+
+    class Mode(torch.overrides.TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            seen.append(1)
+            return func(*args, **(kwargs or {}))
+
+    net = tutorial()
+    with Mode():
+        accelerate(net, PICTURE)
+    assert seen == []
+    assert engine.during(lambda: fast(X)) == 1
 
 
 def test_pytorchs_own_transformations(engine: Watched) -> None:

@@ -85,7 +85,7 @@ def make_due(fast: Any) -> None:
 
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no change of a module noticed."""
-    monkeypatch.setattr(acceleration._Plan, "changed", lambda self: False)
+    monkeypatch.setattr(acceleration._Plan, "outdated", lambda self, shape: False)
 
 
 CHANGES: dict[str, tuple[Callable[[Any], object], str]] = {

@@ -408,6 +408,8 @@ def test_the_docstring_lists_every_operation() -> None:
     homes = {"nn": nn, "F": F, "torch": torch}
     functions = {getattr(homes[n.split(".")[0]], n.split(".")[1]) for n in listed if n[0] in "Fnt"}
     finals = {"softmax", "log_softmax", "Softmax", "LogSoftmax"}
+    assert "``x[:, 0]``" in text
+    finals |= {"getitem"}
     for target in [*operations.FUNCTIONS, *operations.MODULES]:
         assert target in functions or getattr(target, "__name__", "") in finals, target
     for method in operations.METHODS:
@@ -536,7 +538,12 @@ def test_one_output_is_two_classes_of_the_same_probability(sigmoid: bool, bias: 
 
 
 @pytest.mark.parametrize(
-    "end", [lambda z: z.squeeze(1), torch.squeeze, lambda z: torch.sigmoid(z).squeeze(-1)]
+    "end",
+    [
+        *(lambda z: z.squeeze(1), torch.squeeze, lambda z: torch.sigmoid(z).squeeze(-1)),
+        *(lambda z: torch.sigmoid(z.squeeze()), lambda z: z[:, 0], lambda z: z[..., -1].sigmoid()),
+        *(lambda z: z.view(-1), lambda z: z.reshape(z.shape[0]), torch.flatten),
+    ],
 )
 def test_one_output_a_picture_without_its_dimension(end: Callable[[Tensor], Tensor]) -> None:
     net, X = Forward(lambda self, x: end(self.fc(self.same(self.conv(x)).flatten(1)))), PICTURE
@@ -545,6 +552,51 @@ def test_one_output_a_picture_without_its_dimension(end: Callable[[Tensor], Tens
     assert found.network.layers[-1] == Linear(1568, 2)
     with pytest.raises(UnsupportedModuleError, match=r"squeeze.*a picture is 10 here"):
         from_torch(Forward(lambda self, x: self.fc(self.conv(x).flatten(1)).squeeze(1)), PICTURE)
+    with pytest.raises(UnsupportedModuleError, match=r"getitem.*only x\[:, 0\] of a single output"):
+        from_torch(Forward(lambda self, x: self.fc(self.conv(x).flatten(1))[:, 0]), PICTURE)
+    net = Forward(lambda self, x: end(self.fc(self.conv(x).flatten(1))) * 2)
+    net.fc = nn.Linear(2 * 28 * 28, 1)
+    with pytest.raises(UnsupportedModuleError, match="mul"):
+        from_torch(net, PICTURE)
+
+
+def test_what_is_computed_without_gradients_is_not_exact() -> None:
+    def frozen(self: Any, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            x = self.same(self.conv(x))
+        return self.fc(x.flatten(1))
+
+    X = torch.rand(3, *PICTURE)
+    for forward in (frozen, torch.no_grad()(frozen), torch.inference_mode()(frozen)):
+        net = Forward(forward)
+        found = from_torch(net, PICTURE)
+        assert not found.exact
+        with torch.no_grad():
+            assert torch.allclose(outputs(found, X), net(X), atol=1e-6)
+    assert from_torch(
+        Forward(lambda self, x: self.fc(self.same(self.conv(x)).flatten(1))), PICTURE
+    ).exact
+    with torch.no_grad():  # of the caller
+        assert from_torch(
+            Forward(lambda self, x: self.fc(self.same(self.conv(x)).flatten(1))), PICTURE
+        ).exact
+
+    def mixed(self: Any, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.fc(self.same(self.conv(x)).flatten(1)).float()
+
+    with pytest.raises(UnsupportedModuleError, match="under autocast"):
+        from_torch(Forward(mixed), PICTURE)
+
+
+def test_a_forward_that_refuses_the_trial_is_refused() -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        if type(x) is Tensor and float(x.max()) > 0.5:
+            raise ValueError("too bright")
+        return self.fc(self.same(self.conv(x)).flatten(1))
+
+    with pytest.raises(UnsupportedModuleError, match=r"ValueError .* between 0 and 1.*too bright"):
+        from_torch(Forward(forward), PICTURE)
 
 
 def test_missing_biases_are_zeros_and_named() -> None:

@@ -51,21 +51,21 @@ def accelerate(
     keys, hooks. The first stays plain PyTorch; use one of them only. ``input_shape`` is that of one
     picture; without it, the first batch tells. ``threads`` is PyTorch's number by default.
 
-    What ``from_torch`` accepts, and a softmax at the end and layers without a bias, runs in the
-    engine; dropout then draws other units than PyTorch's, as ``torch.manual_seed`` decides. A call
-    goes the module's own way where the engine would not do the same: on another device, in another
-    type, under autocast, for a batch of another shape or of none, where the pictures' gradient is
-    wanted, or inner layers have hooks. Layers that were replaced and settings that were changed are
-    noticed, wherever ``forward`` has them from. Now and then a few pictures are also computed by
-    plain PyTorch: see ``checking``.
+    What ``from_torch`` accepts, and softmaxes at the end, one output and layers without a bias as
+    they are, runs in the engine; dropout then draws other units than PyTorch's, as
+    ``torch.manual_seed`` decides. A call goes the module's own way where the engine would not do
+    the same: on another device, in another type, under autocast, for a batch of another shape or of
+    none, where the pictures' gradient is wanted, or inner layers have hooks. Layers that were
+    replaced and settings that were changed are noticed, wherever ``forward`` has them from. Now and
+    then a few pictures are also computed by plain PyTorch: see ``checking``.
 
     Says on standard error, once a process, that it is on. Returns ``module`` as it is where
     ``LENET_ACCELERATE`` is 0, and, with a line that says why, where the engine was not built or
     has no kernel for a layer, where a module or layer has a forward in place of its class's, and
-    where forward keeps, prints or draws something; without ``input_shape``, the first batch tells,
-    and the module is plain from then on. Raises UnsupportedModuleError, naming the node and the
-    reason, for a module that is no chain of lenet's layers; without ``input_shape``, the first
-    batch does. TypeError for what is no module.
+    where forward keeps, prints or draws something, or computes a part without gradients. Without
+    ``input_shape``, the first batch tells; the module is plain from then on, with such a line,
+    also where it is no chain of lenet's layers. With ``input_shape``, that raises
+    UnsupportedModuleError, naming the node and the reason. TypeError for what is no module.
     """
     if threads is not None and threads < 1:
         raise ValueError(f"threads is {threads}, must be at least 1")
@@ -117,12 +117,10 @@ class _Forward:
     plain module, so that whoever loads it needs no lenet.
     """
 
-    def __init__(self, module: nn.Module, threads: int | None, copied: bool) -> None:
+    def __init__(self, module: nn.Module, threads: int | None) -> None:
         self.module = module
         self.threads = threads
-        self.copied = copied
         self.own = module.__dict__.get("forward")  # of the instance alone
-        self.parts = _kinds(module)  # as it was given
         # as torch.export looks for them
         self.__code__ = self.func.__code__
         self.__signature__ = inspect.signature(MethodType(self.func, module))
@@ -130,9 +128,9 @@ class _Forward:
         self.lock = threading.Lock()
 
     @staticmethod
-    def put_into(module: nn.Module, threads: int | None, copied: bool = False) -> _Forward:
+    def put_into(module: nn.Module, threads: int | None) -> _Forward:
         """A module's new forward, and what has its copies made without it."""
-        forward = _Forward(module, threads, copied)
+        forward = _Forward(module, threads)
         module.__dict__.update(
             forward=forward,
             __deepcopy__=forward.deep_copy,
@@ -151,11 +149,7 @@ class _Forward:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if len(args) == 1 and not kwargs and _suits(args[0]):
             X = args[0]
-            try:
-                plan = self._plan_for(X.shape[1:])
-            except UnsupportedModuleError:
-                self.plain(X)  # where PyTorch refuses X, that is what is wrong
-                raise
+            plan = self._plan_for(X.shape[1:])
             if plan and plan.native and (parameters := plan.native.parameters()):
                 found = self._run(plan.native, X, parameters)
                 if found is not None:
@@ -208,7 +202,7 @@ class _Forward:
         plain = memo.setdefault(begun, self.plain_copy())
         copied: nn.Module = copy.deepcopy(plain, memo)
         if not inside:
-            _Forward.put_into(copied, self.threads, copied=True)
+            _Forward.put_into(copied, self.threads)
         return copied
 
     def replica(self) -> Any:
@@ -216,26 +210,26 @@ class _Forward:
         return self.plain_copy()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
 
     def prepare(self, shape: Shape) -> bool:
-        """Whether the engine computes the module for pictures of that shape; says why not.
+        """Whether the engine may compute the module for pictures of that shape; says why not.
 
         Raises UnsupportedModuleError.
         """
+        if _observed() or any(_inner_hooks(self.module)):
+            return True  # the first batch that nobody looks at tells
         self.plan = _Plan(self.module, shape, self.threads, strict=True)
         return self.plan.native is not None
 
     def _plan_for(self, shape: Shape) -> _Plan | None:
         """How to compute the module as it is now; None where its own way is to be gone."""
         plan = self.plan
-        if plan is None or plan.changed():
+        if plan is None or plan.outdated(shape):
             with self.lock:
                 plan = self.plan  # which another thread may have made meanwhile
-                if plan is None or plan.changed():
+                if plan is None or plan.outdated(shape):
                     if any(_inner_hooks(self.module)):  # are not to see what a reading is tried on
+                        _say_hooks(self.module)
                         return None
-                    # What was edited meanwhile, or copied to be edited, may become anything.
-                    strict = plan is None and not self.copied and self.parts == _kinds(self.module)
-                    plan = _Plan(self.module, shape, self.threads, after=plan, strict=strict)
-                    self.plan = plan
+                    self.plan = plan = _Plan(self.module, shape, self.threads, after=plan)
         return plan if plan.holds(shape) else None
 
 
@@ -260,12 +254,19 @@ def _suits(X: Any) -> bool:
         and len(X) > 0
         and not (X.requires_grad and torch.is_grad_enabled())
         and not torch.is_autocast_enabled("cpu")
-        and torch._C._get_tracing_state() is None
-        and not nn_module._has_any_global_hook()  # type: ignore[no-untyped-call]
-        and not torch._C._are_functorch_transforms_active()
-        and not torch._C._len_torch_dispatch_stack()
-        and not _function_modes()
-        and forward_ad._current_level < 0
+        and not _observed()
+    )
+
+
+def _observed() -> bool:
+    """Whether somebody is to see each of PyTorch's operations, or change what it does."""
+    return (
+        torch._C._get_tracing_state() is not None
+        or nn_module._has_any_global_hook()  # type: ignore[no-untyped-call]
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or _function_modes()
+        or forward_ad._current_level >= 0
     )
 
 
@@ -307,6 +308,12 @@ class _Plan:
             try:
                 reading = read(module, self.shape)
                 writes = reading.writes
+                if reading.untrained:
+                    why = (
+                        f"forward computes {reading.untrained} without gradients (torch.no_grad), "
+                        "and the engine would train it; requires_grad_(False) on its parameters is "
+                        "the same, and can be accelerated"
+                    )
             except UnsupportedModuleError as error:
                 why, writes = str(error), error.writes
                 if strict and not writes:
@@ -315,19 +322,26 @@ class _Plan:
             self.final = True  # a new reading at every call would find the same
             why = why or f"forward {writes}, and the engine would only compute"
         if why or reading is None:
-            say(f"lenet: {'no longer' if after else 'not'} accelerated: {why}")
+            before = after is not None and after.native is not None
+            say(f"lenet: {'no longer' if before else 'not'} accelerated: {why}")
         elif after and after.native and after.native.reading.layers == reading.layers:
             self.native = Native(module, reading, after.native.shared)
         else:
             self.native = Native.make(module, reading, threads)
         # What changes at every call is not read at every call.
-        self.in_vain: int = 0 if self.native or not after else after.in_vain + 1
+        self.in_vain: int = 0 if self.native else (after.in_vain if after else 0) + 1
         self.final = self.final or self.in_vain > IN_VAIN
 
-    def changed(self) -> bool:
-        """Whether a module, a layer or one of its settings is another than when it was read."""
+    def outdated(self, shape: Shape) -> bool:
+        """Whether a reading may now give something else.
+
+        Since a module, a layer or one of its settings is another than when it was read, or since
+        it was read in vain for pictures of another shape, which it may not take.
+        """
         if self.final:
             return False
+        if self.native is None and shape != self.shape:
+            return True
         return any(type(own) is not kind for own, kind in self.kinds) or bool(
             self.surroundings.changed()
         )
@@ -350,6 +364,15 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 def _kinds(module: nn.Module) -> list[tuple[nn.Module, type]]:
     """All modules within, and what each is."""
     return [(own, type(own)) for own in module.modules()]
+
+
+def _say_hooks(module: nn.Module) -> None:
+    """Say which inner layer's hook keeps the module plain; not of those that end by themselves."""
+    for path, own in module.named_modules():
+        lazy = isinstance(own, nn.modules.lazy.LazyModuleMixin)
+        if own is not module and not lazy and any(own.__dict__[kind] for kind in HOOKS):
+            say(f"lenet: not accelerated as long as layer {path} ({type(own).__name__}) has a hook")
+            return
 
 
 def _inner_hooks(module: nn.Module) -> list[dict[int, Any]]:

@@ -102,7 +102,7 @@ def outputs(
             ours = (
                 native.finish(native.logits(few, parameters, None))
                 if computed is None
-                else computed[:PICTURES].detach()
+                else (computed[:PICTURES] if computed.dim() else computed).detach()
             )
             if not _close(native, few, parameters, ours, theirs):
                 why = _differing_layer(native, plain, surroundings, few, parameters)

@@ -25,7 +25,8 @@ from lenet.network.parameters import State, parameter_shapes
 from lenet.optimization import Objective, Optimizer
 from lenet.torch.acceleration import checking
 from lenet.torch.acceleration.checking import say
-from lenet.torch.translation import Reading, network_of
+from lenet.torch.translation import Reading, network_of, one_output
+from lenet.torch.translation.one_output import widened, with_zeros
 
 # Pictures that one call of the engine takes where no gradient is wanted: it keeps what backward
 # would need, 70 kB a picture for d2l's LeNet.
@@ -53,12 +54,16 @@ class Native:
         self.drops = any(
             isinstance(layer, Dropout) and layer.p > 0 for layer in self.network.layers
         )
-        self.shapes = parameter_shapes(self.network)
+        self.single = widened(reading.layers)[1]  # from here on the engine has two outputs for one
+        self.shapes = parameter_shapes(replace(self.network, layers=reading.layers))
         self.slots = []  # for each parameter: whose it is, and its name and shape there
         for ours, theirs in reading.keys.items():
             path, _, name = theirs.rpartition(".")
             own = module.get_submodule(path)._parameters
             self.slots.append((own, name, torch.Size(self.shapes[ours])))
+        self.widened = (
+            [] if self.single is None else [f"{self.single}.weight", f"{self.single}.bias"]
+        )
         self.biases = [ours.endswith(".bias") for ours in reading.keys]
         self.zeros = {
             name: np.zeros(shape, np.float32)
@@ -69,7 +74,7 @@ class Native:
     @staticmethod
     def make(module: nn.Module, reading: Reading, threads: int | None) -> Native | None:
         """One with a new engine; None, with a line that says why, where the engine refuses."""
-        network = network_of(reading, "accelerated")
+        network = network_of(replace(reading, layers=widened(reading.layers)[0]), "accelerated")
         if why := why_refused(network):
             say(f"lenet: not accelerated: {why}")
             return None
@@ -117,6 +122,10 @@ class Native:
                 return F.softmax(logits, 1)
             case "log_softmax":
                 return F.log_softmax(logits, 1)
+            case one_output.SQUEEZE:
+                return logits.squeeze()
+            case one_output.SQUEEZE_CLASSES:
+                return logits.squeeze(1)
         return logits
 
     def logits(self, X: Tensor, parameters: list[Tensor], place: Position | None) -> Tensor:
@@ -129,7 +138,7 @@ class Native:
             self._make_room(X)
             for start in range(0, len(inputs), CHUNK):
                 at = place and replace(place, first_sample=start)
-                parts.append(self.shared.engine.forward(inputs[start : start + CHUNK], at))
+                parts.append(self._outputs(inputs[start : start + CHUNK], at))
         return torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def forward(
@@ -155,7 +164,11 @@ class Native:
             if ticket != self.shared.ticket:
                 self._forward(X, parameters, place)
             self._make_room(X)
+            if self.single is not None:
+                dlogits = np.concatenate([np.zeros_like(dlogits), dlogits], 1)
             named = self.shared.engine.backward(dlogits).named()
+            for name in self.widened:
+                named[name] = named[name][1:]
             return [torch.from_numpy(named[name]) for name in self.reading.keys], self.shared.ticket
 
     def replay(
@@ -172,6 +185,8 @@ class Native:
         named = dict(zip(self.reading.keys, parameters, strict=True))
         zeros = {name: torch.from_numpy(values).to(X.dtype) for name, values in self.zeros.items()}
         named = {**zeros, **named}
+        for name in self.widened:
+            named[name] = torch.cat([torch.zeros_like(named[name]), named[name]])
         x = X.reshape(-1, *self.network.input_shape)
         at = torch.tensor(dropout_place(place, place.first_sample)) if place else None
         for index, layer in enumerate(self.network.layers):
@@ -183,8 +198,8 @@ class Native:
             else:
                 x = operation(index, layer)(x)
             if layers is not None:
-                layers.append(x)
-        return x
+                layers.append(x if self.single is None or index < self.single else x[:, 1:])
+        return x if self.single is None else x[:, 1:]
 
     def _forward(
         self, X: Tensor, parameters: list[Tensor], place: Position | None
@@ -192,7 +207,11 @@ class Native:
         self.shared.ticket += 1
         self._load(parameters)
         self._make_room(X)
-        return self.shared.engine.forward(self._inputs(X), place)
+        return self._outputs(self._inputs(X), place)
+
+    def _outputs(self, inputs: NDArray[np.float32], place: Position | None) -> NDArray[np.float32]:
+        outputs = self.shared.engine.forward(inputs, place)
+        return outputs if self.single is None else outputs[:, 1:]
 
     def _make_room(self, X: Tensor) -> None:
         if self.shared.engine.threads > 1 and len(X) >= MANY:
@@ -203,7 +222,7 @@ class Native:
         # a hundredth of the step of a batch of 256.
         arrays = [_array(tensor) for tensor in parameters]
         named = dict(zip(self.reading.keys, arrays, strict=True))
-        self.shared.engine.load(State({**self.zeros, **named}))
+        self.shared.engine.load(State(with_zeros({**self.zeros, **named}, self.single)))
 
     def _inputs(self, X: Tensor) -> NDArray[np.float32]:
         return _array(X).reshape(-1, *self.network.input_shape)
@@ -229,15 +248,19 @@ class Step(torch.autograd.Function):
     ) -> Tensor:
         logits, ctx.ticket = native.forward(X, list(parameters), place)
         ctx.native, ctx.place, ctx.check = native, place, check
-        # What is saved so is not to be written to before backward, as in PyTorch; there, too, a
-        # bias may be. Its values are kept for when the forward has to be repeated.
-        weights = [t for t, bias in zip(parameters, native.biases, strict=True) if not bias]
-        ctx.save_for_backward(X, *weights)
-        ctx.biases = [
-            (tensor, tensor.detach().clone())
-            for tensor, bias in zip(parameters, native.biases, strict=True)
-            if bias
-        ]
+        # What is saved so is not to be written to before backward, as in PyTorch. There a bias may
+        # be, and a weight that no gradient passes on its way to another parameter: the values of
+        # these are kept for when the forward has to be repeated.
+        passed, saved = False, []
+        ctx.kept = []  # for each parameter: it and its values now, where it may be written to
+        for tensor, bias in zip(parameters, native.biases, strict=True):
+            if bias or not passed:
+                ctx.kept.append((tensor, tensor.detach().clone()))
+            else:
+                ctx.kept.append(None)
+                saved.append(tensor)
+            passed = passed or tensor.requires_grad
+        ctx.save_for_backward(X, *saved)
         return logits
 
     @staticmethod
@@ -248,9 +271,9 @@ class Step(torch.autograd.Function):
         is plain from then on.
         """
         native, place, wanted = ctx.native, ctx.place, ctx.needs_input_grad[4:]
-        X, *weights = ctx.saved_tensors
-        left, biases = iter(weights), iter(ctx.biases)
-        pairs = [next(biases) if bias else (next(left), None) for bias in native.biases]
+        X, *saved = ctx.saved_tensors
+        left = iter(saved)
+        pairs = [pair or (next(left), None) for pair in ctx.kept]
         plain = torch.is_grad_enabled() or _of_several(dlogits)
         gradients: list[Tensor | None]
         if not plain:
@@ -289,7 +312,7 @@ def _replayed(
     """The gradients that are wanted, by PyTorch's operations."""
     further = torch.is_grad_enabled()
     with torch.enable_grad():
-        # A bias may have been written to: its graph, and the values that forward had.
+        # It may have been written to: its graph, and the values that forward had.
         parameters = [
             tensor if before is None else before + (tensor - tensor.detach())
             for tensor, before in pairs

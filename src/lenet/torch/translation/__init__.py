@@ -25,7 +25,6 @@ from lenet.network.architecture import (
     Network,
     Normalization,
     Shape,
-    Sigmoid,
     show_shape,
     trace,
     trace_layers,
@@ -33,6 +32,7 @@ from lenet.network.architecture import (
 from lenet.network.parameters import Parameters, State
 from lenet.optimization import Objective, Optimizer
 from lenet.torch.translation.hooks import check_surroundings
+from lenet.torch.translation.one_output import for_two_classes, widened, with_zeros
 from lenet.torch.translation.operations import OPERATIONS
 from lenet.torch.translation.reader import Reader, UnsupportedModuleError, picture_shape
 from lenet.torch.translation.surroundings import Surroundings
@@ -52,7 +52,6 @@ __all__ = [
 # to 10,000 terms in another order, a few layers one after the other, by about 1e-5. A wrong stride,
 # padding, order or function moves a layer's outputs by as much as they differ among themselves.
 TOLERANCE = 1e-4
-SINGLE = ("", "squeeze")  # what may come last where there is one output
 PICTURES = 4  # that a translation is tried on
 
 
@@ -75,8 +74,9 @@ class Reading:
     input_shape: Shape  # channels, height, width
     layers: tuple[Layer, ...]
     keys: dict[str, str]  # of the network's names: the module's; a bias may be missing
-    final: str  # "softmax", "log_softmax" or "squeeze" after the last layer, or empty
+    final: str  # "softmax", "log_softmax", SQUEEZE … after the last layer, or empty
     writes: str  # what forward does besides ("changes self.last"), or empty
+    untrained: str  # what forward computes first under torch.no_grad ("fc, Linear"), or empty
 
 
 def from_torch(
@@ -123,7 +123,8 @@ def from_torch(
       ``nn.LogSoftmax``, ``F.log_softmax``, ``torch.log_softmax``, ``Tensor.log_softmax`` over the
       classes. A network ends with its logits, so it is left out: the logits have the same softmax;
     - one output, z, with a sigmoid behind it or none, as for binary cross-entropy, and then
-      ``torch.squeeze`` or ``Tensor.squeeze`` or none. It becomes the logits 0 and z of two classes,
+      ``torch.squeeze``, ``Tensor.squeeze``, ``x[:, 0]``, ``x.view(-1)`` or none, which a sigmoid
+      may follow. It becomes the logits 0 and z of two classes,
       whose softmax is the sigmoid of z: the network's last dense layer has a row of zeros before
       the module's.
 
@@ -141,12 +142,13 @@ def from_torch(
     reading = read(module, input_shape)
     parameters = parameters_of(module, reading)
     zeros = tuple(name for name in parameters if name not in reading.keys)
-    layers, parameters = _for_two_classes(reading, parameters)
+    layers, parameters = for_two_classes(reading.layers, reading.final, parameters)
     network = network_of(replace(reading, layers=layers), name, classes, normalization)
     named = dict(module.named_parameters(remove_duplicate=False))
     ours = {id(named[theirs]): key for key, theirs in reading.keys.items()}
     keys = {theirs: ours[id(parameter)] for theirs, parameter in named.items()}
-    exact = not zeros and not reading.final and layers == reading.layers
+    left_out = reading.final or reading.untrained
+    exact = not zeros and not left_out and layers == reading.layers
     return Translation(network, parameters, keys, zeros, exact)
 
 
@@ -188,7 +190,12 @@ def read(module: nn.Module, input_shape: Shape) -> Reading:
                 "forward computes something else in training than in evaluation, and not by dropout"
             )
         reading = Reading(
-            evaluation.input_shape, tuple(training.layers), training.keys, training.final, ""
+            evaluation.input_shape,
+            tuple(training.layers),
+            training.keys,
+            training.final,
+            writes="",
+            untrained=training.untrained,
         )
         try:
             _try(module, reading, evaluation)
@@ -215,9 +222,8 @@ def network_of(
             )
         if outputs == (1,):
             raise UnsupportedModuleError(
-                "the module has one output, and a network has at least 2, one a class. Only "
-                "from_torch takes one, where nothing or a sigmoid comes after nn.Linear(…, 1); "
-                "else end with nn.Linear(…, 2)"
+                "the module has one output, and a network has at least 2, one a class: end with "
+                "nn.Linear(…, 1) and nothing or a sigmoid, or with nn.Linear(…, 2)"
             )
         network = Network(
             name,
@@ -244,25 +250,6 @@ def parameters_of(module: nn.Module, reading: Reading) -> Parameters:
             parameters[f"{index}.weight"] = _array(weight)
             parameters[f"{index}.bias"] = _array(values)
     return parameters
-
-
-def _for_two_classes(
-    reading: Reading, parameters: Parameters
-) -> tuple[tuple[Layer, ...], Parameters]:
-    """The layers and parameters, where they end with one output z as the logits 0 and z.
-
-    A sigmoid behind that output is left out: it is the softmax of the two.
-    """
-    layers = reading.layers[:-1] if reading.layers[-1:] == (Sigmoid(),) else reading.layers
-    last = layers[-1] if layers else None
-    if not isinstance(last, Linear) or last.out_features != 1 or reading.final not in SINGLE:
-        return reading.layers, parameters
-    index = len(layers) - 1
-    rows = {
-        name: np.concatenate([np.zeros_like(parameters[name]), parameters[name]])
-        for name in (f"{index}.weight", f"{index}.bias")
-    }
-    return (*layers[:-1], replace(last, out_features=2)), {**parameters, **rows}
 
 
 def _array(values: Tensor) -> NDArray[np.float32]:
@@ -334,19 +321,15 @@ def _try(module: nn.Module, reading: Reading, evaluation: Reader) -> None:
 
     The module must be in evaluation mode.
     """
-    layers, parameters = _for_two_classes(reading, parameters_of(module, reading))
+    layers, single = widened(reading.layers)
     network = network_of(replace(reading, layers=layers), "imported")
     engine = NumpyEngine(network, Optimizer(), Objective(), threads=1)
-    engine.load(State(parameters))
+    engine.load(State(with_zeros(parameters_of(module, reading), single)))
     images = np.random.default_rng(0).integers(0, 256, (PICTURES, *network.input_shape), np.uint8)
     activations = engine.activations(images)
-    if layers != reading.layers:  # of the logits 0 and z, z
-        activations[-1] = activations[-1][:, 1:]
-    if len(layers) < len(reading.layers):  # the sigmoid behind it
-        activations.append(torch.from_numpy(activations[-1]).sigmoid().numpy())
     computed = [
-        values
-        for layer, values in zip(reading.layers, activations, strict=True)
+        values if single is None or index < single else values[:, 1:]
+        for index, (layer, values) in enumerate(zip(layers, activations, strict=True))
         if not isinstance(layer, Dropout)
     ]
     table = normalization_table(network)[0].astype(np.float32)
@@ -358,9 +341,16 @@ def _try(module: nn.Module, reading: Reading, evaluation: Reader) -> None:
         # Of what older code leaves out (the dim of a softmax), the user's own calls tell.
         warnings.simplefilter("ignore")
         final = recorder.run(X)
-        said = type(module).forward(module, X)  # no hooks, and nothing put in its place
+        try:
+            said = type(module).forward(module, X)  # no hooks, and nothing put in its place
+        except Exception as error:  # it checks the pictures, which is its right
+            raise UnsupportedModuleError(
+                f"forward of {type(module).__name__} raises {type(error).__name__} for the random "
+                f"pictures between 0 and 1 that it is tried on: {error}"
+            ) from error
     for node, values in zip(evaluation.computing_nodes(), computed, strict=True):
-        _compare(evaluation, node, recorder.outputs[node].numpy(), values)
+        # a sigmoid may come after a squeeze
+        _compare(evaluation, node, recorder.outputs[node].reshape(values.shape).numpy(), values)
     _compare(evaluation, evaluation.current.node, said.numpy(), final.numpy())
 
 

@@ -6,6 +6,7 @@ The functions have the signatures of PyTorch's, behind the reader (and the modul
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -22,10 +23,12 @@ from lenet.network.architecture import (
     Linear,
     MaxPool2d,
     ReLU,
+    Shape,
     Sigmoid,
     Tanh,
     show_shape,
 )
+from lenet.torch.translation.one_output import SQUEEZE, SQUEEZE_CLASSES
 from lenet.torch.translation.reader import COUNT, Count, Flow, Operations, Reader, Stored
 
 
@@ -194,6 +197,8 @@ def _flatten(reader: Reader, input: Any, start_dim: int = 0, end_dim: int = -1) 
     start, end = start_dim % dimensions, end_dim % dimensions
     if start == end:
         return reader.give(shape)
+    if start == 0 and shape == (1,):
+        return _squeezed(reader, SQUEEZE_CLASSES, shape)
     if (start, end) != (1, dimensions - 1):
         raise reader.refuse(
             f"it joins dimensions {start} to {end} of {dimensions}; a network makes one vector of "
@@ -213,6 +218,8 @@ def _reshape(reader: Reader, input: Any, *sizes: Any, shape: Any = None) -> Flow
     elif len(sizes) == 1 and isinstance(sizes[0], tuple | list):
         sizes = tuple(sizes[0])
     first, rest = sizes[0], sizes[1:]
+    if now == (1,) and not rest and (first is COUNT or first == -1):
+        return _squeezed(reader, SQUEEZE_CLASSES, now)
     if rest.count(-1) == 1 and first is COUNT:
         known = -math.prod(size for size in rest if isinstance(size, int))
         if known > 0 and math.prod(now) % known == 0:
@@ -297,8 +304,28 @@ def _squeeze(reader: Reader, input: Any, dim: int | None = None) -> Flow:
             f"it takes dimensions of size 1 away, and a picture is {show_shape(shape)} here; only "
             "that of a single output can be, at the end: for others use flatten"
         )
-    reader.final = "squeeze"
+    return _squeezed(reader, SQUEEZE if dim is None else SQUEEZE_CLASSES, shape)
+
+
+def _squeezed(reader: Reader, name: str, shape: Shape) -> Flow:
+    reader.final = name
     return reader.give(shape)
+
+
+def _getitem(reader: Reader, input: Any, index: Any) -> Any:
+    """``x[:, 0]`` of a single output; all else is no layer."""
+    if (
+        isinstance(input, Flow)
+        and input.shape == (1,)
+        and isinstance(index, tuple)
+        and len(index) == 2
+        and index[0] in (slice(None), Ellipsis)
+        and index[1] in (0, -1)
+    ):
+        return _squeezed(reader, SQUEEZE_CLASSES, reader.take(input).shape)
+    raise reader.refuse(
+        "lenet has no such layer; only x[:, 0] of a single output can be, at the end"
+    )
 
 
 def _identity(reader: Reader, input: Any) -> Flow:
@@ -363,6 +390,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     torch.unflatten: _unflatten,
     torch.unsqueeze: _unsqueeze,
     torch.squeeze: _squeeze,
+    operator.getitem: _getitem,
     F.pad: _pad,
     F.softmax: _final("softmax"),
     torch.softmax: _final("softmax"),

@@ -29,8 +29,10 @@ from lenet.network.architecture import (
     Layer,
     Linear,
     Shape,
+    Sigmoid,
     trace_layers,
 )
+from lenet.torch.translation.one_output import SINGLE
 
 
 class UnsupportedModuleError(ValueError):
@@ -183,6 +185,7 @@ class Reader:
         self.nodes: list[fx.Node] = []  # that computed them
         self.keys: dict[str, str] = {}
         self.final = ""
+        self.untrained = ""  # the first node under torch.no_grad or inference_mode
         self.values: dict[fx.Node, Any] = {}
         self.current: Flow | None = None
         self.padding: tuple[int, fx.Node] | None = None  # before the next layer
@@ -193,7 +196,12 @@ class Reader:
     def trace(self) -> None:
         """Run ``forward``; UnsupportedModuleError says where it cannot be followed."""
         try:
-            with ONE_AT_A_TIME:
+            with (
+                ONE_AT_A_TIME,
+                torch.inference_mode(False),
+                torch.enable_grad(),
+                torch.autocast("cpu", enabled=False),
+            ):
                 self.graph = _Tracer(self).trace(self.module)
         except UnsupportedModuleError:
             raise
@@ -228,6 +236,10 @@ class Reader:
     def read(self, node: fx.Node) -> None:
         """Take one node; UnsupportedModuleError where it is no layer."""
         self.node = node
+        if not torch.is_grad_enabled() and not self.untrained:
+            self.untrained = self._describe(node)
+        if torch.is_autocast_enabled("cpu"):
+            raise self.refuse("forward computes it under autocast, in another type than float32")
         if node.op == "placeholder":
             if self.current is not None:
                 raise self.refuse("a second input; a network takes pictures alone")
@@ -295,12 +307,12 @@ class Reader:
             return getattr(node.target, "__name__", target)
         return node.op
 
-    def take(self, value: Any) -> Flow:
+    def take(self, value: Any, after_final: bool = False) -> Flow:
         """The pictures that a node takes, where they are the end of the chain."""
         if not isinstance(value, Flow):
             raise self.unknown or self.refuse("its input is not what the layer before it gives")
         self._check_current(value)
-        if self.final:
+        if self.final and not after_final:
             raise self.refuse(f"it comes after {self.final}, which only the end can be")
         return value
 
@@ -320,7 +332,8 @@ class Reader:
 
     def add(self, layer: Layer, value: Any, inplace: bool = False) -> Flow:
         """The end of the chain after one more layer."""
-        self.take(value)
+        # of (n, 1) or (n,), a sigmoid is the same
+        self.take(value, isinstance(layer, Sigmoid) and self.final in SINGLE)
         assert self.node is not None
         self._begin()
         if self.padding:
