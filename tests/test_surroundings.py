@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import collections
 import contextvars
+import functools
 import io
 import itertools
 import logging
 import os
 import random
+import threading
 import types
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +30,7 @@ from lenet.engines.native import why_missing  # noqa: E402
 from lenet.torch import from_torch  # noqa: E402
 from lenet.torch.translation import UnsupportedModuleError, read  # noqa: E402
 from lenet.torch.translation.surroundings import Surroundings  # noqa: E402
+from lenet.torch.translation.trial import Traces, as_before  # noqa: E402
 
 PICTURE = (1, 6, 6)
 ACT: Any = F.relu
@@ -330,3 +333,75 @@ def test_an_error_says_what_forward_kept_until_then() -> None:
         read(net, PICTURE)
     assert caught.value.writes == "changes self.kept"
     assert net.kept == []
+
+
+# --- what another thread writes meanwhile ------------------------------------------------------
+
+
+class Cached(Base):
+    @functools.cached_property
+    def scale(self) -> Any:
+        return self.fc.bias.sum()
+
+    def act(self, x: Tensor) -> Any:
+        return F.relu(x) if self.scale is None else torch.tanh(x)
+
+
+class Remembers(Base):
+    def keep(self, x: Tensor) -> Any:
+        self.last = x
+
+
+class Hidden(Base):
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__dict__["names"] = name
+        super().__setattr__(name, value)
+
+    def keep(self, x: Tensor) -> Any:
+        self.last = 1
+
+
+def elsewhere(write: Callable[[], Any]) -> None:
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+
+
+def test_a_trial_leaves_what_another_thread_writes() -> None:
+    def write() -> None:
+        net.epoch = 3
+        net.opt = "tanh"
+        net.fc = other
+        net.conv.weight = weight
+        net.conv.extra = nn.ReLU()
+        del net.old
+
+    class Net(Base):
+        def prepare(self) -> None:
+            self.opt, self.old, self.epoch = "relu", 1, 0
+
+        def act(self, x: Tensor) -> Any:
+            return torch.tanh(x) if self.opt == "tanh" else F.relu(x)
+
+    net, other, x = Net(), nn.Linear(32, 3), torch.rand(2, *PICTURE)
+    weight = nn.Parameter(net.conv.weight.detach().clone())
+    surroundings, traces = Surroundings(net), Traces()
+    with as_before(surroundings, traces):
+        net(x)
+        elsewhere(write)
+    assert (net.epoch, net.opt, hasattr(net, "old"), traces.words) == (3, "tanh", False, "")
+    assert net.fc is other
+    assert net.conv.weight is weight
+    assert isinstance(net.conv.extra, nn.ReLU)
+    assert surroundings.changed() != ""  # and it is noticed
+
+
+@pytest.mark.parametrize("kind", [Cached, Remembers, Hidden])
+def test_a_trial_undoes_what_forward_writes_in_ways_its_code_does_not_show(kind: Any) -> None:
+    net, x = kind(), torch.rand(2, *PICTURE)
+    before = set(net.__dict__)
+    surroundings, traces = Surroundings(net), Traces()
+    with as_before(surroundings, traces):
+        net(x)
+    assert set(net.__dict__) == before
+    assert traces.words.startswith("changes self.")

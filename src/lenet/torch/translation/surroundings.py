@@ -17,12 +17,11 @@ import io
 import operator
 import os
 import random
-import sys
 import threading
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -30,18 +29,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lenet.torch.translation.code import Writes, always, foreign, names_of
+
 MOST = 2000  # objects that are looked into; a call would spend longer on more than in the network
 SMALL = 1 << 16  # bytes of an array that are kept
 ATOMS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis), range, slice)
 MISSING = object()
-# Whose functions and objects are not looked into: they change nothing of the user's.
-FOREIGN = frozenset(
-    {
-        *("torch", "functorch", "torchvision", "numpy", "lenet", "matplotlib", "pandas", "scipy"),
-        *("PIL", "tqdm", "rich", "IPython", "ipykernel", "pytest", "_pytest", "pluggy"),
-        *(sys.stdlib_module_names - {"__main__", "test"}),
-    }
-)
 FUNCTION = ("__code__", "__defaults__", "__kwdefaults__")
 NAMESPACES = (
     *(types.SimpleNamespace, argparse.Namespace, threading.local),
@@ -93,6 +86,7 @@ class _Dict:
     before: dict[Any, Any]
     own: bool  # of a module, whose ``training`` readings switch and callers look at
     deep: list[tuple[Any, Any]]  # what can be changed within, and so must be the same object
+    writes: Callable[[Any], bool]  # whether forward can write to what has a name
 
     def changed(self) -> bool:
         now, before = self.now, self.before
@@ -106,6 +100,16 @@ class _Dict:
         return any(now[name] is not value for name, value in self.deep)
 
 
+@dataclass(slots=True)
+class _Named:
+    """A module's parameters or buffers."""
+
+    where: str
+    now: dict[str, Any]
+    before: dict[str, Any]
+    writes: Callable[[Any], bool]
+
+
 class Surroundings:
     """What ``forward`` of a module and of its layers can see, as it is now."""
 
@@ -113,25 +117,32 @@ class Surroundings:
         self._names: set[str] = {"forward", "__call__"}
         while True:  # until no more code is reached by the names that are known
             self._dicts: list[_Dict] = []
-            self._named: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+            self._named: list[_Named] = []
             self._watches: list[_Watch] = []
             self._met: dict[int, Any] = {}
             self.unknown = ""  # what can be reached and not be watched
+            self._writes = Writes()
             known = set(self._names)
             self._all = not known.isdisjoint(DYNAMIC)
             self._walk(module, "")
             if known == self._names:
                 break
 
-    def changed(self) -> str:
-        """What is another than before, as one reads it in code ("self.opt['act']"), or empty."""
+    def changed(self, forwards: bool = False) -> str:
+        """What is another than before, as one reads it in code ("self.opt['act']"), or empty.
+
+        ``forwards``: an attribute, layer or parameter that none of forward's code writes to is left
+        out, since that is another thread's doing.
+        """
         for dictionary in self._dicts:
             if dictionary.changed():
-                return _first_difference(dictionary)
-        for where, now, before in self._named:
+                where = _first_difference(dictionary, dictionary.writes if forwards else None)
+                if where:
+                    return where
+        for named in self._named:
             # which parameters or buffers there are; not which tensors they are
-            if (now or before) and _given(now) != _given(before):
-                return where
+            if (named.now or named.before) and _given(named.now) != _given(named.before):
+                return named.where
         for watch in self._watches:
             if watch.changed():
                 values = zip(watch.names, watch.read(), watch.before, strict=False)
@@ -139,18 +150,22 @@ class Surroundings:
                 return watch.where + ", ".join(differ)
         return ""
 
-    def put_back(self) -> None:
-        """Make everything as it was; only what differs, since another thread may be reading."""
+    def put_back(self, forwards: bool = False) -> None:
+        """Make everything as it was; only what differs, since another thread may be reading.
+
+        ``forwards``: as in ``changed``; what another thread wrote meanwhile stays.
+        """
         for watch in self._watches:
             if watch.changed():
                 watch.write(watch.before)
                 watch.before = watch.read()  # a tensor counts this write, too
-        for _, named, tensors in self._named:
-            _restore_dict(named, tensors)
+        for named in self._named:
+            _restore_dict(named.now, named.before, named.writes if forwards else always)
         for dictionary in self._dicts:
             if dictionary.changed():
                 if isinstance(dictionary.now, dict):
-                    _restore_dict(dictionary.now, dictionary.before)
+                    writes = dictionary.writes if forwards else always
+                    _restore_dict(dictionary.now, dictionary.before, writes)
                 else:
                     _restore_class(self._met[id(dictionary.now)], dictionary.before)
 
@@ -190,7 +205,7 @@ class Surroundings:
         elif isinstance(value, functools.partial):
             self._walk_all([value.func, *value.args, *value.keywords.values()], where)
         elif isinstance(value, type):
-            if not _foreign(value):
+            if not foreign(value):
                 self._walk_class(value, where)
         elif isinstance(value, dict | list | set | collections.deque | bytearray):
             self._walk_container(value, where)
@@ -207,7 +222,7 @@ class Surroundings:
         ):
             self.unknown = self.unknown or f"{where}, a {type(value).__name__}"
         elif isinstance(value, NAMESPACES) or not (
-            isinstance(value, ModuleType) or _foreign(type(value))
+            isinstance(value, ModuleType) or foreign(type(value))
         ):
             self._walk_object(value, where)
 
@@ -216,18 +231,20 @@ class Surroundings:
             self._walk(value, where)
 
     def _walk_module(self, own: nn.Module, where: str) -> None:
-        attributes, foreign = own.__dict__, _foreign(type(own))
-        self._watch_dict(attributes, f"{where}.{{}}", own=True)
+        attributes, others, writes = own.__dict__, foreign(type(own)), self._writes
+        attribute = functools.partial(writes.attribute, type(own))
+        item = functools.partial(writes.item, type(own))
+        self._watch_dict(attributes, f"{where}.{{}}", attribute, own=True)
         for name, value in [*attributes.items()]:
             if name == "_modules":
-                self._watch_dict(value, f"{where}[{{}}]")
+                self._watch_dict(value, f"{where}[{{}}]", item)
                 for key, inner in [*value.items()]:
                     self._walk(inner, f"{where}.{key}" if key.isidentifier() else f"{where}[{key}]")
             elif name in ("_parameters", "_buffers"):
-                self._named.append((f"{where}.{name}", value, dict(value)))
+                self._named.append(_Named(f"{where}.{name}", value, dict(value), item))
                 if name == "_buffers":
                     self._walk_all([*value.values()], where)
-            elif name not in OF_EVERY_MODULE and (foreign or self._all or name in self._names):
+            elif name not in OF_EVERY_MODULE and (others or self._all or name in self._names):
                 self._walk(value, f"{where}.{name}")
         for kind in type(own).__mro__:
             if kind not in (nn.Module, object):
@@ -237,19 +254,21 @@ class Surroundings:
         if kind is not object and id(kind) != id(nn.Module):
             self._met[id(kind)] = kind
             attributes = kind.__dict__
+            self._writes.add_class(kind)
             self._watch_dict(attributes, f"{where}.{{}}")
             self._met[id(attributes)] = kind
-            if not _foreign(kind):
+            if not foreign(kind):
                 self._walk(type(kind), type(kind).__name__)
                 for name, value in [*attributes.items()]:
                     if self._all or name in self._names:
                         self._walk(value, f"{where}.{name}")
 
     def _walk_function(self, function: FunctionType, where: str) -> None:
-        if _foreign(function):
+        if foreign(function):
             return
-        names = _names_of(function.__code__)
+        names = names_of(function.__code__)
         self._names |= names
+        self._writes.add(function.__code__, names)
         self._watch(
             where,
             lambda: [function.__code__, function.__defaults__, function.__kwdefaults__],
@@ -325,7 +344,7 @@ class Surroundings:
             for name, member in vars(base).items()
             if isinstance(member, types.MemberDescriptorType)
         ]
-        if slots and not _foreign(kind):
+        if slots and not foreign(kind):
             self._watch(
                 where,
                 lambda: [getattr(value, name, MISSING) for name in slots],
@@ -334,10 +353,12 @@ class Surroundings:
             for name in self._names.intersection(slots):
                 self._walk(getattr(value, name, None), f"{where}.{name}")
         for base in kind.__mro__:
-            if not _foreign(base):
+            if not foreign(base):
                 self._walk(base, base.__name__)
 
-    def _watch_dict(self, value: Any, where: str, own: bool = False) -> None:
+    def _watch_dict(
+        self, value: Any, where: str, writes: Callable[[Any], bool] = always, own: bool = False
+    ) -> None:
         deep = [
             (name, inner)
             for name, inner in value.items()
@@ -345,7 +366,7 @@ class Surroundings:
         ]
         if own:
             deep = [(name, inner) for name, inner in deep if name not in OF_EVERY_MODULE]
-        self._dicts.append(_Dict(where, value, dict(value), own, deep))
+        self._dicts.append(_Dict(where, value, dict(value), own, deep, writes))
 
     def _watch_tensor(self, value: Tensor, where: str) -> None:
         if isinstance(value, nn.Parameter) or value.is_inference():
@@ -367,31 +388,12 @@ class Surroundings:
         self._watch(where, lambda: [value.tobytes()], lambda _: value.__setitem__(Ellipsis, kept))
 
 
-def _foreign(value: Any) -> bool:
-    """Whether a function or class is Python's, PyTorch's, NumPy's or ours."""
-    if value is builtins:
-        return True
-    name = getattr(value, "__module__", None)
-    return not isinstance(name, str) or name.partition(".")[0] in FOREIGN
-
-
 def _endless(value: Any) -> bool:
     """Whether it is an iterator, which every look into would change."""
     try:
         return iter(value) is value
     except TypeError:
         return False
-
-
-def _names_of(code: CodeType) -> set[str]:
-    """All names that a function's code has, those in strings too (``getattr(self, "act")``)."""
-    names = {*code.co_names}
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names |= _names_of(constant)
-        elif isinstance(constant, str):
-            names |= {part for part in constant.split(".") if part.isidentifier()}
-    return names
 
 
 def _cell(cell: types.CellType) -> Any:
@@ -425,13 +427,19 @@ def _given(named: dict[str, Any]) -> list[str]:
     return [name for name, tensor in named.items() if tensor is not None]
 
 
-def _first_difference(dictionary: _Dict) -> str:
-    """Where a dict or a module's attributes are others than before, down to the name."""
+def _first_difference(dictionary: _Dict, writes: Callable[[Any], bool] | None) -> str:
+    """Where a dict or a module's attributes are others than before, down to the name.
+
+    Empty where ``writes`` is given and holds for none.
+    """
     now, before = dictionary.now, dictionary.before
-    for name in [*now, *before]:
-        if now.get(name, MISSING) is not before.get(name, MISSING):
+    differ = [
+        name for name in [*now, *before] if now.get(name, MISSING) is not before.get(name, MISSING)
+    ]
+    for name in differ:
+        if writes is None or writes(name):
             return dictionary.where.format(name)
-    return dictionary.where.format("…")
+    return "" if differ and writes else dictionary.where.format("…")
 
 
 def _compares(value: Any) -> bool:
@@ -445,11 +453,13 @@ def _refill(value: Any, add: Callable[[Any], None], before: list[Any]) -> None:
     add(before)
 
 
-def _restore_dict(now: dict[Any, Any], before: dict[Any, Any]) -> None:
-    for key in [key for key in now if key not in before]:
+def _restore_dict(
+    now: dict[Any, Any], before: dict[Any, Any], writes: Callable[[Any], bool]
+) -> None:
+    for key in [key for key in now if key not in before and writes(key)]:
         del now[key]
     for key, value in before.items():
-        if key not in now or now[key] is not value:
+        if (key not in now or now[key] is not value) and writes(key):
             now[key] = value
 
 

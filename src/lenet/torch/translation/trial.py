@@ -95,7 +95,9 @@ def _unheard(traces: Traces) -> Iterator[None]:
 def as_before(surroundings: Surroundings, traces: Traces) -> Iterator[None]:
     """Put back afterwards what ``forward`` can change, and the states of random generators.
 
-    What it prints or logs meanwhile is dropped. ``traces`` gets what was undone.
+    What it prints or logs meanwhile is dropped. ``traces`` gets what was undone. What another
+    thread writes meanwhile stays, where it is an attribute, layer or parameter that forward's code
+    does not write to; where it is anything else, it cannot be told from what forward did.
     """
     if surroundings.unknown:
         traces.add(f"can use {surroundings.unknown}, which cannot be put back after trying it")
@@ -106,9 +108,9 @@ def as_before(surroundings: Surroundings, traces: Traces) -> Iterator[None]:
             yield
         finally:
             HERE.depth -= 1
-            if where := surroundings.changed():
+            if where := surroundings.changed(forwards=True):
                 traces.add(f"changes {where}")
-            surroundings.put_back()
+            surroundings.put_back(forwards=True)
             if _random_states() != states:
                 traces.add("draws random numbers")
                 random.setstate(states[0])
