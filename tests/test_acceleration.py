@@ -350,24 +350,26 @@ def test_one_output_of_a_convolution_and_second_gradients(engine: Watched) -> No
         assert torch.allclose(ours, theirs, **CLOSE)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("when", ["always", "in training", "in evaluation"])
 def test_what_forward_computes_without_gradients_is_not_trained(
-    capsys: pytest.CaptureFixture[str],
+    when: str, training: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     acceleration.say.cache_clear()
 
     def forward(self: Any, x: Tensor) -> Tensor:
-        with torch.no_grad():
+        with torch.set_grad_enabled(when != "always" and self.training != (when == "in training")):
             x = self.frozen(x.flatten(1))
         return self.fc(torch.tanh(x))
 
     def make() -> nn.Module:
         net = of_class("Frozen", forward=forward)()
         net.frozen, net.fc = nn.Linear(784, 16), nn.Linear(16, 10)
-        return net
+        return net.train(training)
 
     fast, plain = pair(make)
     assert_same(fast, plain, *batch())
-    assert fast.frozen.weight.grad is None
+    assert (fast.frozen.weight.grad is None) == (plain.frozen.weight.grad is None)
     assert accelerate(plain, PICTURE) is plain
     assert "without gradients (torch.no_grad)" in capsys.readouterr().err
 

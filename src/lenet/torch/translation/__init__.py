@@ -195,7 +195,7 @@ def read(module: nn.Module, input_shape: Shape) -> Reading:
             training.keys,
             training.final,
             writes="",
-            untrained=training.untrained,
+            untrained=training.untrained or evaluation.untrained,
         )
         try:
             _try(module, reading, evaluation)
