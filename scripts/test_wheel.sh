@@ -9,7 +9,7 @@ folder=$(mktemp --directory)
 trap 'rm -rf "$folder"' EXIT
 
 LENET_REQUIRE_NATIVE=1 .venv/bin/python -m pip wheel --quiet --disable-pip-version-check \
-    --no-deps --no-build-isolation --wheel-dir "$folder" -Cbuild-dir=build/wheel .
+    --no-deps --no-build-isolation --wheel-dir "$folder" -Cbuild-dir="$folder/build" .
 
 # It sees the packages of .venv, of lenet only what the wheel brings: that comes first.
 .venv/bin/python -m venv --without-pip "$folder/venv"
