@@ -319,6 +319,22 @@ def test_magics_are_told_from_python(tmp_path: Path) -> None:
         ("if True:\n    epochs = 3", 1),
         ("epochs = list(range(1, 4))", [1, 2, 3]),
         ("[lr, epochs], x = [0.1, 7], 3", 7),
+        ("EPOCHS = 5\nepochs = EPOCHS", 1),
+        ("N_EPOCHS, lr = 15, 0.1\nepochs = N_EPOCHS", 1),
+        ("EPOCH = 3\nepochs = EPOCH", 1),
+        ("all_epoch = 100\nepochs = all_epoch", 1),
+        ("epoches = 50\nepochs = epoches", 1),
+        ("class Config:\n    max_epochs = 8\nepochs = Config.max_epochs", 1),
+        ("class C: pass\nC.n_epochs = 8\nepochs = C.n_epochs", 1),
+        ("config = {'lr': 1, 'epochs': 9}\nepochs = config['epochs']", 1),
+        ("config = {}\nconfig['num_epochs'] = 9\nepochs = config['num_epochs']", 1),
+        ("epochs = dict(max_epochs=9)['max_epochs']", 1),
+        ("epochs = 0\nfor epoch in range(5): epochs = epochs + 1", 1),
+        ("epochs = []\nfor epoch in range(1, 6): epochs += [epoch]", [1]),
+        ("epoch = 7\nepochs = epoch", 7),
+        ("last_epoch = 7\nepochs = last_epoch", 7),
+        ("epochs = 'ten'", "ten"),
+        ("epochs = 0\nfor i in range(3): epochs += 1", 3),
     ],
 )
 def test_epochs_are_replaced_where_a_number_is_assigned(source: str, value: object) -> None:
@@ -326,7 +342,24 @@ def test_epochs_are_replaced_where_a_number_is_assigned(source: str, value: obje
     program = rewriting.prepare(source, "x", 1, 0, 1, show=True)
     exec(compile(program.body, "x", "exec"), names)
     assert names.get("num_epochs", names.get("epochs")) == value
-    assert program.shortened == (value == 1)
+    assert program.shortened == (value in (1, [1]))
+
+
+def test_argparses_default_is_replaced_wherever_it_is() -> None:
+    source = (
+        "import argparse\n"
+        "def arguments():\n"
+        "    parser = argparse.ArgumentParser()\n"
+        "    parser.add_argument('-e', '--epochs', type=int, default=14)\n"
+        "    parser.add_argument('--save-epoch', type=int, default=5)\n"
+        "    return parser.parse_args([])\n"
+        "found = arguments()"
+    )
+    program = rewriting.prepare(source, "x", 1, 0, 2, show=True)
+    names: dict[str, Any] = {}
+    exec(compile(program.body, "x", "exec"), names)
+    assert vars(names["found"]) == {"epochs": 2, "save_epoch": 5}
+    assert program.shortened
 
 
 def test_epochs_inside_functions_stay() -> None:

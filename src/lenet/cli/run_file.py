@@ -32,7 +32,9 @@ def run_file(
     ] = False,
     epochs: Annotated[
         int | None,
-        typer.Option(parser=whole, metavar="N", help="Instead of its num_epochs and epochs."),
+        typer.Option(
+            parser=whole, metavar="N", help="Instead of its num_epochs, EPOCHS and so on."
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(parser=whole, metavar="N", help="Set before the first cell.")
