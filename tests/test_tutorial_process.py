@@ -410,3 +410,40 @@ def is_gone(process: int) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beside", ["lenet.py", "nothing.py"])
+def test_pythons_that_a_tutorial_starts_find_the_stand_ins(beside: str, in_tmp: Path) -> None:
+    write(in_tmp / beside, "size = 5\n")
+    write(
+        in_tmp / "other.py",
+        "import torchvision.transforms as T\nfrom d2l import torch as d2l\n"
+        "import d2lzh_pytorch, lenet\nprint(T.Pad(2).padding, d2l.__name__.partition('.')[2],\n"
+        "    hasattr(lenet, 'size'), d2l is getattr(lenet, 'd2l', d2l))\n",
+    )
+    start = (
+        "import subprocess, sys\n"
+        "print(subprocess.run([sys.executable, {}], capture_output=True, text=True).stdout)\n"
+    )
+    write(in_tmp / "t.py", start.format("'other.py'"))
+    assert out("t.py") == f"2 d2l {beside == 'lenet.py'} True\n\n"
+    # an installed one is preferred
+    write(in_tmp / "packages" / "torchvision.py", "print('the real one')\n")
+    code = "import sys; sys.path.append('packages'); import torchvision"
+    write(in_tmp / "u.py", start.format(f"'-c', {code!r}"))
+    assert out("u.py") == "the real one\n\n"
+
+
+@pytest.mark.slow
+def test_what_is_missing_is_said_in_one_line(in_tmp: Path) -> None:
+    write(in_tmp / "models" / "__init__.py", "")
+    for line, said in {
+        "import no_such_package.part": "needs no_such_package, which is not installed and not",
+        "from models.lenet import LeNet": "models.lenet is not in the models that is here",
+        "raise ModuleNotFoundError(name='cv2')": "pip install opencv-python, or put its own file",
+    }.items():
+        write(in_tmp / "t.py", f"{line}\n")
+        done = lenet_run("t.py")
+        assert done.returncode == 1
+        assert said in done.stderr.splitlines()[-1]

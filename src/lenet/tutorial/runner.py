@@ -68,6 +68,7 @@ def run(plan: Plan) -> int:
     record = Record(Path(plan.record) if plan.record else None)
     say = _teller(sys.stderr)
     stand_ins.install(say)
+    stand_ins.install_in_programs()
     keep_freed_memory()  # PyTorch's steps take a third less time
     keeper = Keeper(Path(plan.figures), say, lambda path: record.add("picture", str(path)))
     source = "\n".join(cell.source for cell in tutorial.cells)
@@ -119,7 +120,10 @@ def run(plan: Plan) -> int:
             with suppress(OSError):
                 stream.flush()
     if plan.epochs is not None and not shortened:
-        say("--epochs changed nothing: no cell gives num_epochs or epochs a number")
+        say(
+            "--epochs changed nothing: no cell gives num_epochs, epochs or the like a number "
+            "outside of functions"
+        )
     return failed
 
 
@@ -285,9 +289,32 @@ def _tell_error(error: BaseException, record: Record, say: Any) -> int:
     record.add("error", text)
     stream = sys.stderr.stream if isinstance(sys.stderr, Tee) else sys.stderr
     print(text, end="", file=stream)
-    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-        say(f"this tutorial needs PyTorch: {how_to_install('torch')}")
+    if isinstance(error, ModuleNotFoundError):
+        say(_what_is_missing(error))
     return 1
+
+
+# Packages that are imported under another name than pip's.
+PIP_NAMES = {
+    "cv2": "opencv-python",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+
+
+def _what_is_missing(error: ModuleNotFoundError) -> str:
+    name = error.name or str(error)
+    top = name.partition(".")[0]
+    if name == "torch":
+        return f"this tutorial needs PyTorch: {how_to_install('torch')}"
+    if top in sys.modules:
+        return f"{name} is not in the {top} that is here; the tutorial may need another version"
+    return (
+        f"this tutorial needs {top}, which is not installed and not beside it: "
+        f"pip install {PIP_NAMES.get(top, top)}, or put its own file {top}.py there"
+    )
 
 
 def _from_the_tutorial(trace: TracebackType | None) -> TracebackType | None:

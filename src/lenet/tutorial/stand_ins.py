@@ -2,17 +2,19 @@
 
 `d2l.torch` and `d2l.d2ltorch` are `lenet.d2l`, and `d2lzh_pytorch` is `lenet.d2l.d2lzh`, always; so
 no other version of the book's package gets in between. torchvision's modules are those of `vision`,
-and only where Python finds no torchvision. Processes that multiprocessing starts anew find them,
-too. Nothing else is changed.
+and only where Python finds no torchvision. Processes that multiprocessing starts anew, and Pythons
+that the tutorial starts itself, find them, too. Nothing else is changed.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -166,6 +168,14 @@ def _install_in_children() -> None:
     spawn.get_preparation_data = get_preparation_data
     if "forkserver" in get_all_start_methods():
         get_context("forkserver").set_forkserver_preload([f"{__package__}.in_fork_server"])
+
+
+def install_in_programs() -> None:
+    """Let Pythons that this process starts, such as `python other.py`, find the stand-ins."""
+    paths = [os.environ.get("PYTHONPATH", ""), str(Path(__file__).parent / "children")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    package = sys.modules[(__package__ or "").partition(".")[0]]
+    os.environ["LENET_PACKAGE"] = os.pathsep.join(package.__path__)  # an editable one has several
 
 
 # ---------------------------------------------------------------------------------- what is there
