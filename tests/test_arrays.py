@@ -58,7 +58,7 @@ def test_tensors_are_taken() -> None:
         (np.full((5, 8, 8), 17.5), "with fractions; round it"),
         ([[[1, 2], [3]]], "its rows differ in length"),
         ("pictures", "is a str; give an array of numbers"),
-        (None, "is a NoneType"),
+        (None, "is None"),
     ],
 )
 def test_what_could_be_meant_in_two_ways_is_refused(images: object, message: str) -> None:

@@ -21,6 +21,20 @@ class FileError(ValueError):
     """What is no plain file, or too large to be read; the message names it."""
 
 
+def as_path(value: object, what: str) -> Path:
+    """The path that a text or a Path means. Raises FileError, naming ``what``, where it is none.
+
+    >>> as_path("runs/first", "folder").name
+    'first'
+    """
+    if not isinstance(value, str | os.PathLike) or not isinstance(text := os.fspath(value), str):
+        raise FileError(f"{what} is {value!r:.80}; give a path, as a text or a pathlib.Path")
+    if not text or "\0" in text:
+        wrong = "holds a NUL character" if text else "is empty"
+        raise FileError(f"{what} {wrong}; give a path, such as runs/first")
+    return Path(text)
+
+
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Put ``content`` at ``path``: whatever happens, the old file or the new one is there, whole.
 

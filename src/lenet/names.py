@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def known_as(name: str, known: Iterable[str]) -> str | None:
+def known_as(name: object, known: Iterable[str]) -> str | None:
     """The known name that is meant, whatever the case and the hyphens; None where there is none.
 
     >>> known_as("LeNet_Max", ["lenet", "lenet-max"]), known_as("vgg", ["lenet"])
     ('lenet-max', None)
     """
+    if not isinstance(name, str):  # a program's slip: it is no name at all
+        return None
     known = tuple(known)
     if name in known:
         return name
@@ -18,7 +20,7 @@ def known_as(name: str, known: Iterable[str]) -> str | None:
     return same[0] if len(same) == 1 else None
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: object, known: Iterable[str]) -> str:
     """ "did you mean …? " for a name that is nearly one of the known ones, else nothing.
 
     Near is what a slip of the fingers makes of a name, a part of it, or its initials; a name that
@@ -31,6 +33,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("resnet18", ["lenet", "mlp"])
     ''
     """
+    if not isinstance(name, str):
+        return ""
     wanted = _plain(name)
     if not wanted.strip():
         return ""

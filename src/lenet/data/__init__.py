@@ -50,7 +50,7 @@ from lenet.data.split import Dataset as Dataset
 from lenet.data.split import Split as Split
 from lenet.data.split import hold_out as hold_out
 from lenet.data.split import subset as subset
-from lenet.files import UNFINISHED
+from lenet.files import UNFINISHED, as_path
 from lenet.names import did_you_mean, known_as
 
 DISTRIBUTIONS: Final = Path("/usr/share/datasets")
@@ -167,6 +167,8 @@ def load(
 
     Raises DataError; DataNotFoundError when it is nowhere and could not be downloaded.
     """
+    if not isinstance(name_or_path, str):
+        as_path(name_or_path, "data")
     text = os.fspath(name_or_path)
     if text == IN_MEMORY:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Pictures that a program holds in arrays, as data sets: NumPy's, PyTorch's or plain lists.
+"""Pictures that a program holds in arrays, as data sets: NumPy's, PyTorch's, pandas', plain lists.
 
 Nothing is guessed: what could be read in two ways is refused, with what to write instead.
 """
@@ -6,6 +6,7 @@ Nothing is guessed: what could be read in two ways is refused, with what to writ
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
@@ -30,7 +31,8 @@ def dataset(given: Any, classes: Sequence[str] | None = None) -> Dataset:
     - ``(images, labels)``: a fifth of each class becomes the test part, always the same pictures;
     - ``(images, labels, test_images, test_labels)``;
     - ``((images, labels), (test_images, test_labels))``, as Keras loads them;
-    - ``(train, test)``, two Splits, or a Dataset, which is returned as it is.
+    - ``(train, test)``, two Splits, or a Dataset, which is returned as it is;
+    - a PyTorch data set of pairs (picture, label), or two of them, to train and to test on.
 
     For images and labels see ``pictures`` and ``split``. ``classes`` are the names of the classes;
     without them they are "0" to the highest label, or the labels themselves where these are texts.
@@ -38,10 +40,15 @@ def dataset(given: Any, classes: Sequence[str] | None = None) -> Dataset:
     """
     if isinstance(given, Dataset):
         return given
-    if not isinstance(given, tuple | list) or len(given) not in (2, 4):
+    if _is_torch_dataset(given):
+        given = _columns(given, "data")
+    elif isinstance(given, tuple | list) and given and all(map(_is_torch_dataset, given)):
+        given = [_columns(part, "data") for part in given]
+    if not isinstance(given, tuple | list) or len(given) not in (2, 4) or _is_rows(given):
+        hint = ": from pairs of a picture and its label, tuple(zip(*data))"
         raise DataError(
             f"data is {_kind(given)}; give (images, labels), or (images, labels, test_images, "
-            "test_labels), or the name of a data set"
+            f"test_labels), or the name of a data set{hint if _is_rows(given) else ''}"
         )
     if len(given) == 4:
         given = (given[:2], given[2:])
@@ -53,7 +60,8 @@ def dataset(given: Any, classes: Sequence[str] | None = None) -> Dataset:
         train = split(first[0], first[1], names)
         test = split(second[0], second[1], names, "test_images", "test_labels")
     else:
-        _check_lengths(_array(first, "images"), _label_array(second, "labels"), "images", "labels")
+        first, second = pictures(first), _label_array(second, "labels")
+        _check_lengths(first, second, "images", "labels")
         names = tuple(classes) if classes is not None else _names(second)
         whole = split(first, second, names)
         train, test = hold_out(whole, TEST_SHARE, seed=0)
@@ -134,8 +142,15 @@ def picture(image: Any, name: str = "picture") -> UInt8:
 
 
 def is_array(value: Any) -> bool:
-    """Whether this is an array of NumPy or PyTorch, rather than a name, a number or a path."""
-    return isinstance(value, np.ndarray) or _is_tensor(value)
+    """Whether this holds pixels, rather than being a name, a number or a path: an array of NumPy
+    or PyTorch, nested lists, or a picture of Pillow's."""
+    if isinstance(value, np.generic):  # NumPy's single numbers are no arrays
+        return False
+    return (
+        isinstance(value, list | tuple)
+        or hasattr(value, "__array_interface__")
+        or _is_tensor(value)
+    )
 
 
 # --- details -----------------------------------------------------------------------------------
@@ -146,15 +161,80 @@ def _is_tensor(value: Any) -> bool:
     return type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach")
 
 
-def _array(values: Any, name: str) -> NDArray[Any]:
-    if _is_tensor(values):
-        values = values.detach().cpu().numpy()
+def _is_torch_dataset(value: Any) -> bool:
+    """Whether this is a torch.utils.data.Dataset with a length, by the names of its classes."""
+    is_one = any(
+        kind.__module__.startswith("torch.utils.data") and kind.__name__ == "Dataset"
+        for kind in type(value).__mro__
+    )
+    return is_one and hasattr(value, "__len__")
+
+
+def _columns(data: Any, name: str) -> tuple[list[Any], list[Any]]:
+    """The pictures and the labels of a data set of pairs. Its length alone says where it ends."""
+    pairs = [data[index] for index in range(len(data))]
+    if not pairs:
+        raise DataError(f"{name} has no picture")
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+        raise DataError(f"{name} holds {_kind(pairs[0])}; give a data set of (picture, label)")
+    return [picture for picture, _ in pairs], [label for _, label in pairs]
+
+
+def _is_rows(value: Any) -> bool:
+    """Whether this is a list of pairs (picture, label), rather than pictures and labels."""
+    return isinstance(value, tuple | list) and all(
+        isinstance(pair, tuple | list)
+        and len(pair) == 2
+        and (isinstance(pair[1], str) or np.isscalar(pair[1]) or getattr(pair[1], "ndim", 1) == 0)
+        and not np.isscalar(pair[0])
+        for pair in value
+    )
+
+
+def _plain(values: Any, name: str) -> NDArray[Any]:
+    """What was given as an array of NumPy's, of any type. Raises DataError where it is none."""
     try:
-        array = np.asarray(values)
+        if isinstance(values, tuple | list) and values and all(map(_is_tensor, values)):
+            values = [_numpy(value) for value in values]
+        array = _numpy(values) if _is_tensor(values) else np.asarray(values)
     except ValueError:  # rows of different lengths
-        raise DataError(f"{name} is no array: its rows differ in length") from None
-    if array.dtype.kind not in "buif":
-        raise DataError(f"{name} is {_kind(values)}; give an array of numbers")
+        sizes = sorted(
+            {shape for value in values if (shape := getattr(value, "size", None))}, key=str
+        )
+        hint = f": the pictures are of {sizes[0]} and {sizes[-1]}" if _are_sizes(sizes) else ""
+        raise DataError(f"{name} is no array: its rows differ in length{hint}") from None
+    except (TypeError, RuntimeError, OverflowError) as error:
+        raise DataError(f"{name} is no array that NumPy can hold ({error})") from None
+    if isinstance(values, np.ma.MaskedArray) and values.mask.any():
+        raise DataError(f"{name} has masked values; give {name}.filled(…)")
+    return array
+
+
+def _are_sizes(found: list[Any]) -> bool:
+    """Whether these are widths and heights of pictures of Pillow's."""
+    return len(found) > 1 and all(isinstance(size, tuple) and len(size) == 2 for size in found)
+
+
+def _numpy(tensor: Any) -> NDArray[Any]:
+    """A tensor's values; the types that NumPy lacks (bfloat16) as float32."""
+    tensor = tensor.detach().cpu().resolve_neg()
+    if tensor.layout.__str__() != "torch.strided":
+        tensor = tensor.to_dense()
+    try:
+        return np.asarray(tensor.numpy())
+    except TypeError:
+        return np.asarray(tensor.float().numpy())
+
+
+def _array(values: Any, name: str) -> NDArray[Any]:
+    array = _plain(values, name)
+    if array.dtype.kind not in "buif" or not array.ndim:
+        first = next(iter(values), None) if isinstance(values, tuple | list) else None
+        files = isinstance(first, str | os.PathLike)
+        raise DataError(
+            f"{name} {'holds names of files' if files else 'is ' + _kind(values)}; give an array "
+            f"of numbers{', or what PIL.Image.open makes of each file' if files else ''}"
+        )
     return array
 
 
@@ -220,17 +300,32 @@ def _names(*parts: Any) -> tuple[str, ...]:
 
 
 def _label_array(labels: Any, name: str) -> NDArray[Any]:
-    array = labels.detach().cpu().numpy() if _is_tensor(labels) else np.asarray(labels)
+    array = _plain(labels, name)
+    if array.dtype == np.bool_:
+        array = array.astype(np.int64)
+    elif array.dtype == object:  # as pandas holds texts
+        array = _unboxed(array)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]  # as Keras has them
     if array.ndim != 1:
         hint = f": from one column for each class, {name}.argmax(1)" if array.ndim == 2 else ""
         raise DataError(f"{name} has shape {array.shape}; give (n,), one for each picture{hint}")
-    if array.dtype.kind == "f" and array.size and (array == np.rint(array)).all():
+    # infinity equals itself rounded, and is no whole number
+    whole = array.dtype.kind == "f" and ((array == np.rint(array)) & (np.abs(array) < 2**53)).all()
+    if whole and array.size:
         return array.astype(np.int64)
     if array.dtype.kind not in "iuU" and array.size:
         raise DataError(f"{name} is {array.dtype}; give whole numbers from 0, or names")
     return array
+
+
+def _unboxed(array: NDArray[Any]) -> NDArray[Any]:
+    """An array of Python's objects as texts or numbers, where all are; else as it is."""
+    values = array.ravel().tolist()
+    if values and all(isinstance(value, str) for value in values):
+        return array.astype(np.str_)
+    whole = (isinstance(value, int) and abs(value) < 2**53 for value in values)
+    return array.astype(np.int64) if values and all(whole) else array
 
 
 def _numbers(labels: Any, classes: tuple[str, ...], name: str) -> NDArray[np.int64]:
@@ -264,6 +359,10 @@ def _sha256(array: NDArray[Any]) -> str:
 
 def _kind(value: Any) -> str:
     """What was given, in a few words."""
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    article = "an" if kind[:1].lower() in "aeiou" else "a"
     if isinstance(value, tuple | list):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__name__}"
+        return f"{article} {kind} of {len(value)}"
+    return f"{article} {kind}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
+from numbers import Integral
 
 from lenet.engines.protocol import (
     Batches,
@@ -145,8 +146,9 @@ def make(
     used. Raises EngineError for fewer threads than one, or where there is nothing to compile.
     """
     threads = available_cpus() if threads is None else threads
-    if threads < 1:
-        raise EngineError(f"threads is {threads}, must be at least 1")
+    if not isinstance(threads, Integral) or isinstance(threads, bool) or threads < 1:
+        raise EngineError(f"threads is {threads!r:.80}, must be a whole number, at least 1")
+    threads = int(threads)
     if choice.engine == "torch":
         from lenet.engines.torch import TorchEngine
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from lenet import data, engines, runs
 from lenet.data import arrays
-from lenet.files import write_atomically
+from lenet.files import as_path, write_atomically
 from lenet.looking import convolution_kernels as kernel_numbers
 from lenet.looking import diagrams, evaluation
 from lenet.looking import explanations as words
@@ -77,11 +78,13 @@ def open_subject(model: Model) -> Subject:
         return _untrained(model)
     if isinstance(model, runs.RunRecord):
         model = model.folder
-    path = Path(model)
+    path = as_path(model, "model")
     if os.fspath(model) not in zoo.NETWORKS and path.exists():
         network, parameters = runs.load_model(path)
         folder = path if path.is_dir() else path.parent
         return Subject(network, parameters, folder, ending(folder))
+    if path.parent != Path():  # the name of no network
+        raise ValueError(f"{path} does not exist; 'lenet runs' lists the runs there are")
     return _untrained(zoo.build(os.fspath(model)))
 
 
@@ -140,13 +143,25 @@ def evaluate(
         subject = open_subject(model)
         if subject.folder is None:
             raise ValueError(f"{subject.remark}; give a run, or parameters")
+    elif not isinstance(parameters, Mapping):
+        raise ValueError(
+            f"parameters is a {type(parameters).__name__}; give a dict of arrays, as "
+            "lenet.load_model returns it. Pictures are given by split=(images, labels)"
+        )
     elif isinstance(model, Network):
         subject = Subject(model, parameters, None)
     else:
-        raise ValueError(f"parameters go with a Network, not with {model!r:.80}")
+        raise ValueError(
+            f"parameters go with a Network; a {type(model).__name__} has its own: leave them out"
+        )
     network = subject.network
-    if isinstance(split, tuple):
+    if isinstance(split, tuple | list) and len(split) == 2:
         split = arrays.split(*split, network.classes)
+    elif split is not None and not isinstance(split, data.Split):
+        raise ValueError(
+            f"split is a {type(split).__name__}; give two arrays, split=(images, labels), or a "
+            "part of a data set, such as lenet.load_data(name).test"
+        )
     if split is None:
         split = subject.test_split(data_dir)
     if split is None:
@@ -167,7 +182,8 @@ def features(
     """What every layer makes of a picture.
 
     ``picture`` is an index into the run's test pictures, "CLASS:n" for the n-th of a class, a
-    picture's file, or its pixels in an array (height, width) or (channels, height, width).
+    picture's file, or its pixels: an array or nested lists (height, width), (channels, height,
+    width) or (height, width, channels), or a picture that Pillow has opened.
 
     Raises PictureError where there is no such picture, DataError where the run's data is not here,
     EngineError where no engine computes the network.
@@ -196,13 +212,25 @@ def _features(
     if arrays.is_array(picture):
         found = maps_of_picture.Picture(arrays.picture(picture), "array", "an array", None)
     else:
-        what = os.fspath(picture) if isinstance(picture, str | os.PathLike) else int(picture)
+        what = _which(picture)
         # a picture's own file needs no data set
         is_file = isinstance(what, str) and os.path.isfile(what)
         split = None if is_file else subject.test_split(data_dir, progress=progress)
         found = maps_of_picture.find_picture(what, subject.network, split)
     spoken = words.known_language(language)
     return maps_of_picture.features(subject.network, subject.parameters, found, spoken)
+
+
+def _which(picture: Any) -> str | int:
+    """The file, class or index that is meant. Raises PictureError for what can be none."""
+    if isinstance(picture, Integral) and not isinstance(picture, bool):
+        return int(picture)
+    if isinstance(picture, str | os.PathLike) and isinstance(text := os.fspath(picture), str):
+        return text
+    raise maps_of_picture.PictureError(
+        f"picture is {picture!r:.80}; give its number among the test pictures (from 0), "
+        "CLASS:NUMBER, a picture's file, or its pixels as an array"
+    )
 
 
 def _explain(

@@ -178,10 +178,10 @@ def find_picture(what: str | int, network: Network, split: Split | None) -> Pict
     text = str(what)
     if not isinstance(what, int) and os.path.isfile(text):
         return picture_from_file(Path(text), network)
-    if isinstance(what, int) or re.fullmatch(r"-?\d+", text):
+    if isinstance(what, int) or re.fullmatch(r"-?\d{1,18}", text):
         return _from_split(split, int(text), text)
     name, colon, number = text.rpartition(":")
-    if colon and number.isdigit():
+    if colon and re.fullmatch(r"\d{1,18}", number):
         if split is None or name not in split.classes:
             known = ", ".join(network.classes if split is None else split.classes)
             raise PictureError(
@@ -194,7 +194,7 @@ def find_picture(what: str | int, network: Network, split: Split | None) -> Pict
             )
         return _from_split(split, int(members[int(number)]), text)
     raise PictureError(
-        f"{text!r}: no such file; give a picture's file, its number among the test pictures "
+        f"{text!r:.100}: no such file; give a picture's file, its number among the test pictures "
         "(from 0), or CLASS:NUMBER"
     )
 

@@ -276,6 +276,11 @@ def trace(network: Network) -> tuple[TracedLayer, ...]:
     Raises ArchitectureError, with the layer's number and the shapes, where a layer does not fit
     what comes before it or the classes.
     """
+    if not isinstance(network, Network):
+        raise ArchitectureError(
+            f"network is {_show(network)}; give a lenet.Network: lenet.build(name) makes one, and "
+            "a run has it as run.network"
+        )
     _check_head(network)
     rows = trace_layers(network.input_shape, network.layers)
     shape = rows[-1].output_shape

@@ -14,11 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from lenet import engines
-from lenet.data import IN_MEMORY, KNOWN, Dataset, arrays, check_classes, hold_out
+from lenet.data import IN_MEMORY, KNOWN, DataError, Dataset, arrays, check_classes, hold_out
 from lenet.data import load as load_data
 from lenet.engines import Choice, Engine
+from lenet.files import as_path
 from lenet.network import layer_text, zoo
-from lenet.network.architecture import ArchitectureError, Layer, Network, show_shape, trace
+from lenet.network.architecture import (
+    ArchitectureError,
+    Layer,
+    Network,
+    show_shape,
+    trace,
+    trouble_with_name,
+)
 from lenet.optimization import Optimizer
 from lenet.runs.record import RunError, RunRecord
 from lenet.runs.record import read as read_run
@@ -38,6 +46,7 @@ from lenet.training import (
     verdict,
 )
 from lenet.training.recipes import Recipe
+from lenet.untrusted import shown
 
 OWN = "mine"  # the name of a network that is given as a list of layers
 
@@ -113,10 +122,10 @@ class Experiment:
 
 
 def begin(
-    recipe: str | Recipe,
+    recipe: str | os.PathLike[str] | Recipe,
     *,
     data: Any = None,
-    network: Network | None = None,
+    network: str | Network | Sequence[Layer] | None = None,
     chosen: Collection[str] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     engine: str = "auto",
@@ -129,17 +138,23 @@ def begin(
 ) -> Experiment:
     """A new experiment in a new folder; with ``snapshots`` of the weights at every reading or not.
 
-    ``data`` are pictures in place of the recipe's, as ``arrays.dataset`` takes them;
-    ``network`` takes the place of the recipe's: its layers, name and normalization, with the
-    classes of the pictures. ``chosen`` are the keys of the recipe that somebody chose: the others
-    are fitted to pictures that are few (``defaults.fit_to_few``). Without it the recipe is taken as
-    it is.
+    ``data`` are pictures in place of the recipe's: a name, a folder, or what ``arrays.dataset``
+    takes. ``network`` takes the place of the recipe's: a name, a list of layers, or a Network, with
+    its layers, name and normalization and the classes of the pictures. ``chosen`` are the keys of
+    the recipe that somebody chose: the others are fitted to pictures that are few
+    (``defaults.fit_to_few``). Without it the recipe is taken as it is.
 
     Raises the ValueErrors of what it puts together (DataError, ArchitectureError, EngineError,
     SettingError, RunError), before anything is written, and OSError when nothing can be.
     """
-    if isinstance(recipe, str):
+    if not isinstance(recipe, Recipe):
         recipe = recipes.load(recipe)
+    if isinstance(data, str | os.PathLike):
+        recipe, data = recipes.change(recipe, "data", os.fspath(data)), None
+    if network is not None and not isinstance(network, Network):
+        for key, value in _network_keys(network).items():
+            recipe = recipes.change(recipe, key, value)
+        network = None
     if network is not None:
         recipe = with_network(recipe, network)
     given = None if data is None else arrays.dataset(data)
@@ -153,6 +168,9 @@ def begin(
     check(recipe)
     loaded = given or load_data(recipe.data, data_dir, progress=progress)
     check_classes(loaded)
+    for name in loaded.train.classes:
+        if trouble := trouble_with_name(name):
+            raise DataError(f"{loaded.source}: the class name {shown(name)} {trouble}")
     parts = divide(recipe, loaded)
     remarks: list[str] = []
     if chosen is not None:
@@ -166,14 +184,14 @@ def begin(
     choice = engines.choose(engine, network, device)
     settings = recipe.settings
     made = engines.make(choice, network, settings.optimizer, settings.objective, threads, compile)
-    folder = None if out is None else Path(out)
+    folder = None if out is None else as_path(out, "out")
     run = create_run(recipe, network, describe_data(loaded, parts), made, folder)
     run.remarks += loaded.remarks
     return Experiment(recipe, parts, made, choice, run, snapshots, tuple(remarks))
 
 
 def go_on(
-    folder: str | os.PathLike[str],
+    folder: str | os.PathLike[str] | RunRecord,
     *,
     data: Any = None,
     data_dir: str | os.PathLike[str] | None = None,
@@ -185,16 +203,23 @@ def go_on(
     progress: bool = False,
     snapshots: bool = False,
 ) -> Experiment:
-    """An experiment that goes on where its folder's last checkpoint stands.
+    """An experiment that goes on where a run's last checkpoint stands: its folder, or its record.
 
     Engine, device and threads are the run's own where not given; ``epochs`` trains it further
     than its recipe says; a run that has snapshots goes on keeping them. ``data`` are the pictures
     of a run that was trained on arrays, as ``train`` takes them. Raises RunError when it is no run,
     in use, or its pictures are others.
     """
-    folder = Path(folder)
+    if isinstance(folder, RunRecord):
+        folder = folder.folder
+    folder = as_path(folder, "folder")
     record = read_run(folder)
     recipe = record.recipe
+    if isinstance(data, str | os.PathLike):
+        raise RunError(
+            f"data is {os.fspath(data)!r}: {folder} goes on with the pictures it was trained on, "
+            f"{recipe.data}. Leave data out; data_dir is the folder where a data set lies now"
+        )
     if epochs is not None:
         recipe = recipes.change(recipe, "epochs", epochs)
     if data is None:
@@ -264,9 +289,7 @@ def train(
     if isinstance(data, str | os.PathLike):
         asked["data"], data = os.fspath(data), None
     if network is not None and not isinstance(network, Network):
-        by_name = isinstance(network, str)
-        asked["network"] = network if by_name else OWN
-        asked["layers"] = "" if by_name else layer_text.to_text(_layers(network))
+        asked |= _network_keys(network)
         network = None
     if lr is not None:
         asked["schedule.learning_rate"] = lr
@@ -354,6 +377,13 @@ def build_network(
     return zoo.build(recipe.network, input_shape, classes)
 
 
+def _network_keys(given: Any) -> dict[str, str]:
+    """What a network's name or a list of layers is in a recipe. Raises ArchitectureError."""
+    if isinstance(given, str):
+        return {"layers": "", "network": given}
+    return {"layers": layer_text.to_text(_layers(given)), "network": OWN}
+
+
 def _layers(given: Any) -> tuple[Layer, ...]:
     """The layers of a list, checked: whether they fit together depends on the pictures."""
     if not isinstance(given, Sequence):
@@ -361,6 +391,8 @@ def _layers(given: Any) -> tuple[Layer, ...]:
             f"network is a {type(given).__name__}; give a name, a lenet.Network, or a list of "
             "layers; lenet.from_torch makes a network of a PyTorch module"
         )
+    if not given:
+        raise ArchitectureError("network is a list without layers; give one layer or more")
     return Network(OWN, (1, 1, 1), tuple(given), ()).layers
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lenet.files import FileError, read_bounded
+from lenet.files import FileError, as_path, read_bounded
 from lenet.network.architecture import Network, from_dict
 from lenet.network.parameters import Parameters, check_parameters, parameter_shapes
 from lenet.network.weights import load_network
@@ -88,7 +88,7 @@ def read(folder: str | os.PathLike[str], *, history: bool = True) -> RunRecord:
 
     Raises RunError where there is none, or a value in it is none that it can have.
     """
-    folder = Path(folder)
+    folder = _as_path(folder, "folder")
     path = folder / "run.json"
     try:
         info = from_json(read_bounded(path, LARGEST_INFO))
@@ -132,10 +132,17 @@ def list_runs(
     return sorted(found, key=lambda run: run.info.get("started") or "")
 
 
+def _as_path(value: object, what: str) -> Path:
+    try:
+        return as_path(value, what)
+    except FileError as error:
+        raise RunError(str(error)) from None
+
+
 def load_model(path: str | os.PathLike[str]) -> tuple[Network, Parameters]:
     """The network and weights of a model.safetensors or of a run's folder: those of its last
     checkpoint where it has not finished, or trains on. Raises RunError or WeightsError."""
-    path = Path(path)
+    path = _as_path(path, "path")
     if not path.is_dir():
         return load_network(path)
     record, model = read(path), path / "model.safetensors"

@@ -7,6 +7,7 @@ of Settings; sections are optimizer, schedule, objective, augmentation and early
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -79,7 +80,7 @@ def load(name: str | os.PathLike[str], changes: Mapping[str, Any] | None = None)
     ``changes`` maps dotted keys to values: ``{"epochs": 3, "schedule.kind": "cosine"}``.
     Raises RecipeError or SettingError, naming the key and the value.
     """
-    name, values = _read(os.fspath(name))
+    name, values = _read(_spelling(name))
     recipe = from_dict({"name": name, **values})
     for key, value in (changes or {}).items():
         recipe = change(recipe, key, value)
@@ -92,12 +93,24 @@ def chosen_keys(name: str | os.PathLike[str], changes: Collection[str] = ()) -> 
     The recipes of the package are nobody's choice for your pictures: what is not chosen may be
     fitted to them. Raises RecipeError as ``load`` does.
     """
-    name = os.fspath(name)
+    name = _spelling(name)
     if not _is_file(name):
         return set(changes)
     _, values = _read(name)
     inner = {f"{k}.{i}" for k, part in values.items() if isinstance(part, dict) for i in part}
     return {*values, *inner, *changes}
+
+
+def _spelling(name: object) -> str:
+    """The name or path as a text; RecipeError where it is neither."""
+    if isinstance(name, str):
+        return name
+    if isinstance(name, os.PathLike) and isinstance(text := os.fspath(name), str):
+        return text
+    raise RecipeError(
+        f"recipe is a {type(name).__name__}; give a recipe's name, or the path of a .toml file. "
+        "Pictures are given by data=, a network by network="
+    )
 
 
 def _is_file(name: str) -> bool:
@@ -161,6 +174,11 @@ def with_method(recipe: Recipe, method: str, learning_rate_given: bool) -> Recip
     Raises SettingError for an unknown method.
     """
     method = known_as(method, METHODS) or method
+    if not isinstance(method, str):
+        raise SettingError(
+            f"optimizer is {shown(method)}; give {', '.join(METHODS)}, or a "
+            "lenet.optimization.Optimizer"
+        )
     if method == recipe.settings.optimizer.method:
         return recipe
     optimizer = Optimizer(
@@ -312,15 +330,17 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
     """The value as the field's type; whole numbers pass for numbers, nothing else is converted."""
     wanted = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     kind = next((k for k in wanted if kind in (k, k | None)), kind)
-    if not isinstance(value, (int, float) if kind is float else kind) or (
-        isinstance(value, bool) and kind is not bool
-    ):
+    # NumPy's numbers are numbers, too: sweeps are written with them
+    accepted = {int: numbers.Integral, float: numbers.Real}.get(kind, kind)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise SettingError(f"{key} is {shown(value)}, must be {wanted[kind]}")
     if kind is float:
         try:
             return float(value)
         except OverflowError:
             raise SettingError(f"{key} is {shown(value)}, too large for a number") from None
+    if kind is int:
+        return int(value)
     if isinstance(value, str):
         _check_text(key, value)
     return value
