@@ -121,3 +121,14 @@ def test_the_highest_output_is_the_answer_where_its_probability_cannot_tell() ->
     assert seen.predicted.tolist() == [1, 0]
     assert seen.probability == pytest.approx([1 / 3, 0.66524096])
     assert seen.label_probability == pytest.approx([1 / 3, 0.24472847])
+
+
+def test_class_names_are_no_markup() -> None:
+    names = ("[/x]", "[red]a")
+    report = Report("own", names, 0.5, np.array([[3, 1], [2, 4]]))
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(evaluation.render(report, 80))
+    shown = stream.getvalue()
+    assert "[red]a (1)" in shown
+    assert "[/x] (2)" in shown
+    assert "[/x] [red]" in shown  # the matrix' columns

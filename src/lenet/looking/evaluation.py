@@ -191,11 +191,11 @@ def render(report: Report, width: int) -> RenderableType:
     for label, name in enumerate(report.classes):
         mistaken = report.mistaken_for(label)
         classes.add_row(
-            name,
+            Text(name),  # a stranger's text, no markup
             f"{int(report.confusion[label].sum()):,}",
             _share(report.recall(label)),
             _share(report.precision(label)),
-            f"{report.classes[mistaken[0]]} ({mistaken[1]})" if mistaken else "–",
+            Text(f"{report.classes[mistaken[0]]} ({mistaken[1]})" if mistaken else "–"),
         )
     parts: list[RenderableType] = [head, Text(), classes]
     matrix = _matrix(report)
@@ -248,15 +248,16 @@ def render_mistakes(mistakes: Sequence[Mistake], classes: Sequence[str]) -> Rend
 
 def _matrix(report: Report) -> RenderableType:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("")
     for name in report.classes:
-        table.add_column(name[:5], justify="right")
+        table.add_column(Text(name[:5]), justify="right")
     for label, name in enumerate(report.classes):
         counts = [str(count) if count else "·" for count in report.confusion[label]]
         counts[label] = f"[bold]{counts[label]}[/bold]"
-        table.add_row(name, *counts)
+        table.add_row(Text(name), *counts)
     return table
 
 
