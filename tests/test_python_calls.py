@@ -197,3 +197,11 @@ def test_as_path_says_what_a_path_is() -> None:
     assert as_path(Path("a"), "out") == as_path("a", "out") == Path("a")
     with pytest.raises(FileError, match="out is 5"):
         as_path(5, "out")
+
+
+def test_pictures_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="all training pictures are the same"):
+        lenet.begin("quickstart", data=(GREY * 0, LABELS), out=tmp_path / "run")
+    few = GREY * 0
+    few[-1] = 9
+    lenet.begin("quickstart", data=(few, LABELS, GREY, LABELS), network="mlp", out=tmp_path / "run")

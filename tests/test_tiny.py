@@ -64,7 +64,7 @@ def test_networks_of_every_form(in_tmp: Path) -> None:
         (lenet.build("lenet", classes=4), "has 4 classes, the pictures have 10"),
         ([lenet.Linear(784, 10)], "layer 0"),
         ([lenet.Linear], "write Linear"),
-        (42, "network is a int"),
+        (42, "network is of type int"),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(in_tmp: Path, network: object, message: str) -> None:

@@ -202,6 +202,12 @@ def check_classes(loaded: Dataset) -> None:
             f"{loaded.source}: the data has one class: every training label is {labels[0]}. "
             "To learn a difference takes pictures of two classes or more, labelled 0, 1 and so on"
         )
+    pictures = loaded.train.images
+    if (pictures[:2] == pictures[0]).all() and (pictures == pictures[0]).all():
+        raise DataError(
+            f"{loaded.source}: all training pictures are the same: nothing in them tells one class "
+            "from another. Give the pictures themselves"
+        )
 
 
 def bundled() -> Dataset:

@@ -388,8 +388,8 @@ def _layers(given: Any) -> tuple[Layer, ...]:
     """The layers of a list, checked: whether they fit together depends on the pictures."""
     if not isinstance(given, Sequence):
         raise ArchitectureError(
-            f"network is a {type(given).__name__}; give a name, a lenet.Network, or a list of "
-            "layers; lenet.from_torch makes a network of a PyTorch module"
+            f"network is of type {type(given).__name__}; give a name, a lenet.Network, or a "
+            "list of layers; lenet.from_torch makes a network of a PyTorch module"
         )
     if not given:
         raise ArchitectureError("network is a list without layers; give one layer or more")
