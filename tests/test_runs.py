@@ -542,7 +542,9 @@ READINGS = st.builds(
 )
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(readings=st.lists(READINGS, max_size=5))
 def test_history_reads_back_as_it_was(readings: list[Reading], tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
