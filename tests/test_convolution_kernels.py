@@ -38,7 +38,7 @@ def test_kernels_that_do_not_exist_are_told_from_zeros() -> None:
     found = kernels(network, initialize(network, "lecun", 0))
     assert found.banks[1].connected.sum() == 60
     assert not found.banks[1].weights[~found.banks[1].connected].any()
-    assert "(36 of these kernels do not exist and are zero for ever)" in str(found)
+    assert "(36 of these kernels do not exist and stay zero)" in str(found)
 
 
 def test_a_network_without_convolutions_is_told_what_else_to_ask_for() -> None:
