@@ -111,7 +111,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name in _MODULES:
-        return import_module(f"lenet.{_MODULES[name]}")
+        return import_module(f"{__name__}.{_MODULES[name]}")
     module, original = _ELSEWHERE.get(name, ("network.architecture", name))
     try:
         value = getattr(import_module(f"{__name__}.{module}"), original)
