@@ -22,8 +22,10 @@ lab: $(VENV)/lab.stamp ## set up the lab and open its page (ARGS="--no-browser -
 test: $(VENV)/all.stamp ## set up everything and run the fast tests (ARGS="tests/test_zoo.py" for a few)
 	$(PYTEST) -m "not slow" $(ARGS)
 
+# Browsers apart: Playwright keeps an event loop running in its process until the end.
 test-all: $(VENV)/all.stamp ## run all tests: whole trainings, browsers, killed processes too
-	$(PYTEST) $(ARGS)
+	$(PYTEST) --ignore tests/web $(ARGS)
+	$(PYTEST) tests/web $(ARGS)
 
 test-wheel: $(VENV)/all.stamp ## run a telling part of the tests on an installed wheel
 	scripts/test_wheel.sh $(ARGS)

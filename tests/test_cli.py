@@ -334,9 +334,15 @@ SIGNALLED = """
 import os, sys, threading
 from lenet import __main__ as program
 delay_s, number, *sys.argv[1:] = float(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
-timer = threading.Timer(delay_s, os.kill, (os.getpid(), number))
+listen, timer = program._on_signals, threading.Timer(delay_s, os.kill, (os.getpid(), number))
 timer.daemon = True
-timer.start()
+
+def listen_and_start(handler):
+    listen(handler)
+    program._on_signals = listen
+    timer.start()
+
+program._on_signals = listen_and_start
 program.main()
 """
 
