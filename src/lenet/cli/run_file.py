@@ -1,4 +1,4 @@
-"""lenet run: a tutorial as it stands."""
+"""lenet run: a tutorial, unchanged."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run_file(
     ] = False,
     json: Json = False,
 ) -> int:
-    """Run a tutorial written for d2l as it stands: cell by cell, figures kept."""
+    """Run a tutorial unchanged, cell by cell, and keep its figures."""
     from lenet import tutorial as tutorials
 
     if epochs is not None and epochs < 1:

@@ -1,4 +1,4 @@
-"""Stopping in good order: what Ctrl-C and SIGTERM mean to a command that trains."""
+"""What Ctrl-C and SIGTERM mean to a command that trains: save a checkpoint and stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import FrameType
 def stop_on_signals() -> Iterator[Callable[[], int]]:
     """A function that tells which of SIGINT and SIGTERM has come, 0 for none.
 
-    The first is noted, so that training can stop in good order; a second interrupts at once.
+    The first is noted: training can then save a checkpoint and stop. A second interrupts at once.
     """
     received: list[int] = []
 

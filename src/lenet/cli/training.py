@@ -105,7 +105,7 @@ def train(
         ),
     ] = None,
 ) -> int:
-    """Train a network; see it learn; find it saved in its run's folder."""
+    """Train a network, show how it learns, and save it in a run's folder."""
     from lenet.drawing import live
     from lenet.runs import experiments
 
