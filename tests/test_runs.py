@@ -1033,3 +1033,15 @@ def test_a_real_disk_that_is_full_or_can_only_be_read(pictures: Path, tmp_path: 
     if done.returncode == 77 or "unshare:" in done.stderr:
         pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
     assert done.stdout == "held\n", done.stderr
+
+
+def test_a_lock_that_is_a_link_is_left_alone(in_tmp: Path) -> None:
+    """Taking a lock empties its file: a stranger's folder could name one of yours."""
+    experiment = experiments.begin(recipes.load("quickstart", {"network": "mlp"}), out=Path("a"))
+    experiment.run.close()
+    precious = in_tmp / "precious.txt"
+    precious.write_text("mine", encoding="utf-8")
+    (Path("a") / ".lock").unlink(missing_ok=True)
+    (Path("a") / ".lock").symlink_to(precious)
+    assert runs.read("a").state == "killed"  # run.json says running, and nobody holds it
+    assert precious.read_text(encoding="utf-8") == "mine"

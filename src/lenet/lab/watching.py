@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
-
 from lenet import runs
 from lenet.files import FileError, open_plain
 from lenet.lab.datasets import Described, of_run
@@ -94,7 +92,7 @@ class Watched:
     def ask_lock(self) -> bool:
         """Whether ``held`` changed: a killed run says "running" for ever, its lock tells."""
         before = self.held
-        self.held = self.record.status == "running" and _is_locked(self.folder / ".lock")
+        self.held = self.record.status == "running" and runs.is_held(self.folder, unknown=False)
         return self.held != before
 
     def _changed(self, name: str) -> bool:
@@ -211,18 +209,3 @@ def _signature(path: Path) -> Signature:
     except OSError:
         return None
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a process holds the lock; a run whose folder cannot be written to is not ours."""
-    if path.is_symlink() or not path.is_file():  # a lock is emptied when it is taken
-        return False
-    lock = FileLock(path, thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:
-        return False
-    lock.release()
-    return False

@@ -248,17 +248,20 @@ def resume_line(folder: Path | None) -> str:
     return f"'lenet train --resume {shlex.quote(str(folder))}'"
 
 
-def is_held(folder: Path) -> bool:
-    """Whether a process, here or on another machine that shares the disk, holds the run."""
+def is_held(folder: Path, *, unknown: bool = True) -> bool:
+    """Whether a process, here or on another machine that shares the disk, holds the run.
+
+    ``unknown`` is the answer where nobody can tell: in a folder that you may not write to.
+    """
     path = folder / ".lock"
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():  # taking a lock empties the file that it is
         return False
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         return True
-    except OSError:  # somebody else's folder: nobody can tell
-        return True
+    except OSError:
+        return unknown
     lock.release()
     return False
