@@ -739,7 +739,7 @@ def test_no_space_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
 @pytest.mark.slow
 def test_a_limit_on_the_size_of_files(in_tmp: Path) -> None:
-    """A full disk of one's own: nothing is monkeypatched, and the run goes on afterwards."""
+    """A small disk that is full: nothing is monkeypatched, and the run goes on afterwards."""
     resource = pytest.importorskip("resource")
     command = [sys.executable, "-m", "lenet", "train", *QUICK, "--out", "my run"]
     result = subprocess.run(

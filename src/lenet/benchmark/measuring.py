@@ -166,7 +166,7 @@ def plan(
     seconds: float = 0.3,
     rounds: int = 5,
 ) -> Plan:
-    """All that can be measured here of what is asked for; None stands for everything.
+    """What can be measured here of what you ask for; None asks for everything.
 
     A single picture has no batch size: it belongs to size 1, and to no other, unless the task is
     asked for by name. ``SLOW_TO_BEGIN`` says what is left out unless it is asked for.

@@ -114,7 +114,7 @@ class _Forward:
     """The ``forward`` of one accelerated module.
 
     A deep copy of the module gets one of its own. A pickle, a shallow copy and TorchScript get the
-    plain module, so that whoever loads it needs no lenet.
+    plain module, so that you can load it without lenet.
     """
 
     def __init__(self, module: nn.Module, threads: int | None) -> None:

@@ -40,7 +40,7 @@ NAMESPACES = (
     *(types.SimpleNamespace, argparse.Namespace, threading.local),
     *(collections.UserDict, collections.UserList, collections.ChainMap),
 )
-# Random generators of everybody: whoever tries a forward puts them back.
+# Random generators that everybody shares: a trial of forward puts them back.
 EVERYBODYS = frozenset({id(random.random.__self__), id(np.random.rand.__self__)})  # type: ignore[attr-defined]
 GENERATORS = (random.Random, np.random.Generator, np.random.RandomState, torch.Generator)
 OF_EVERY_MODULE = frozenset(nn.Module().__dict__)  # hooks among them, which a reading never sees
