@@ -35,7 +35,7 @@ def data_get(
     name: Annotated[
         str, typer.Argument(help="A data set's name.", autocompletion=completion.data_sets)
     ],
-    force: Annotated[bool, typer.Option(help="Download even if it is here.")] = False,
+    force: Annotated[bool, typer.Option(help="Download again even if it is here.")] = False,
 ) -> None:
     """Download a data set into the user's cache, and verify every byte."""
     from lenet import data
@@ -59,7 +59,9 @@ def data_show(
             autocompletion=completion.data_sets,
         ),
     ],
-    out: Annotated[Path | None, typer.Option(help="The picture; else NAME.png.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the picture; NAME.png by default.")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Write a sheet of labelled pictures, some of each class, as PNG."""

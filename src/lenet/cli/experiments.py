@@ -29,7 +29,7 @@ commands = typer.Typer()
 def recipes(
     name: Annotated[
         str | None,
-        typer.Argument(help="Show this one whole, as TOML.", autocompletion=completion.recipes),
+        typer.Argument(help="Print this recipe as TOML.", autocompletion=completion.recipes),
     ] = None,
 ) -> None:
     """List the named experiments, or show one."""
@@ -70,11 +70,11 @@ def recipes(
 @commands.command(epilog="lenet runs   ·   lenet runs --root experiments")
 def runs(
     root: Annotated[
-        Path | None, typer.Option(help="The folder that holds the runs; else runs.")
+        Path | None, typer.Option(help="Folder that holds the runs; runs by default.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """List past runs: what was trained, how it ended, and its curve in small."""
+    """List your runs: what was trained, how it ended, and a small curve."""
     from lenet import runs as folders
     from lenet.runs import table
 
@@ -100,7 +100,7 @@ def plot(
     run: Annotated[Path, run_argument("A run's name or folder.")],
     out: Annotated[Path | None, typer.Option(help="A .svg, .png or .pdf file.")] = None,
 ) -> None:
-    """Draw a run's curves anew: into its folder, or into another file."""
+    """Draw a run's curves again, into its folder or another file."""
     from lenet import runs as folders
     from lenet.runs import experiments
 
@@ -113,7 +113,7 @@ def plot(
 
 @commands.command(
     epilog="""\
-lenet compare lenet mlp                         two networks: how many parameters fewer
+lenet compare lenet mlp                         two networks: parameters and costs
 lenet compare runs/2026-11-21-d2l-1 runs/2026-11-21-d2l-max-1
 lenet compare runs/* --out curves.svg"""
 )
@@ -130,7 +130,7 @@ def compare(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Set runs and networks side by side: costs, results, settings, curves."""
+    """Show runs and networks side by side: costs, results, settings, curves."""
     from lenet.drawing import figures
     from lenet.looking import compare as comparison
 
@@ -150,7 +150,7 @@ def compare(
 
 @commands.command(
     epilog="""\
-lenet reproduce                                 every recipe, five seeds each: minutes
+lenet reproduce                                 every recipe, five seeds each (takes minutes)
 lenet reproduce d2l --seeds 3
 lenet reproduce quickstart --seeds 2 --set epochs=2 --out runs/short"""
 )
@@ -158,22 +158,27 @@ def reproduce(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RECIPE]...", help="Without any: all.", autocompletion=completion.recipes
+            metavar="[RECIPE]...",
+            help="Recipes to run; all by default.",
+            autocompletion=completion.recipes,
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(parser=whole, metavar="N", help="Runs of each, with seeds 0 to N - 1.")
+        int,
+        typer.Option(
+            parser=whole, metavar="N", help="Run each recipe N times, with seeds 0 to N - 1."
+        ),
     ] = 5,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change a value of every recipe.",
+            help="Change a value in every recipe.",
             autocompletion=completion.settings,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The folder of the runs and the table.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for the runs and the table.")] = Path(
         "runs/reproduction"
     ),
     data_dir: DataDir = None,
@@ -182,9 +187,9 @@ def reproduce(
     threads: Threads = None,
     json: Json = False,
 ) -> int:
-    """Run recipes over several seeds: published figures beside measured ones, in one table.
+    """Run recipes over several seeds and set published figures beside measured ones.
 
-    Begun again with the same folder it goes on where it stopped.
+    If you start it again with the same folder, it continues where it stopped.
     """
     from lenet.runs import reproduction
     from lenet.training import recipes as named

@@ -24,25 +24,29 @@ commands = typer.Typer(
 Numbers = Annotated[
     str | None,
     typer.Option(
-        "--input", metavar="NUMBERS", help="Rows end at ';', channels at '|'. Else 0, 1, 2 …"
+        "--input", metavar="NUMBERS", help="Rows end at ';', channels at '|'; 0, 1, 2 … by default."
     ),
 ]
-Size = Annotated[str | None, typer.Option(help="Rows x columns of the input: 3x3 unless given.")]
+Size = Annotated[str | None, typer.Option(help="Rows x columns of the input; 3x3 by default.")]
 Channels = Annotated[
-    int | None, typer.Option(parser=whole, metavar="N", help="Each one more than the one before.")
+    int | None,
+    typer.Option(
+        parser=whole, metavar="N", help="Number of channels; each is one more than the last."
+    ),
 ]
 PaddingWidth = Annotated[
     int, typer.Option(parser=whole, metavar="N", help="Rings of cells around the input.")
 ]
 Stride = Annotated[
-    int, typer.Option(parser=whole, metavar="N", help="How far the window moves each time.")
+    int, typer.Option(parser=whole, metavar="N", help="How far the window moves in one step.")
 ]
 Spoken = Annotated[
-    str | None, typer.Option("--lang", metavar="en|zh", help="The locale's unless given.")
+    str | None,
+    typer.Option("--lang", metavar="en|zh", help="Language; that of your system by default."),
 ]
 Drawing = Annotated[
     Path | None,
-    typer.Option("--out", help="Draw it: .gif moves, .png, .svg and .pdf show the last step."),
+    typer.Option("--out", help="Draw it: a .gif moves; .png, .svg and .pdf show the last step."),
 ]
 
 
@@ -58,7 +62,7 @@ def explain_pool(
     input: Numbers = None,
     size: Size = None,
     channels: Channels = None,
-    window: Annotated[str, typer.Option(help="Its rows x columns, or one number.")] = "2",
+    window: Annotated[str, typer.Option(help="Rows x columns of the window, or one number.")] = "2",
     mode: Annotated[str, typer.Option(help="max or avg.")] = "max",
     padding: PaddingWidth = 0,
     stride: Stride = 1,
@@ -66,7 +70,7 @@ def explain_pool(
         bool,
         typer.Option(
             "--count-padding/--skip-padding",
-            help="Whether averages count the padding (count_include_pad).",
+            help="Let averages count the padding (count_include_pad).",
         ),
     ] = True,
     lang: Spoken = None,
@@ -92,17 +96,18 @@ def explain_pool(
 lenet explain conv                                 the book's first example
 lenet explain conv --kernel "1 -1" --input "1 1 0 0 1; 1 1 0 0 1"
 lenet explain conv --channels 2 --bias 1 --padding 1 --stride 2
-lenet explain conv --size 4x4 --out conv.gif       and the animation""",
+lenet explain conv --size 4x4 --out conv.gif       draws the animation too""",
 )
 def explain_conv(
     input: Numbers = None,
     size: Size = None,
     channels: Channels = None,
     kernel: Annotated[
-        str | None, typer.Option(metavar="NUMBERS", help="Like --input; '0 1; 2 3' unless given.")
+        str | None,
+        typer.Option(metavar="NUMBERS", help="Written like --input; '0 1; 2 3' by default."),
     ] = None,
     bias: Annotated[
-        float | None, typer.Option(parser=number, metavar="X", help="Added to every sum.")
+        float | None, typer.Option(parser=number, metavar="X", help="A number to add to every sum.")
     ] = None,
     padding: PaddingWidth = 0,
     stride: Stride = 1,

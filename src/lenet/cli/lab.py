@@ -20,7 +20,9 @@ lenet export runs/2026-11-21-d2l-1 --to html --out lenet.html"""
 def export(
     run: RunOrModel,
     to: Annotated[str, typer.Option(help="html: a page to explore the network, in one file.")],
-    out: Annotated[Path | None, typer.Option(help="The file; else in the run's folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file; in the run's folder by default.")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Make a file of a trained network that others can use."""
@@ -40,21 +42,21 @@ def export(
     epilog="""\
 lenet lab                                       opens the page of runs/
 lenet lab --runs experiments --port 8080
-lenet lab --no-browser                          prints its address alone"""
+lenet lab --no-browser                          only prints the address"""
 )
 def lab(
-    runs: Annotated[Path, typer.Option(help="The folder that holds the runs.")] = Path("runs"),
+    runs: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
     port: Annotated[
-        int, typer.Option(parser=whole, metavar="N", help="Any that is free unless given.")
+        int, typer.Option(parser=whole, metavar="N", help="Port; any free one by default.")
     ] = 0,
     host: Annotated[
-        str, typer.Option(help="Where it listens; beyond this machine only if you say so.")
+        str, typer.Option(help="Address to listen on; only this machine by default.")
     ] = "127.0.0.1",
     browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the page, where there is a screen.")
+        bool, typer.Option("--browser/--no-browser", help="Open the page in your browser.")
     ] = True,
 ) -> None:
-    """Open the lab: a page that shows networks computing, learning and compared."""
+    """Open the lab: a page in your browser that shows networks computing and learning."""
     from lenet import lab as server
 
     server.serve(runs, host=host, port=port, browser=None if browser else False)

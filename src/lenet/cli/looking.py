@@ -31,24 +31,28 @@ def evaluate(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Other pictures than the run's own.", autocompletion=completion.data_sets
+            help="Measure on these pictures in place of the run's.",
+            autocompletion=completion.data_sets,
         ),
     ] = None,
     data_dir: DataDir = None,
     threads: Threads = None,
     mistakes: Annotated[
         int | None,
-        typer.Option(parser=whole, metavar="N", help="List the N surest mistakes; draw them."),
+        typer.Option(
+            parser=whole, metavar="N", help="List and draw the N most confident mistakes."
+        ),
     ] = None,
     confusion: Annotated[
-        bool, typer.Option("--confusion", help="Draw what was mistaken for what.")
+        bool, typer.Option("--confusion", help="Draw which class was mistaken for which.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="The picture, or a folder for it; else the run's.")
+        Path | None,
+        typer.Option(help="File or folder for the pictures; the run's folder by default."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure a trained network on its test pictures: loss, accuracy, and which are mistaken."""
+    """Measure a trained network on its test pictures: loss, accuracy, mistakes."""
     from lenet import data as datasets
     from lenet import looking, runs
     from lenet.looking import evaluation
@@ -111,26 +115,28 @@ def inspect(
         ),
     ],
     kernels: Annotated[
-        bool, typer.Option("--kernels", help="Every number of every kernel, and a picture.")
+        bool, typer.Option("--kernels", help="Print every number of every kernel, and draw them.")
     ] = False,
     features: Annotated[
         str | None,
         typer.Option(
             metavar="PICTURE",
-            help="Every channel of every layer for a picture: its number in the test set, "
+            help="Draw every channel of every layer for a picture: its number in the test set, "
             "CLASS:NUMBER, or a file.",
         ),
     ] = None,
     parameters: Annotated[
-        bool, typer.Option("--parameters", help="Shapes, first values, statistics, histograms.")
+        bool,
+        typer.Option("--parameters", help="Print shapes, first values, statistics, histograms."),
     ] = False,
-    diagram: Annotated[bool, typer.Option("--diagram", help="The network drawn, as SVG.")] = False,
+    diagram: Annotated[bool, typer.Option("--diagram", help="Draw the network, as SVG.")] = False,
     explain: Annotated[
         str | None,
-        typer.Option(metavar="[en|zh]", help="Each layer in words, in English or Chinese."),
+        typer.Option(metavar="[en|zh]", help="Explain each layer in English or Chinese."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The picture, or a folder for pictures; else the run's.")
+        Path | None,
+        typer.Option(help="File or folder for the pictures; the run's folder by default."),
     ] = None,
     input: Annotated[str | None, typer.Option(help="Picture shape, such as 3x32x32.")] = None,
     classes: Annotated[
@@ -139,7 +145,7 @@ def inspect(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Show a network layer by layer: shapes, parameters, costs; or what its weights have become."""
+    """Show a network layer by layer: shapes, costs, kernels, feature maps."""
     if not (kernels or features is not None or parameters or diagram or explain):
         from lenet.network import inspection
 

@@ -49,9 +49,9 @@ def device_option() -> Any:
 RunOrModel = Annotated[Path, run_argument("A run's name or folder, or a model.safetensors.")]
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="Folder with the data sets; before $LENET_DATA."),
+    typer.Option("--data-dir", help="Look for data sets here before $LENET_DATA."),
 ]
 Threads = Annotated[
-    int | None, typer.Option(parser=whole, metavar="N", help="CPU threads; all there are.")
+    int | None, typer.Option(parser=whole, metavar="N", help="CPU threads; all by default.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

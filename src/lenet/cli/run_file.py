@@ -17,34 +17,36 @@ commands = typer.Typer()
 @commands.command(
     "run",
     epilog="""\
-lenet run tutorial.md                           its cells, in order, as they stand
-lenet run tutorial.md --list                    what is code there, and what is not
+lenet run tutorial.md                           runs its cells in order, unchanged
+lenet run tutorial.md --list                    shows what is code and what is not
 lenet run tutorial.ipynb --epochs 1 --html page.html
-lenet run script.py -- --lr 0.5                 with arguments of its own""",
+lenet run script.py -- --lr 0.5                 passes arguments to the script""",
 )
 def run_file(
     file: Annotated[Path, typer.Argument(help="A .py, .ipynb, .md or .txt file.")],
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="What its sys.argv has after the file; after --.")
+        list[str] | None, typer.Argument(help="Arguments for the file itself, after --.")
     ] = None,
     list_: Annotated[
-        bool, typer.Option("--list", help="Show what would be run and what not, and why.")
+        bool, typer.Option("--list", help="Show what would run, what would not, and why.")
     ] = False,
     epochs: Annotated[
         int | None,
-        typer.Option(
-            parser=whole, metavar="N", help="Instead of its num_epochs, EPOCHS and so on."
-        ),
+        typer.Option(parser=whole, metavar="N", help="Use N in place of its num_epochs, EPOCHS …"),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(parser=whole, metavar="N", help="Set before the first cell.")
+        int | None,
+        typer.Option(parser=whole, metavar="N", help="Seed to set before the first cell."),
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option(help="The folder for figures; else NAME-figures beside it.")
+        Path | None,
+        typer.Option(help="Folder for figures; NAME-figures beside the file by default."),
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write an executed page, one file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the executed page as one HTML file.")
+    ] = None,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Go on with the next cell after an error.")
+        bool, typer.Option("--keep-going", help="Continue with the next cell after an error.")
     ] = False,
     json: Json = False,
 ) -> int:

@@ -17,7 +17,7 @@ commands = typer.Typer()
 
 @commands.command(
     epilog="""\
-lenet bench                                     everything, minutes
+lenet bench                                     everything (takes minutes)
 lenet bench --only native,torch-eager --network lenet --batch-size 256 --seconds 3
 lenet bench --task one-picture --json > one-picture.json"""
 )
@@ -38,18 +38,18 @@ def bench(
         str | None, typer.Option(metavar="NAMES", help="train, evaluate, one-picture.")
     ] = None,
     batch_size: Annotated[
-        str | None, typer.Option(metavar="NUMBERS", help="1,32,256,1024 unless given.")
+        str | None, typer.Option(metavar="NUMBERS", help="1,32,256,1024 by default.")
     ] = None,
     threads: Threads = None,
     seconds: Annotated[
-        float, typer.Option(parser=number, metavar="X", help="Of each measurement.")
+        float, typer.Option(parser=number, metavar="X", help="Length of each measurement.")
     ] = 0.3,
     rounds: Annotated[
-        int, typer.Option(parser=whole, metavar="N", help="How often each is measured.")
+        int, typer.Option(parser=whole, metavar="N", help="Measurements of each.")
     ] = 5,
     json: Json = False,
 ) -> int:
-    """Measure this machine: our engines beside PyTorch and what the processor can do."""
+    """Measure this machine: our engines beside PyTorch and the processor's limit."""
     from lenet import benchmark
     from lenet.benchmark import report
 
@@ -74,7 +74,7 @@ def bench(
 
 @commands.command(epilog="lenet doctor   ·   lenet doctor --json")
 def doctor(json: Json = False) -> int:
-    """Tell what works here, what is missing, and how to get it; 1 if nothing can be trained."""
+    """Say what works here, what is missing, and how to get it."""
     from lenet import doctor as examination
 
     findings = examination.examine()

@@ -31,14 +31,14 @@ lenet train mnist-adamw --epochs 5              another recipe, shorter
 lenet train --network mlp                       another network
 lenet train --data ./my-pictures --val 0.1      your own four IDX files
 lenet train --set schedule.kind=cosine          any key of a recipe
-lenet train --resume runs/2026-11-21-d2l-1      go on where it stopped"""
+lenet train --resume runs/2026-11-21-d2l-1      continue where it stopped"""
 )
 def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
             help="A recipe's name ('lenet recipes' lists them) or a .toml file. Without one: "
-            "quickstart, on Fashion-MNIST or, where that is not to be had, on a part of it that "
+            "quickstart, on Fashion-MNIST; if that cannot be downloaded, on the part of it that "
             "comes with the program.",
             autocompletion=completion.recipes,
         ),
@@ -69,7 +69,7 @@ def train(
         typer.Option(parser=whole, metavar="N", help="Passes over the training pictures."),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(parser=whole, metavar="N", help="Pictures a step.")
+        int | None, typer.Option(parser=whole, metavar="N", help="Pictures in one step.")
     ] = None,
     lr: Annotated[
         float | None, typer.Option(parser=number, metavar="X", help="Learning rate.")
@@ -79,21 +79,22 @@ def train(
         typer.Option(help="sgd, adam or adamw.", autocompletion=completion.optimizers),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(parser=whole, metavar="N", help="Decides everything random.")
+        int | None,
+        typer.Option(parser=whole, metavar="N", help="A number that decides everything random."),
     ] = None,
     val: Annotated[
         float | None,
-        typer.Option(parser=number, metavar="X", help="Share to hold out, such as 0.1."),
+        typer.Option(parser=number, metavar="X", help="Share of the pictures to hold out: 0.1."),
     ] = None,
     engine: Annotated[str | None, engine_option()] = None,
     device: Annotated[str | None, device_option()] = None,
     threads: Threads = None,
     compile: Annotated[
-        bool, typer.Option("--compile", help="Let torch.compile translate the torch engine's step.")
+        bool, typer.Option("--compile", help="Run the torch engine's step through torch.compile.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="The run's folder; else runs/…")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the run; runs/… by default.")] = None,
     snapshots: Annotated[
-        bool, typer.Option("--snapshots", help="Keep the weights at every reading, too.")
+        bool, typer.Option("--snapshots", help="Also keep the weights at every reading.")
     ] = False,
     resume: Annotated[
         Path | None,
