@@ -2,7 +2,7 @@
 
     python bench/browser.py [--network lenet] [--rounds 7] [--pictures 200] [--json FILE]
 
-In each round, in turn: ``network.js`` in a worker of a real browser, in the page itself, a whole
+In each round, in turn: ``network/`` in a worker of a real browser, in the page itself, a whole
 stroke (picture to the worker, every layer's output back in the page), and the native and the NumPy
 engine on one thread, a picture at a time. The weights are random: time does not depend on them.
 The browser's clock is coarse, so that each figure is that of many pictures, divided.
@@ -46,8 +46,10 @@ PAGE = """<!doctype html>
 <script type="importmap">{"imports": {"lenet/": "/web/"}}</script>
 <script type="module">
   import * as calculator from "lenet/calculator.js";
-  import * as network from "lenet/network.js";
-  Object.assign(globalThis, network, calculator, { ready: true });
+  import * as file from "lenet/network/file.js";
+  import * as forward from "lenet/network/forward.js";
+  import * as trace from "lenet/network/trace.js";
+  Object.assign(globalThis, file, forward, trace, calculator, { ready: true });
 </script>
 """
 LOAD = """async ([model, pixels]) => {
@@ -57,9 +59,8 @@ LOAD = """async ([model, pixels]) => {
   const all = bytes(pixels);
   const pictures = Array.from({length: all.length / size}, (_, n) =>
     all.slice(n * size, (n + 1) * size));
-  const text = async (name) => (await fetch(`/web/${name}`)).text();
-  const sources = {network: await text("network.js"), worker: await text("network-worker.js")};
-  const calculator = createCalculator(sources);
+  const startWorker = () => new Worker("/web/network/worker.js", {type: "module"});
+  const calculator = createCalculator(startWorker);
   calculator.load("a", network, weights);
   Object.assign(globalThis, {network, weights, traced: trace(network), pictures, calculator});
   return calculator.inWorker;

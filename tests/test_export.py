@@ -111,11 +111,12 @@ def test_both_languages_are_inside(scripts: Scripts) -> None:
 
 def test_every_import_is_inside_and_the_other_views_are_not(scripts: Scripts) -> None:
     modules = json.loads(scripts.texts["lenet-modules"])
-    assert {html.ENTRY, "lenet/network.js", "lenet/network-worker.js"} <= set(modules)
+    assert {html.ENTRY, "lenet/network/layers.js", "lenet/network/worker.js"} <= set(modules)
     assert not {"lenet/learn.js", "lenet/compare.js", "lenet/main.js"} & set(modules)
     for name, text in modules.items():
-        assert text == (html.WEB / name.removeprefix("lenet/")).read_text(encoding="utf-8")
-        for imported in re.findall(r'\bfrom\s+"([^"]+)"', text):
+        file = (html.WEB / name.removeprefix("lenet/")).read_text(encoding="utf-8")
+        assert text == file.replace('"./', '"lenet/network/')
+        for imported in re.findall(r'\b(?:from|import)\s+"([^"]+)"', text):
             assert imported in modules, f"{name} imports {imported}"
 
 

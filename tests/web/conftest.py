@@ -40,11 +40,16 @@ PAGE = f"""<!doctype html>
 <script type="module" src="/page.js"></script>
 </html>
 """
-# What the tests call by page.evaluate: all that the two modules export, and ways for bytes.
+NETWORK = sorted(path.stem for path in (WEB / "network").glob("*.js") if path.stem != "worker")
+# What the tests call by page.evaluate: all that these modules export, and ways for bytes.
 PAGE_JS = """
 import * as calculator from "lenet/calculator.js";
-import * as network from "lenet/network.js";
-
+"""
+PAGE_JS += "".join(f'import * as {name} from "lenet/network/{name}.js";\n' for name in NETWORK)
+PAGE_JS += f"""
+const network = Object.assign({{}}, {", ".join(NETWORK)});
+"""
+PAGE_JS += """
 const fetched = async (path) => (await fetch(path)).arrayBuffer();
 Object.assign(globalThis, network, calculator, {
   fetched,
@@ -56,10 +61,7 @@ Object.assign(globalThis, network, calculator, {
     }
     return btoa(text);
   },
-  async workerSources() {
-    const get = async (name) => (await fetch(`/web/${name}`)).text();
-    return { network: await get("network.js"), worker: await get("network-worker.js") };
-  },
+  startWorker: () => new Worker("/web/network/worker.js", { type: "module" }),
   ready: true,
 });
 """
@@ -182,7 +184,7 @@ def watched_pages(browser: Any, problems: list[str]) -> Iterator[Callable[..., A
 
 
 def with_functions(page: Any, site: Site) -> Any:
-    """The page with network.js and calculator.js loaded, their names global."""
+    """The page with network/ and calculator.js loaded, their names global."""
     page.goto(site.address)
     page.wait_for_function("globalThis.ready")
     return page
@@ -203,7 +205,7 @@ def page(new_page: Callable[..., Any]) -> Any:
 
 @pytest.fixture
 def lab_page(page: Any, site: Site) -> Any:
-    """A page where network.js and calculator.js are loaded, their names global."""
+    """A page where network/ and calculator.js are loaded, their names global."""
     return with_functions(page, site)
 
 

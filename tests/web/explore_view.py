@@ -57,7 +57,10 @@ import { translator } from "lenet/i18n.js";
 import exploreWords from "lenet/i18n/explore.js";
 import inputWords from "lenet/i18n/input.js";
 import shellWords from "lenet/i18n/shell.js";
-import * as network from "lenet/network.js";
+import { readSafetensors } from "lenet/network/file.js";
+import { forward, normalize } from "lenet/network/forward.js";
+import { softmax } from "lenet/network/softmax.js";
+import { trace } from "lenet/network/trace.js";
 
 const bytes = async (path) => (await fetch(path)).arrayBuffer();
 const json = async (path) => (await fetch(path)).json();
@@ -77,7 +80,7 @@ const backend = {
   async model(ref) {
     if (!models.has(ref)) {
       const file = { "run:digits": "digits", "run:own": "own" }[ref] ?? "fashion";
-      const read = network.readSafetensors(await bytes(`/material/${file}.safetensors`));
+      const read = readSafetensors(await bytes(`/material/${file}.safetensors`));
       const data = file === "fashion" ? "fashion-mnist-small" : null;
       models.set(ref, { ref, title: ref.replace(/^run:/, ""), ...read, data });
     }
@@ -112,10 +115,7 @@ const backend = {
     }
     return { ref: "run:digits", title: said.name, data: null, remark: "names as in the network" };
   },
-  sources: async () => {
-    const get = async (name) => (await fetch(`/web/${name}`)).text();
-    return { network: await get("network.js"), worker: await get("network-worker.js") };
-  },
+  startWorker: () => new Worker("/web/network/worker.js", { type: "module" }),
 };
 
 const memory = {};
@@ -179,8 +179,9 @@ const digest = (array) => {
 };
 
 Object.assign(globalThis, {
-  announced, asked, begin, content, createHistory, digest, edits, memory, mount, moves, network,
-  opened, prepare, settled, sniff, words: inputWords,
+  announced, asked, begin, content, createHistory, digest, edits, memory, mount, moves,
+  network: { forward, normalize, softmax, trace }, opened, prepare, settled, sniff,
+  words: inputWords,
   pixels: () => [...store.get().pixels],
   logits: () => digest(store.get().outputs.at(-1)),
   weightsNow: () => [...store.get().weights].map(([name, { data }]) => [name, digest(data)]),

@@ -15,13 +15,13 @@ import pytest
 import lenet
 from lenet import data
 from lenet.engines.native import NativeEngine, why_missing
+from lenet.lab.export.bundle import modules
 from lenet.looking import evaluation
 from lenet.network import weights, zoo
 from lenet.network.architecture import Network, to_dict
 from lenet.network.parameters import Parameters, State, initialize
 from lenet.optimization import Objective, Optimizer
 
-WEB = Path(lenet.__file__).parent / "lab" / "page"
 CLOSE = 1e-4  # what two float32 computations of one network may differ by
 
 # A calculator with LeNet, and 40 pictures: what most tests begin with.
@@ -29,7 +29,7 @@ BEGIN = """async () => {
   const {network, weights} = readSafetensors(await fetched("/model"));
   const pixels = new Uint8Array(await fetched("/pictures"));
   const pictures = Array.from({length: 40}, (_, n) => pixels.subarray(784 * n, 784 * (n + 1)));
-  const calculator = createCalculator(await workerSources());
+  const calculator = createCalculator(startWorker);
   calculator.load("a", network, weights);
   const direct = (picture, its = weights, options = {}) =>
     forward(network, its, normalize(network, picture), options);
@@ -222,8 +222,8 @@ def test_where_workers_are_refused_the_page_computes(
 
 def test_a_broken_worker_is_replaced_by_the_page(begun: Any) -> None:
     found = begun.evaluate("""async () => {
-      const texts = await workerSources();
-      const broken = createCalculator({...texts, worker: "throw new Error('refused');"});
+      const script = new Blob(["throw new Error('refused');"], {type: "text/javascript"});
+      const broken = createCalculator(() => new Worker(URL.createObjectURL(script)));
       broken.load("a", network, weights);
       const outputs = await broken.run("a", pictures[4]);
       return [await broken.inWorker, same(outputs, direct(pictures[4]))];
@@ -234,18 +234,17 @@ def test_a_broken_worker_is_replaced_by_the_page(begun: Any) -> None:
 def test_one_file_computes_in_a_worker_offline(
     new_page: Callable[..., Any], tmp_path: Path
 ) -> None:
-    network, calculator = (
-        (WEB / name).read_text(encoding="utf-8") for name in ("network.js", "calculator.js")
-    )
-    worker = (WEB / "network-worker.js").read_text(encoding="utf-8")
+    names = ("calculator", "standalone-worker", "network/file", "network/forward")
+    page_modules = {k: v for name in names for k, v in modules(f"lenet/{name}.js").items()}
+    worker = "lenet/network/worker.js"
     imports = {
-        f"lenet/{name}.js": f"data:text/javascript;base64,{as_base64(text.encode())}"
-        for name, text in (("network", network), ("calculator", calculator))
+        name: f"data:text/javascript;base64,{as_base64(text.encode())}"
+        for name, text in page_modules.items()
     }
     described, random = zoo.build("lenet"), np.random.default_rng(0)
     model = weights.pack(initialize(described, "xavier", 0), {"network": to_dict(described)})
     values = {
-        "sources": {"network": network, "worker": worker},
+        "texts": modules(worker),
         "model": as_base64(model),
         "pixels": random.integers(0, 256, 784).tolist(),
     }
@@ -255,12 +254,14 @@ def test_one_file_computes_in_a_worker_offline(
         <script type="importmap">{json.dumps({"imports": imports})}</script>
         <script type="module">
           import {{ createCalculator }} from "lenet/calculator.js";
-          import {{ forward, normalize, readSafetensors }} from "lenet/network.js";
+          import {{ readSafetensors }} from "lenet/network/file.js";
+          import {{ forward, normalize }} from "lenet/network/forward.js";
+          import {{ starter }} from "lenet/standalone-worker.js";
           const values = {json.dumps(values)};
           const bytes = Uint8Array.from(atob(values.model), (letter) => letter.charCodeAt(0));
           const {{ network, weights }} = readSafetensors(bytes.buffer);
           const pixels = Uint8Array.from(values.pixels);
-          const calculator = createCalculator(values.sources);
+          const calculator = createCalculator(starter(values.texts, "{worker}"));
           calculator.load("one", network, weights);
           const outputs = await calculator.run("one", pixels);
           const direct = forward(network, weights, normalize(network, pixels));
@@ -303,7 +304,7 @@ def test_ten_thousand_pictures_are_recognised_as_by_the_native_engine(
     lab_page.evaluate("""async () => {
       const {network, weights} = readSafetensors(await fetched("/model"));
       globalThis.pixels = new Uint8Array(await fetched("/pictures"));
-      globalThis.calculator = createCalculator(await workerSources());
+      globalThis.calculator = createCalculator(startWorker);
       calculator.load("trained", network, weights);
       await calculator.many("trained", pixels.subarray(0, 784 * 320));  // warm
     }""")

@@ -27,7 +27,7 @@ Page = Any
 
 IN_WORDS = """async ([left, right, language]) => {
   const { align, inWords } = await import("lenet/compare/differences.js");
-  const { trace } = await import("lenet/network.js");
+  const { trace } = await import("lenet/network/trace.js");
   const { translator } = await import("lenet/i18n.js");
   const words = (await Promise.all(["learn", "compare"].map((name) =>
     import(`lenet/i18n/${name}.js`)))).map((module) => module.default);

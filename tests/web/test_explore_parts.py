@@ -58,7 +58,9 @@ import mountMaps from "lenet/explore/maps.js";
 import mountPlay from "lenet/explore/play.js";
 import { translator } from "lenet/i18n.js";
 import words from "lenet/i18n/explore.js";
-import * as network from "lenet/network.js";
+import { readSafetensors } from "lenet/network/file.js";
+import * as network from "lenet/network/forward.js";
+import { trace } from "lenet/network/trace.js";
 import { createStore } from "lenet/store.js";
 
 const query = new URLSearchParams(location.search);
@@ -105,8 +107,8 @@ function compute(gates = null) {
 
 async function open(name) {
   const answer = await fetch(`/${name}.safetensors`);
-  const model = { ref: name, title: name, ...network.readSafetensors(await answer.arrayBuffer()) };
-  const traced = network.trace(model.network);
+  const model = { ref: name, title: name, ...readSafetensors(await answer.arrayBuffer()) };
+  const traced = trace(model.network);
   store.set({ model, traced, weights: model.weights, outputs: null, before: null, gates: null });
 }
 
@@ -507,7 +509,7 @@ def test_every_layers_arithmetic_agrees_with_the_engine(
 ) -> None:
     page = explore(name)
     random = np.random.default_rng(1)
-    if name == "lenet5":  # no engine computes it yet; network.js has its own tests
+    if name == "lenet5":  # no engine computes it yet; network/ has its own tests
         outputs = page.evaluate("store.get().outputs.map((output) => [...output])")
     else:
         outputs = activations(served[name])

@@ -1,4 +1,4 @@
-"""network.js against the engines, plain loops and PyTorch's rules, in a real browser."""
+"""The page's network/ against the engines, plain loops and PyTorch's rules, in a real browser."""
 
 from __future__ import annotations
 

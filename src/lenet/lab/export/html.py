@@ -36,9 +36,9 @@ SAMPLES: Final = 100  # pictures
 MISREAD: Final = 3  # of each class
 STYLES: Final = ("style.css", "explore.css", "input.css")
 ENTRY: Final = "lenet/standalone.js"
-WORKER: Final = "lenet/network-worker.js"
+WORKER: Final = "lenet/network/worker.js"
 POLICY: Final = (
-    "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; "
+    "default-src 'none'; script-src 'unsafe-inline' blob: data:; style-src 'unsafe-inline'; "
     "img-src data: blob:; worker-src blob:"
 )
 # An import map that is made of blobs, before the first module is asked for.

@@ -1,6 +1,6 @@
 /** Where the views get their data: from the server, or from what a single file holds. */
 
-import { readSafetensors } from "lenet/network.js";
+import { readSafetensors } from "lenet/network/file.js";
 
 const TOKEN = "lenet-token";
 
@@ -105,12 +105,7 @@ export function serverBackend() {
       source.addEventListener("open", () => handlers.found?.());
       return () => source.close();
     },
-    sources: async () => {
-      const names = ["network.js", "network-worker.js"];
-      const answers = await Promise.all(names.map((name) => ask(`/web/${name}`)));
-      const [network, worker] = await Promise.all(answers.map((answer) => answer.text()));
-      return { network, worker };
-    },
+    startWorker: () => new Worker("/web/network/worker.js", { type: "module" }),
   };
 }
 

@@ -1,12 +1,12 @@
 /** Networks computed in a worker, beside the page; in the page itself where workers are refused. */
 
-import { answer, trace } from "lenet/network.js";
+import { answer } from "lenet/network/answer.js";
+import { trace } from "lenet/network/trace.js";
 
 const PORTION = 16; // pictures: some ten milliseconds, so that a stroke need not wait longer
 
 /**
- * A calculator of its own worker, made from `{network, worker}`: the texts of network.js and
- * network-worker.js.
+ * A calculator of its own worker. `startWorker()` gives a new one of network/worker.js.
  *
  * - `load(key, network, weights)` at once; throws an Error where the network does not fit together.
  *   The same two objects again change nothing: to change weights, load a copy.
@@ -20,7 +20,7 @@ const PORTION = 16; // pictures: some ten milliseconds, so that a stroke need no
  * - `close()`: all that waits becomes null.
  * - `inWorker`: Promise of whether there is a worker; false: the page computes.
  */
-export function createCalculator(sources) {
+export function createCalculator(startWorker) {
   const models = new Map(); // key → {network, weights}
   const waiting = new Map(); // id → {request, resolve, reject}
   const lanes = new Map(); // lane → what waits until the one being computed is there, or null
@@ -28,7 +28,7 @@ export function createCalculator(sources) {
   let closed = false;
   let settle;
   const inWorker = new Promise((resolve) => (settle = resolve));
-  let channel = openWorker(sources, receive, fallBack) ?? openPage(receive);
+  let channel = openWorker(startWorker, receive, fallBack) ?? openPage(receive);
   if (!channel.isWorker) settle(false);
 
   function receive(reply) {
@@ -134,21 +134,12 @@ export function createCalculator(sources) {
 }
 
 /** A worker {post, close, isWorker}; null where it cannot be made, `fail()` where it breaks. */
-function openWorker({ network, worker }, receive, fail) {
-  // No module: Chromium makes none from a page that was opened from a disk. Without its exports,
-  // network.js is a script that defines functions.
-  const functions = network.replace(/^export /gm, "");
-  const text = ['"use strict";\n', functions, "\n", worker];
+function openWorker(startWorker, receive, fail) {
   try {
-    const address = URL.createObjectURL(new Blob(text, { type: "text/javascript" }));
-    const made = new Worker(address);
-    made.onmessage = ({ data }) => {
-      if (data.ready) URL.revokeObjectURL(address);
-      receive(data);
-    };
+    const made = startWorker();
+    made.onmessage = ({ data }) => receive(data);
     made.onerror = (event) => {
       event.preventDefault(); // it is dealt with: the page computes
-      URL.revokeObjectURL(address);
       fail();
     };
     return {

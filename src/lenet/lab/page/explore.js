@@ -10,7 +10,8 @@ import mountMaps from "lenet/explore/maps.js";
 import mountModel from "lenet/explore/model.js";
 import mountPlay from "lenet/explore/play.js";
 import mountWhatIf from "lenet/explore/what-if.js";
-import { normalize, trace } from "lenet/network.js";
+import { normalize } from "lenet/network/forward.js";
+import { trace } from "lenet/network/trace.js";
 import { createStore } from "lenet/store.js";
 
 /*
@@ -49,7 +50,7 @@ const EMPTY = {
 export default function mount(root, context) {
   const { backend, t, memory } = context;
   const store = createStore({ ...EMPTY, ...memory.state });
-  let calculator = null;
+  const calculator = createCalculator(backend.startWorker);
   let closed = false;
   let asked = 0;
   const loaded = {};
@@ -126,7 +127,7 @@ export default function mount(root, context) {
 
   const compute = oncePerFrame(async () => {
     const { model, weights, gates, pixels, cover } = store.get();
-    if (closed || !calculator || !model || !pixels) return;
+    if (closed || !model || !pixels) return;
     try {
       const shown = covered(model.network, pixels, cover);
       const changed = weights !== model.weights || gates !== null || cover !== null;
@@ -161,9 +162,6 @@ export default function mount(root, context) {
 
   async function begin() {
     try {
-      const sources = await backend.sources();
-      if (closed) return;
-      calculator = createCalculator(sources);
       const unit = /^(-?\d+):(\d+)$/.exec(context.params.get("unit") ?? "");
       if (unit) store.set({ unit: { layer: +unit[1], index: +unit[2] }, pinned: true });
       const ref = context.params.get("model") ?? (await newest(backend));
@@ -180,7 +178,7 @@ export default function mount(root, context) {
       closed = true;
       unsubscribe();
       for (const part of mounted) part.destroy?.();
-      calculator?.close();
+      calculator.close();
     },
   };
 }

@@ -5,11 +5,12 @@ import explore from "lenet/explore.js";
 import exploreWords from "lenet/i18n/explore.js";
 import inputWords from "lenet/i18n/input.js";
 import shellWords from "lenet/i18n/shell.js";
-import { readSafetensors } from "lenet/network.js";
+import { readSafetensors } from "lenet/network/file.js";
 import { showPage } from "lenet/shell.js";
+import { starter } from "lenet/standalone-worker.js";
 
 /** The backend of what `lenet.export.html` has put into the page. */
-function fileBackend(content, sources) {
+function fileBackend(content, startWorker) {
   const { network, weights } = readSafetensors(fromBase64(content.weights, Uint8Array).buffer);
   const ref = `run:${content.title}`;
   const { name, title, classes, shape } = content.data;
@@ -52,17 +53,14 @@ function fileBackend(content, sources) {
     post: refuse,
     remove: refuse,
     events: () => () => {},
-    sources: async () => sources,
+    startWorker,
   };
 }
 
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
-const modules = read("lenet-modules");
+const startWorker = starter(read("lenet-modules"), "lenet/network/worker.js");
 showPage({
-  backend: fileBackend(read("lenet-content"), {
-    network: modules["lenet/network.js"],
-    worker: modules["lenet/network-worker.js"],
-  }),
+  backend: fileBackend(read("lenet-content"), startWorker),
   views: { explore },
   words: [shellWords, exploreWords, inputWords],
   first: () => "explore",

@@ -6,7 +6,8 @@ import { fill, h, percent } from "lenet/dom.js";
 import { createBars, layerRow, scales } from "lenet/learn/layers.js";
 import mountPick from "lenet/learn/pick.js";
 import { className } from "lenet/learn/words.js";
-import { softmax, trace } from "lenet/network.js";
+import { softmax } from "lenet/network/softmax.js";
+import { trace } from "lenet/network/trace.js";
 
 const SIDES = ["left", "right"];
 
@@ -73,7 +74,7 @@ export default function mountPair(section, { backend, t, memory, fail }) {
     for (const side of SIDES) kept[side] = choices[side].value;
     try {
       const found = await Promise.all(SIDES.map((side) => backend.model(`run:${kept[side]}`)));
-      calculator ??= createCalculator(await backend.sources());
+      calculator ??= createCalculator(backend.startWorker);
       if (closed || mine !== asked) {
         if (closed) calculator.close();
         return;

@@ -22,7 +22,7 @@ import {
   outputOf,
 } from "lenet/explore/units.js";
 import { passingBlock, pixelArithmetic, pixelBlock, poolingBlock } from "lenet/explore/window.js";
-import { arithmetic } from "lenet/network.js";
+import { arithmetic } from "lenet/network/arithmetic.js";
 
 const BEHIND_MS = 120; // between two renewals while one draws: the maps come first
 const PATIENCE_MS = 500; // that numbers of two moments may stand beside one another

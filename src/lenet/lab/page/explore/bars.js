@@ -2,7 +2,7 @@
 
 import { fill, h, oncePerFrame, percent } from "lenet/dom.js";
 import { validUnit } from "lenet/explore/units.js";
-import { softmax } from "lenet/network.js";
+import { softmax } from "lenet/network/softmax.js";
 
 const SETTLED_MS = 900; // without a new result before the class is announced
 const SHOWN = ["outputs", "before", "picture", "unit", "traced"];

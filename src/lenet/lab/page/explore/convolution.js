@@ -5,7 +5,7 @@ import { fill, h, show } from "lenet/dom.js";
 import { exact, miniGrid, numberGrid } from "lenet/explore/grid.js";
 import { decimalsFor, roundLimit } from "lenet/explore/scale.js";
 import { layerName, shapeOf } from "lenet/explore/units.js";
-import { unitAt } from "lenet/network.js";
+import { unitAt } from "lenet/network/shapes.js";
 
 const MOST_OPEN = 6; // channels that are unfolded at first, where there is room
 

@@ -205,7 +205,7 @@ export function mountCover(root, { t, backend, store, memory, edit, settle, fail
     const laid = occlusions(shape(), pixels, kept.size, VALUES[kept.value]);
     working(true);
     try {
-      calculator ??= createCalculator(await backend.sources());
+      calculator ??= createCalculator(backend.startWorker);
       if (closed) return calculator.close();
       calculator.load("cover", model.network, weights);
       const logits = await calculator.many("cover", laid.pictures, {

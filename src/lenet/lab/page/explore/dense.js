@@ -4,7 +4,7 @@ import { largest } from "lenet/colors.js";
 import { fill, h, show } from "lenet/dom.js";
 import { exact } from "lenet/explore/grid.js";
 import { layerName, placeName, shapeOf } from "lenet/explore/units.js";
-import { ranked } from "lenet/network.js";
+import { ranked } from "lenet/network/arithmetic.js";
 
 const FIRST = 12;
 

@@ -1,7 +1,7 @@
 /** What a change made of the answer. */
 
 import { fill, h, percent, show } from "lenet/dom.js";
-import { softmax } from "lenet/network.js";
+import { softmax } from "lenet/network/softmax.js";
 
 const ROWS = 5;
 

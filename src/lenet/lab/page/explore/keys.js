@@ -1,6 +1,6 @@
 /** What keys do among units and in tables of numbers. */
 
-import { place, unitAt } from "lenet/network.js";
+import { place, unitAt } from "lenet/network/shapes.js";
 import { inLayer, isVector, moved, shapeOf, size } from "lenet/explore/units.js";
 
 const ARROWS = {

@@ -16,7 +16,9 @@ import {
   unitText,
   validUnit,
 } from "lenet/explore/units.js";
-import { normalize, ranked, unitAt } from "lenet/network.js";
+import { ranked } from "lenet/network/arithmetic.js";
+import { normalize } from "lenet/network/forward.js";
+import { unitAt } from "lenet/network/shapes.js";
 
 const ZOOMS = [2.5, 2, 1.75, 1.5, 1.25, 1];
 

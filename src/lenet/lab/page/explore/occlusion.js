@@ -1,6 +1,6 @@
 /** Covering every place of a picture in turn: where does the network look? */
 
-import { softmax } from "lenet/network.js";
+import { softmax } from "lenet/network/softmax.js";
 
 const PLACES = 32; // rows and columns of the map at most
 

@@ -2,7 +2,7 @@
 
 import { h } from "lenet/dom.js";
 import { cellsBox, unitBox } from "lenet/explore/layout.js";
-import { receptiveField, sources } from "lenet/network.js";
+import { receptiveField, sources } from "lenet/network/places.js";
 
 const MOST_LINES = 8; // source maps that lines are drawn from: more would hide the maps
 

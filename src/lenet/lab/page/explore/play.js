@@ -16,7 +16,8 @@ import {
   validUnit,
   WINDOWED,
 } from "lenet/explore/units.js";
-import { place, sources, unitAt } from "lenet/network.js";
+import { sources } from "lenet/network/places.js";
+import { place, unitAt } from "lenet/network/shapes.js";
 
 const SPEEDS = [1, 2, 5, 10, 20, 40]; // positions a second
 const USUAL = 5;

@@ -1,7 +1,7 @@
 /** From logits to probabilities, line by line. */
 
 import { fill, h, percent, show } from "lenet/dom.js";
-import { softmaxArithmetic } from "lenet/network.js";
+import { softmaxArithmetic } from "lenet/network/softmax.js";
 
 /** The table {element, update(logits, classes, pointed)}; a class leads to its logit. */
 export function softmaxTable(t, layer) {

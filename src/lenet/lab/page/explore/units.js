@@ -1,7 +1,7 @@
 /** Units: how they are called, how one gets from one to another. */
 
 import { show } from "lenet/dom.js";
-import { place, unitAt } from "lenet/network.js";
+import { place, unitAt } from "lenet/network/shapes.js";
 
 export const ACTIVATIONS = ["Sigmoid", "Tanh", "ReLU", "ScaledTanh"];
 export const WINDOWED = ["Conv2d", "AvgPool2d", "MaxPool2d", "Subsample"];

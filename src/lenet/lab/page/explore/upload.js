@@ -18,7 +18,7 @@ import {
   toPixels,
 } from "lenet/explore/prepare.js";
 import { paintPicture } from "lenet/explore/thumbnail.js";
-import { normalize } from "lenet/network.js";
+import { normalize } from "lenet/network/forward.js";
 
 const SHOWN = 144; // pixels at most of a step's picture
 

@@ -11,7 +11,7 @@ import {
   withKernels,
   withNumbers,
 } from "lenet/explore/edits.js";
-import { place } from "lenet/network.js";
+import { place } from "lenet/network/shapes.js";
 
 const NUMBERED = 7; // rows and columns of a kernel at most that is shown as a table of numbers
 

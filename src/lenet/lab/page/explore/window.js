@@ -6,7 +6,7 @@ import { cellsOfWindow } from "lenet/explore/convolution.js";
 import { exact, numberGrid, operand } from "lenet/explore/grid.js";
 import { roundLimit } from "lenet/explore/scale.js";
 import { layerName, placeName, shapeOf } from "lenet/explore/units.js";
-import { place, unitAt } from "lenet/network.js";
+import { place, unitAt } from "lenet/network/shapes.js";
 
 /** The block {element, summary, update(result)} for a unit of AvgPool2d, MaxPool2d or Subsample. */
 export function poolingBlock(t, traced, { layer, window }) {

@@ -3,7 +3,7 @@
 import { inkColor, largest, paint, signedColor } from "lenet/colors.js";
 import { fill, h, percent } from "lenet/dom.js";
 import { className, figure, shapeText } from "lenet/learn/words.js";
-import { softmax } from "lenet/network.js";
+import { softmax } from "lenet/network/softmax.js";
 
 const BOUNDED = { Sigmoid: 1, Tanh: 1, ScaledTanh: 1.7159 };
 

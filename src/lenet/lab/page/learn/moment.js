@@ -7,7 +7,7 @@ import createKernels from "lenet/learn/kernels.js";
 import { createBars, createLayers } from "lenet/learn/layers.js";
 import mountPick from "lenet/learn/pick.js";
 import { newestOnly } from "lenet/learn/runs.js";
-import { trace } from "lenet/network.js";
+import { trace } from "lenet/network/trace.js";
 
 const KEPT_STATISTICS = 120;
 
@@ -90,7 +90,7 @@ export default function mountMoment(section, { backend, t, memory }) {
         picture = null;
         pick.open(dataset, memory.picture);
       }
-      calculator ??= createCalculator(await backend.sources());
+      calculator ??= createCalculator(backend.startWorker);
       if (closed) return calculator.close();
       model = { ...found, step, traced: trace(found.network) };
       inside.hidden = false;

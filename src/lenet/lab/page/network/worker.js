@@ -1,6 +1,6 @@
-/*
-The end of a worker's text, after that of network.js: lenet/calculator.js makes one script of both.
-*/
+/** The worker that computes: a module by itself, or imported by a script (see standalone.js). */
+
+import { answer } from "./answer.js";
 
 const models = new Map();
 

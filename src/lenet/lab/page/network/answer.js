@@ -1,0 +1,50 @@
+/** What is answered to a request of lenet/calculator.js, in a worker or in the page. */
+
+import { quoted } from "./description.js";
+import { forward, normalize } from "./forward.js";
+import { product, shapeText } from "./shapes.js";
+import { trace } from "./trace.js";
+
+/**
+ * The reply to a request of lenet/calculator.js, {id, result} or {id, error}. `models` is a Map
+ * that "load" and "unload" change: key → {network, weights, traced}.
+ */
+export function answer(models, { id, kind, key, ...request }) {
+  try {
+    if (kind === "load") {
+      const { network, weights } = request;
+      models.set(key, { network, weights, traced: trace(network) });
+      return { id, result: null };
+    }
+    if (kind === "unload") {
+      models.delete(key);
+      return { id, result: null };
+    }
+    const model = models.get(key);
+    if (!model) throw new Error(`no network is loaded as ${quoted(key)}`);
+    return { id, result: kind === "run" ? runOne(model, request) : runMany(model, request) };
+  } catch (error) {
+    return { id, error: error.message };
+  }
+}
+
+function runOne({ network, weights, traced }, { pixels, gates }) {
+  const input = pixels instanceof Float32Array ? pixels : normalize(network, pixels);
+  if (input.length !== product(network.input_shape)) {
+    const wanted = shapeText(network.input_shape);
+    throw new Error(`the picture has ${input.length} numbers, the network needs ${wanted}`);
+  }
+  return forward(network, weights, input, { traced, gates });
+}
+
+/** The logits (n·classes) of pictures (n·c·h·w, uint8). */
+function runMany({ network, weights, traced }, { pictures, gates }) {
+  const size = product(network.input_shape);
+  const classes = network.classes.length;
+  const logits = new Float32Array((pictures.length / size) * classes);
+  for (let n = 0; n * size < pictures.length; n += 1) {
+    const input = normalize(network, pictures.subarray(n * size, (n + 1) * size));
+    logits.set(forward(network, weights, input, { traced, gates }).at(-1), n * classes);
+  }
+  return logits;
+}

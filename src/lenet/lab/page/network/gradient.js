@@ -1,0 +1,102 @@
+/** How much each number of the input moves a unit. */
+
+import { scales, switchOff } from "./forward.js";
+import { LAYERS, connected } from "./layers.js";
+import { trace } from "./trace.js";
+import { eachWindow, largest } from "./windows.js";
+
+/**
+ * How much each number of the normalised input moves a unit: d target / d input, c·h·w.
+ *
+ * `target` is a class, or {layer, unit}; `gates` as in `forward`.
+ */
+export function inputGradient(
+  network,
+  weights,
+  input,
+  outputs,
+  target,
+  { traced = trace(network), gates } = {},
+) {
+  const { layer, unit } =
+    typeof target === "number" ? { layer: traced.length - 1, unit: target } : target;
+  let dy = new Float64Array(outputs[layer].length);
+  dy[unit] = 1;
+  for (let index = layer; index >= 0; index -= 1) {
+    switchOff(traced[index], gates, dy);
+    const x = index === 0 ? input : outputs[index - 1];
+    const dx = new Float64Array(x.length);
+    backward(traced[index], weights, x, dy, dx);
+    dy = dx;
+  }
+  return Float32Array.from(dy);
+}
+
+/** Adds to dx what dy, the gradient of a layer's output, is as one of its input x. */
+function backward(row, weights, x, dy, dx) {
+  const { index, type, layer } = row;
+  switch (type) {
+    case "Conv2d":
+      convolveBackward(row, weights, dy, dx);
+      break;
+    case "AvgPool2d":
+    case "Subsample": {
+      const scale = scales(row, weights);
+      eachWindow(row, (unit, c, window, count) => {
+        for (let n = 0; n < count; n += 1) dx[window[n]] += dy[unit] * scale[c];
+      });
+      break;
+    }
+    case "MaxPool2d":
+      eachWindow(row, (unit, c, window, count) => {
+        dx[window[largest(x, window, count)]] += dy[unit];
+      });
+      break;
+    case "Linear":
+    case "RBF": {
+      const { data } = weights.get(`${index}.${type === "RBF" ? "codes" : "weight"}`);
+      for (let o = 0, at = 0; o < dy.length; o += 1) {
+        for (let i = 0; i < x.length; i += 1, at += 1) {
+          dx[i] += dy[o] * (type === "RBF" ? -2 * (x[i] - data[at]) : data[at]);
+        }
+      }
+      break;
+    }
+    case "Flatten":
+    case "Dropout":
+      dx.set(dy);
+      break;
+    default: {
+      const { derivative } = LAYERS.get(type);
+      for (let i = 0; i < x.length; i += 1) dx[i] = dy[i] * derivative(x[i], layer);
+    }
+  }
+}
+
+/** Each output's gradient goes back, times the kernel, to the window that made it. */
+function convolveBackward({ index, layer, inputShape, outputShape }, weights, dy, dx) {
+  const [channels, height, width] = inputShape;
+  const [outputs, rows, columns] = outputShape;
+  const { kernel_size: k, stride, padding } = layer;
+  const weight = weights.get(`${index}.weight`).data;
+  for (let o = 0, at = 0; o < outputs; o += 1) {
+    const everyChannel = connected(layer, o);
+    for (let i = 0; i < rows; i += 1) {
+      for (let j = 0; j < columns; j += 1, at += 1) {
+        if (dy[at] === 0) continue;
+        for (const c of everyChannel) {
+          for (let u = 0; u < k; u += 1) {
+            const y = i * stride - padding + u;
+            if (y < 0 || y >= height) continue;
+            for (let v = 0; v < k; v += 1) {
+              const z = j * stride - padding + v;
+              if (z < 0 || z >= width) continue;
+              const its = weight[((o * channels + c) * k + u) * k + v];
+              dx[(c * height + y) * width + z] += dy[at] * its;
+            }
+          }
+        }
+      }
+    }
+  }
+}

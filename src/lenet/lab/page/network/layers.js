@@ -1,0 +1,161 @@
+/**
+ * What each kind of layer is: its role, its arguments and, for an activation, its function.
+ *
+ * Whoever needs a list of kinds asks here, and so a new activation is one more entry of LAYERS.
+ */
+
+export const LARGEST = 2 ** 31 - 1; // of any size
+
+/** The share of an activation's steepest slope below which it is saturated. */
+export const SATURATED = 0.05;
+
+// An argument: its value where it is left out (none: it must be given), and `refusal(value, layer)`,
+// what it must be, in words, and "" where it is. `follows`: the layers before it decide it.
+const SIZE = {
+  refusal: (value) => whole(value) || (value < 1 ? "at least 1" : atMost(value)),
+};
+const INPUT_SIZE = { ...SIZE, follows: true };
+const STRIDE = { ...SIZE, otherwise: 1 };
+const POOLING_STRIDE = { ...SIZE, otherwise: null }; // null: the kernel's size
+const PADDING = { otherwise: 0, refusal: (value) => whole(value) || between(value, LARGEST) };
+const POOLING_PADDING = {
+  otherwise: 0,
+  // a window that lies wholly in the padding would have no pixel
+  refusal: (value, layer) => whole(value) || between(value, Math.floor(layer.kernel_size / 2)),
+};
+const FACTOR = {
+  refusal: (value) => (Number.isFinite(value) && value !== 0 ? "" : "a finite number but zero"),
+};
+const PROBABILITY = { refusal: (value) => (value >= 0 && value <= 1 ? "" : "from 0 to 1") };
+
+const whole = (value) => (Number.isInteger(value) ? "" : "a whole number");
+const atMost = (value) => (value <= LARGEST ? "" : `at most ${LARGEST}`);
+const between = (value, most) => (value >= 0 && value <= most ? "" : `from 0 to ${most}`);
+
+/**
+ * Each type with its facts, the arguments in the order and with the defaults of
+ * lenet.network.architecture:
+ * - role: "convolution", "pooling", "dense", "activation", "dropout" or "reshaping"
+ * - letter: of its stage, where it begins one
+ * - keepsRange: whether its outputs lie within the bounds of its inputs
+ * - of an activation: formula(layer), value(x, layer), derivative(x, layer), steepest(layer), the
+ *   largest slope; range(layer), the bounds of its values; rectifies: whether it is 0 below 0 and
+ *   passes everything above
+ */
+export const LAYERS = new Map(
+  Object.entries({
+    Conv2d: {
+      role: "convolution",
+      letter: "C",
+      arguments: {
+        in_channels: INPUT_SIZE,
+        out_channels: SIZE,
+        kernel_size: SIZE,
+        stride: STRIDE,
+        padding: PADDING,
+        connections: { otherwise: null, isTable: true },
+      },
+    },
+    AvgPool2d: {
+      role: "pooling",
+      letter: "S",
+      keepsRange: true,
+      arguments: { kernel_size: SIZE, stride: POOLING_STRIDE, padding: POOLING_PADDING },
+    },
+    MaxPool2d: {
+      role: "pooling",
+      letter: "S",
+      keepsRange: true,
+      arguments: { kernel_size: SIZE, stride: POOLING_STRIDE, padding: POOLING_PADDING },
+    },
+    Sigmoid: {
+      role: "activation",
+      arguments: {},
+      formula: () => "1 / (1 + exp(−x))",
+      value: (x) => 1 / (1 + Math.exp(-x)),
+      derivative: (x) => {
+        const y = 1 / (1 + Math.exp(-x));
+        return y * (1 - y);
+      },
+      steepest: () => 0.25,
+      range: () => [0, 1],
+    },
+    Tanh: {
+      role: "activation",
+      arguments: {},
+      formula: () => "tanh(x)",
+      value: (x) => Math.tanh(x),
+      derivative: (x) => 1 - Math.tanh(x) ** 2,
+      steepest: () => 1,
+      range: () => [-1, 1],
+    },
+    ReLU: {
+      role: "activation",
+      arguments: {},
+      formula: () => "max(0, x)",
+      value: (x) => (x < 0 ? 0 : x), // NaN stays NaN
+      derivative: (x) => (x > 0 ? 1 : 0),
+      steepest: () => 1,
+      range: () => [0, Infinity],
+      rectifies: true,
+    },
+    Dropout: {
+      role: "dropout",
+      keepsRange: true,
+      arguments: { p: { ...PROBABILITY, otherwise: 0.5 } },
+    },
+    Flatten: { role: "reshaping", keepsRange: true, arguments: {} },
+    Linear: {
+      role: "dense",
+      letter: "F",
+      arguments: { in_features: INPUT_SIZE, out_features: SIZE },
+    },
+    ScaledTanh: {
+      role: "activation",
+      arguments: {
+        amplitude: { ...FACTOR, otherwise: 1.7159 },
+        slope: { ...FACTOR, otherwise: 2 / 3 },
+      },
+      formula: ({ amplitude, slope }) =>
+        `${+amplitude.toFixed(4)} · tanh(${+slope.toFixed(4)} · x)`,
+      value: (x, { amplitude, slope }) => amplitude * Math.tanh(slope * x),
+      derivative: (x, { amplitude, slope }) => amplitude * slope * (1 - Math.tanh(slope * x) ** 2),
+      steepest: ({ amplitude, slope }) => Math.abs(amplitude * slope),
+      range: ({ amplitude }) => [-Math.abs(amplitude), Math.abs(amplitude)],
+    },
+    Subsample: {
+      role: "pooling",
+      letter: "S",
+      arguments: { channels: INPUT_SIZE, kernel_size: { ...SIZE, otherwise: 2 } },
+    },
+    RBF: {
+      role: "dense",
+      arguments: { in_features: INPUT_SIZE, out_features: SIZE },
+    },
+  }),
+);
+
+const roleOf = (type) => LAYERS.get(type)?.role;
+
+/** Whether a type of layer changes each number by itself, by one function. */
+export const isActivation = (type) => roleOf(type) === "activation";
+
+/** Whether a type of layer makes one number of each window of a map. */
+export const isPooling = (type) => roleOf(type) === "pooling";
+
+/** Whether a type of layer has windows that it moves over maps. */
+export const isWindowed = (type) => isPooling(type) || roleOf(type) === "convolution";
+
+/** Whether each output of a type of layer sees every input. */
+export const isDense = (type) => roleOf(type) === "dense";
+
+/** The input channels that an output channel of a convolution sees. */
+export function connected({ in_channels: channels, connections }, output) {
+  return connections ? connections[output] : Array.from({ length: channels }, (_, c) => c);
+}
+
+/** How many pairs of an input and an output channel of a convolution have a kernel. */
+export function connectionCount({ in_channels: inputs, out_channels: outputs, connections }) {
+  if (!connections) return inputs * outputs;
+  return connections.reduce((count, sources) => count + sources.length, 0);
+}
