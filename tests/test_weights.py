@@ -49,6 +49,17 @@ def same(one: Parameters, other: Parameters) -> bool:
     )
 
 
+def test_notes_go_with_the_weights_and_come_back(tmp_path: Path) -> None:
+    notes = {"calibration": {"temperature": 1.25}, "other": [1, "∂"]}
+    path = tmp_path / "model.safetensors"
+    content = save_network(path, SMALL, WEIGHTS, notes)
+    assert path.read_bytes() == content == weights.pack_network(SMALL, WEIGHTS, notes)
+    network, parameters, found = weights.load_network_and_notes(path)
+    assert (network, found) == (SMALL, notes)
+    assert same(parameters, WEIGHTS)
+    assert load_network(path)[0] == SMALL  # who does not ask for them reads the file as before
+
+
 Refused = Callable[[bytes], str]
 
 

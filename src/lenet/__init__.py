@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from lenet.runs import list_runs, load_model
     from lenet.runs import read as read_run
     from lenet.runs.experiments import begin, go_on, train
+    from lenet.ship.model import load
     from lenet.torch import to_torch
     from lenet.torch.acceleration import accelerate
     from lenet.torch.translation import from_torch
@@ -65,6 +66,7 @@ __all__ = [
     "go_on",
     "kernels",
     "list_runs",
+    "load",
     "load_data",
     "load_model",
     "load_recipe",
@@ -88,6 +90,7 @@ _ELSEWHERE = {
     "go_on": ("runs.experiments", "go_on"),
     "kernels": ("looking", "kernels"),
     "list_runs": ("runs", "list_runs"),
+    "load": ("ship.model", "load"),
     "load_data": ("data", "load"),
     "load_model": ("runs", "load_model"),
     "load_recipe": ("training.recipes", "load"),

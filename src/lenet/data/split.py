@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.data.idx import DataError, UInt8
+from lenet.data.preparation import Preparation
 
 IN_MEMORY: Final = "(arrays)"  # the name of a data set that a program gave, and that is in no file
 
@@ -57,6 +58,7 @@ class Dataset:
     sha256: Mapping[str, str]  # file name -> SHA-256 of the decompressed bytes
     bundled: bool
     remarks: tuple[str, ...] = ()  # what was taken otherwise than it stands in the files
+    preparation: Preparation | None = None  # of photographs, where these were made of some
 
 
 def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:

@@ -44,20 +44,28 @@ class WeightsError(ValueError):
     """A file that holds no usable weights; the message names the file and the reason."""
 
 
-def save_network(path: str | os.PathLike[str], network: Network, parameters: Parameters) -> bytes:
+def save_network(
+    path: str | os.PathLike[str],
+    network: Network,
+    parameters: Parameters,
+    notes: Mapping[str, Any] = MappingProxyType({}),
+) -> bytes:
     """Write a network and its weights as one safetensors file; returns the bytes written.
 
-    The same network and weights give the same bytes. OSError where there is no space.
+    ``notes`` are plain values that go with them, such as "calibration". The same network, weights
+    and notes give the same bytes. OSError where there is no space.
     """
     check_parameters(network, parameters, str(path))
-    content = pack_network(network, parameters)
+    content = pack_network(network, parameters, notes)
     write_atomically(Path(path), content)
     return content
 
 
-def pack_network(network: Network, parameters: Parameters) -> bytes:
+def pack_network(
+    network: Network, parameters: Parameters, notes: Mapping[str, Any] = MappingProxyType({})
+) -> bytes:
     """The bytes of the file that ``save_network`` writes."""
-    return pack(parameters, {"network": to_dict(network)})
+    return pack(parameters, {"network": to_dict(network), **notes})
 
 
 def load_network(path: str | os.PathLike[str], *, links: bool = True) -> tuple[Network, Parameters]:
@@ -66,17 +74,25 @@ def load_network(path: str | os.PathLike[str], *, links: bool = True) -> tuple[N
 
     Raises WeightsError naming the file, whatever the file holds.
     """
+    network, parameters, _ = load_network_and_notes(path, links=links)
+    return network, parameters
+
+
+def load_network_and_notes(
+    path: str | os.PathLike[str], *, links: bool = True
+) -> tuple[Network, Parameters, dict[str, Any]]:
+    """What ``load_network`` gives, and the notes that were saved with it: a stranger's, as yet."""
     parameters, metadata = unpack(read_whole(Path(path), links=links), str(path))
     if "network" not in metadata:
         raise WeightsError(
             f"{path}: holds no network; if it is a checkpoint, give the run's folder instead"
         )
     try:
-        network = from_dict(metadata["network"])
+        network = from_dict(metadata.pop("network"))
         check_parameters(network, parameters, "the weights")
     except (ArchitectureError, ValueError) as error:
         raise WeightsError(f"{path}: {plain(str(error))}") from None
-    return network, {name: parameters[name] for name in parameter_shapes(network)}
+    return network, {name: parameters[name] for name in parameter_shapes(network)}, metadata
 
 
 def read_whole(path: Path, *, links: bool = True) -> bytes:

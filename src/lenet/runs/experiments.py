@@ -7,15 +7,25 @@ and leave the same folder.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lenet import engines
-from lenet.data import IN_MEMORY, KNOWN, DataError, Dataset, arrays, check_classes, hold_out
+from lenet.data import (
+    IN_MEMORY,
+    KNOWN,
+    DataError,
+    Dataset,
+    arrays,
+    check_classes,
+    hold_out,
+    preparation,
+)
 from lenet.data import load as load_data
+from lenet.data.preparation import Preparation, usual
 from lenet.engines import Choice, Engine
 from lenet.files import as_path
 from lenet.network import layer_text, zoo
@@ -38,6 +48,7 @@ from lenet.training import (
     Callbacks,
     Outcome,
     Parts,
+    calibration,
     call,
     defaults,
     fit,
@@ -62,6 +73,7 @@ class Experiment:
     run: Run
     snapshots: bool = False  # kept at every reading
     remarks: tuple[str, ...] = ()  # what was fitted to the pictures, a line each
+    preparation: Preparation | None = None  # of the photographs that the pictures were made of
 
     def train(
         self, callbacks: Sequence[Callbacks] = (), stop: Callable[[], bool] = lambda: False
@@ -92,7 +104,8 @@ class Experiment:
                 if outcome.finished and not last_words and (last := self._verdict(outcome)):
                     # one that was at its end already has it among its remarks
                     call(told if outcome.history else told[1:], "on_remark", last)
-                self.run.finish(outcome, " ".join(last_words) if outcome.finished else "")
+                said, notes = " ".join(last_words), self._notes(outcome)
+                self.run.finish(outcome, said if outcome.finished else "", notes)
             except BaseException as error:
                 self.run.fail(error)
                 raise
@@ -101,24 +114,48 @@ class Experiment:
                 draw_curves(record)
         return outcome
 
+    def _notes(self, outcome: Outcome) -> dict[str, Any]:
+        """What goes with the final weights: how photographs are prepared for them, and, where
+        pictures were held out, what their logits mean."""
+        if not outcome.finished:
+            return {}
+        network = self.engine.network
+        own = self.preparation or usual(
+            network.input_shape, network.classes, str(self.run.info["data"]["name"])
+        )
+        notes = {"preparation": preparation.to_dict(own)}
+        if self.parts.val is not None:
+            with self._result_loaded(outcome):
+                logits = self.engine.logits(self.parts.val.images)
+            fitted = calibration.fit_calibration(logits, self.parts.val.labels)
+            notes["calibration"] = calibration.to_dict(fitted)
+        return notes
+
+    @contextmanager
+    def _result_loaded(self, outcome: Outcome) -> Iterator[None]:
+        """The engine with the weights that are the result: early stopping may have kept others
+        than the last."""
+        state, best = outcome.checkpoint.state, outcome.checkpoint.best
+        if best is None:
+            yield
+            return
+        average = None if state.average is None else best
+        self.engine.load(replace(state, parameters=best, average=average))
+        yield
+        self.engine.load(state)
+
     def _verdict(self, outcome: Outcome) -> str | None:
         """Why the network has not learnt, judged by the whole run, or None where it has."""
         settings, train = self.recipe.settings, self.parts.train
-        state, best = outcome.checkpoint.state, outcome.checkpoint.best
-        if best is not None:  # early stopping kept other weights than the last: those are judged
-            average = None if state.average is None else best
-            self.engine.load(replace(state, parameters=best, average=average))
-        found = verdict.conclude(
-            self.engine,
-            train,
-            settings,
-            settings.schedule.learning_rates(steps_per_epoch(settings, train), settings.epochs),
-            [*self.run.earlier, *outcome.history],
-            first_checkpoint(self.recipe, self.engine.network).state,
-        )
-        if best is not None:
-            self.engine.load(state)
-        return found
+        with self._result_loaded(outcome):
+            return verdict.conclude(
+                self.engine,
+                train,
+                settings,
+                settings.schedule.learning_rates(steps_per_epoch(settings, train), settings.epochs),
+                [*self.run.earlier, *outcome.history],
+                first_checkpoint(self.recipe, self.engine.network).state,
+            )
 
 
 def begin(
@@ -187,7 +224,8 @@ def begin(
     folder = None if out is None else as_path(out, "out")
     run = create_run(recipe, network, describe_data(loaded, parts), made, folder)
     run.remarks += loaded.remarks
-    return Experiment(recipe, parts, made, choice, run, snapshots, tuple(remarks))
+    photographs = loaded.preparation
+    return Experiment(recipe, parts, made, choice, run, snapshots, tuple(remarks), photographs)
 
 
 def go_on(
@@ -251,7 +289,7 @@ def go_on(
     )
     run = resume_run(folder, recipe, made)
     wanted = snapshots or folder_of(folder).is_dir()
-    return Experiment(recipe, parts, made, choice, run, wanted)
+    return Experiment(recipe, parts, made, choice, run, wanted, preparation=loaded.preparation)
 
 
 def train(

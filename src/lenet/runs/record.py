@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from lenet.files import FileError, as_path, read_bounded
 from lenet.network.architecture import Network, from_dict
 from lenet.network.parameters import Parameters, check_parameters, parameter_shapes
-from lenet.network.weights import load_network
+from lenet.network.weights import load_network_and_notes
 from lenet.runs import run_info
 from lenet.runs.checkpoints import last_checkpoint
 from lenet.training import Checkpoint, Reading, recipes
@@ -142,18 +142,27 @@ def _as_path(value: object, what: str) -> Path:
 def load_model(path: str | os.PathLike[str]) -> tuple[Network, Parameters]:
     """The network and weights of a model.safetensors or of a run's folder: those of its last
     checkpoint where it has not finished, or trains on. Raises RunError or WeightsError."""
+    network, parameters, _ = load_model_and_notes(path)
+    return network, parameters
+
+
+def load_model_and_notes(
+    path: str | os.PathLike[str],
+) -> tuple[Network, Parameters, dict[str, Any]]:
+    """What ``load_model`` gives, and the notes that the run left with it when it had finished."""
     path = _as_path(path, "path")
     if not path.is_dir():
-        return load_network(path)
+        return load_network_and_notes(path)
     record, model = read(path), path / "model.safetensors"
     if record.status == "finished" and os.path.lexists(model):
-        return load_network(model, links=False)  # a run's folder may be a stranger's
+        return load_network_and_notes(model, links=False)  # a run's folder may be a stranger's
     found, _ = last_checkpoint(path)
     if found is None:
         raise RunError(f"{path} has no weights yet: go on with {resume_line(path)}")
     check_fit(record.network, found, path)
     weights = found.best or found.state.weights
-    return record.network, {name: weights[name] for name in parameter_shapes(record.network)}
+    ordered = {name: weights[name] for name in parameter_shapes(record.network)}
+    return record.network, ordered, {}
 
 
 def read_history(path: Path) -> list[Reading]:

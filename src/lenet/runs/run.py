@@ -3,7 +3,7 @@
     run.json                recipe, data, engine, versions, machine, command, outcome
     history.csv             one row a reading
     checkpoints/            the last three: step-0000470.<checksum>.safetensors
-    model.safetensors       the final weights, with their network
+    model.safetensors       the final weights, with their network, preparation and calibration
     snapshots/              with --snapshots, the weights at every reading: see snapshots.py
     remarks.jsonl           what was said of a plateau or an early end, where anything was
     curves.svg, curves.png
@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from filelock import FileLock, Timeout
@@ -81,14 +82,21 @@ class Run:
             on_checkpoint=self._save,
         )
 
-    def finish(self, outcome: Outcome, remark: str = "") -> None:
-        """Write the final weights and the outcome, with a last remark where there is one.
+    def finish(
+        self,
+        outcome: Outcome,
+        remark: str = "",
+        notes: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Write the final weights, with ``notes`` on them, and the outcome, with a last remark
+        where there is one.
 
         Raises OSError where there is no space.
         """
         result: dict[str, Any] = {"status": "finished" if outcome.finished else "interrupted"}
         if outcome.finished:
-            content = save_network(self.folder / "model.safetensors", self.network, outcome.weights)
+            path = self.folder / "model.safetensors"
+            content = save_network(path, self.network, outcome.weights, notes)
             result["model_sha256"] = hashlib.sha256(content).hexdigest()
         progress = outcome.checkpoint.progress
         history = read_history(self.folder / "history.csv")
