@@ -109,7 +109,7 @@ def test_labels_that_cannot_be_meant_are_refused(labels: object, message: str) -
 
 
 def test_labels_are_checked_against_the_classes() -> None:
-    with pytest.raises(DataError, match="'emu', which is none of the classes cat, dog"):
+    with pytest.raises(DataError, match="'emu', which is not one of the classes cat, dog"):
         arrays.split(GREY[:1], ["emu"], ("cat", "dog"))
     with pytest.raises(DataError, match=r"labels\[2\] is 2; there are 2 classes"):
         arrays.split(GREY[:3], [0, 1, 2], ("cat", "dog"))

@@ -148,7 +148,7 @@ def test_going_on_with_a_finished_run(capsys: pytest.CaptureFixture[str]) -> Non
     assert "--epochs N trains it further" in capsys.readouterr().out
     code, line = refused(capsys, "train", "--resume", "short", "--lr", "0.5")
     assert code == 2
-    assert "--resume goes on with the recipe as it was" in line
+    assert "--resume continues with the recipe as it was" in line
 
 
 @pytest.mark.parametrize(
@@ -488,7 +488,7 @@ def test_a_run_that_is_not_there(command: str, capsys: pytest.CaptureFixture[str
         code, line = refused(capsys, *command.split(), name)
         assert code == 2, line
         assert name in line
-        assert "'lenet runs' lists the runs" in line
+        assert "'lenet runs' lists your runs" in line
 
 
 @pytest.mark.parametrize(
@@ -730,9 +730,7 @@ def test_no_space_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     monkeypatch.setattr(runs.run, "save_checkpoint", full)
     code, line = refused(capsys, "train", *QUICK, "--out", "run")
     assert code == 1
-    assert (
-        "run/checkpoints: No space left on device; free some space. Once that is mended, " in line
-    )
+    assert "run/checkpoints: No space left on device; free some space. Mend that, then " in line
     assert line.endswith("go on with: lenet train --resume run")
     assert runs.read(Path("run")).status == "failed"
 
@@ -751,7 +749,7 @@ def test_a_limit_on_the_size_of_files(in_tmp: Path) -> None:
     )
     (line,) = result.stderr.splitlines()
     assert result.returncode == 1
-    assert "File too large; free some space. Once that is mended, go on with:" in line
+    assert "File too large; free some space. Mend that, then go on with:" in line
     assert line.endswith("lenet train --resume 'my run'")
     assert runs.read(Path("my run")).status == "failed"
     ok("train", "--resume", "my run")

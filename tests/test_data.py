@@ -520,8 +520,8 @@ def with_label(index, label):
         (1, lambda a: a[:19], "train-images.*has 20 pictures, train-labels.* 19 labels"),
         (2, lambda a: a[:9], "t10k-images.*has 9 pictures, t10k-labels.* 10 labels"),
         (2, lambda a: a[:, :, :2], r"training pictures are \(4, 3\), test pictures \(4, 2\)"),
-        (0, lambda a: a[:, 0, 0], "Are the files exchanged"),
-        (1, lambda a: a[:, None], "Are the files exchanged"),
+        (0, lambda a: a[:, 0, 0], "Are the files swapped"),
+        (1, lambda a: a[:, None], "Are the files swapped"),
         (2, lambda a: a[:, :0], r"t10k-images.*\(10, 0, 3\) holds no picture"),
     ],
 )

@@ -97,7 +97,7 @@ def test_an_engine_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(doctor, "find_spec", lambda name: name)
     found = doctor.native_engine()
     assert (found.state, found.text) == ("missing", "it cannot be loaded: undefined symbol: x")
-    assert found.remedy == f"build it anew: {installing.how_to_build()}"
+    assert found.remedy == f"build it again: {installing.how_to_build()}"
 
 
 @pytest.mark.usefixtures("no_engine")
@@ -211,7 +211,7 @@ def test_data_sets(monkeypatch: pytest.MonkeyPatch, in_tmp: Path) -> None:
 
     monkeypatch.setattr(data, "BUNDLED", in_tmp / "gone")
     found = doctor.data_sets()[-1]
-    assert (found.state, found.remedy[:20]) == ("broken", "install lenet anew: ")
+    assert (found.state, found.remedy[:21]) == ("broken", "install lenet again: ")
 
 
 def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:

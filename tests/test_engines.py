@@ -991,7 +991,7 @@ def test_choose_refuses_unknown_names() -> None:
         engines.choose("jax", zoo.lenet())
     with pytest.raises(EngineError, match="unknown device 'tpu'; did you mean cpu"):
         engines.choose("auto", zoo.lenet(), "tpu")
-    with pytest.raises(EngineError, match="the numpy engine runs on the cpu alone, not on cuda"):
+    with pytest.raises(EngineError, match="the numpy engine runs only on the cpu, not on cuda"):
         engines.choose("numpy", zoo.lenet(), "cuda")
 
 

@@ -106,7 +106,7 @@ def test_sentences_follow_the_network_and_are_not_about_lenet_alone() -> None:
     network = Network("other", (3, 11, 11), layers, ("a", "b"))
     conv, relu, pool, mixing, _, dropout, dense = explain(network, "en").sections
     assert "stride: the kernel moves 2 pixels at a time" in conv.numbers
-    assert "do not fade" in relu.why
+    assert "does not shrink gradients" in relu.why
     assert "less to compute" not in pool.why  # its maps are as large as before
     assert "minus infinity" in pool.numbers[1]
     assert "mixes the 4 channels" in mixing.why
@@ -123,8 +123,8 @@ def test_kernels_as_large_as_their_maps_are_dense_by_another_name() -> None:
 
 def test_the_mlp_sees_pixels_and_has_no_comparison_with_itself() -> None:
     explained = explain(zoo.build("mlp"), "en")
-    assert "Every pixel has a weight of its own" in explained.sections[1].why
-    assert explained.closing == "Of the 235,146 parameters 100% are in dense layers."
+    assert "Every pixel has its own weight" in explained.sections[1].why
+    assert explained.closing == "100% of the 235,146 parameters are in dense layers."
 
 
 @pytest.mark.parametrize(

@@ -793,4 +793,4 @@ def test_beyond_this_machine_it_warns(root: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.wait(20)
         assert process.stderr is not None
-        assert "others in the network reach this page" in process.stderr.read()
+        assert "others on the network can reach this page" in process.stderr.read()

@@ -33,7 +33,7 @@ def test_another_format_is_refused_under_any_name(kind: str, tmp_path: Path) -> 
     path = tmp_path / "picture.png"
     Image.new("RGB", (16, 16)).save(path, kind)
     with (
-        pytest.raises(PictureFileError, match=r"picture\.png: not a picture that is read here"),
+        pytest.raises(PictureFileError, match=r"picture\.png: not a picture that LeNet reads"),
         open_picture(path) as image,
     ):
         image.load()

@@ -77,7 +77,7 @@ def test_data_sets_of_pytorch_are_taken() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ((GREY, [[1], [2, 3]] * 20), "labels is no array: its rows differ in length"),
+        ((GREY, [[1], [2, 3]] * 20), "labels is not an array: its rows differ in length"),
         ((3, LABELS), "images is an int; give an array of numbers"),
         ((GREY, LABELS + np.inf), "labels is float64; give whole numbers"),
         ((GREY, LABELS * 1e300), "labels is float64; give whole numbers"),

@@ -315,7 +315,7 @@ def test_links_in_a_run_s_folder_lead_nowhere(root: Path) -> None:
     precious.write_text("mine")
     (run / ".lock").unlink(missing_ok=True)
     (run / ".lock").symlink_to(precious)
-    with pytest.raises(RunError, match="is no plain file: remove it"):
+    with pytest.raises(RunError, match="is not a plain file: remove it"):
         experiments.go_on(run, epochs=4)
     assert precious.read_text() == "mine"
     (run / "checkpoints").rename(root / "others")

@@ -364,7 +364,10 @@ def test_a_cut_off_file_says_how_much_is_there_and_what_to_do(
     ):
         message = refused(good[:length])
         assert said in message
-        assert "Copy it anew; a run's weights 'lenet train --resume RUN' writes again" in message
+        assert (
+            "Copy it again. If it belongs to a run, 'lenet train --resume RUN' writes it again"
+            in message
+        )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")

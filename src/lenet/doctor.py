@@ -108,7 +108,7 @@ def native_engine() -> Finding:
 def _native_missing(why: str) -> Finding:
     install = installing.how_to_build()
     if find_spec("lenet._native") is not None:
-        return Finding("native", "missing", why, f"build it anew: {install}")
+        return Finding("native", "missing", why, f"build it again: {install}")
     named = shlex.split(os.environ.get("CXX", ""))
     compilers = [named] if named else [[name] for name in COMPILERS]
     compiler = next((words for words in compilers if shutil.which(words[0])), None)
@@ -240,7 +240,7 @@ def data_sets() -> list[Finding]:
             findings.append(Finding("data", "missing", f"{known.name} is not here", remedy))
         else:
             text = f"{known.name}, which comes with lenet, is not in {data.BUNDLED}"
-            remedy = f"install lenet anew: {installing.how_to_build()}"
+            remedy = f"install lenet again: {installing.how_to_build()}"
             findings.append(Finding("data", "broken", text, remedy))
     return findings
 

@@ -258,7 +258,7 @@ def _check_channels(X: Any, K: Any) -> None:
     if X.shape[-3] != K.shape[-3]:
         raise ScratchError(
             f"X has {X.shape[-3]} channels and K {K.shape[-3]} (X is {tuple(X.shape)}, K "
-            f"{tuple(K.shape)}): each channel of X needs a kernel of its own"
+            f"{tuple(K.shape)}): each channel of X needs its own kernel"
         )
 
 

@@ -42,7 +42,7 @@ def data_get(
 
     if not force and (found := data.find(name)) is not None:
         data.load(name)
-        print(f"{name} is here and whole: {found}")
+        print(f"{name} is already here, and complete: {found}")
         return
     folder = data.fetch(name, force=force, progress=sys.stderr.isatty())
     print(f"{name}: {folder}")

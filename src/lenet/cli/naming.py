@@ -26,7 +26,7 @@ def run_folder(text: str) -> Path:
 
         hint = names.did_you_mean(text, _run_names()).capitalize()
         raise typer.BadParameter(
-            f"{text} is not a run: it does not exist. {hint}'lenet runs' lists the runs there are"
+            f"{text} is not a run: it does not exist. {hint}'lenet runs' lists your runs"
         )
     return path
 
@@ -66,7 +66,7 @@ def network_or_run(name: str) -> str:
         hint = names.did_you_mean(name, [*zoo.NETWORKS, *_run_names()])
         raise typer.BadParameter(
             f"{name} is neither a network nor a run; {hint}the networks are "
-            f"{', '.join(zoo.NETWORKS)}, and 'lenet runs' lists the runs"
+            f"{', '.join(zoo.NETWORKS)}, and 'lenet runs' lists your runs"
         )
     return str(path) if path.parent.parts else os.path.join(os.curdir, path)
 

@@ -124,7 +124,7 @@ def train(
         changed = {*changes, *(settings or ()), *filter(None, (recipe, optimizer, out))}
         if extra := changed - {"epochs"}:
             raise typer.BadParameter(
-                f"--resume goes on with the recipe as it was; {sorted(map(str, extra))[0]} "
+                f"--resume continues with the recipe as it was; {sorted(map(str, extra))[0]} "
                 "cannot be given with it (--epochs, --engine, --device, --threads can)"
             )
         experiment = experiments.go_on(
@@ -170,7 +170,7 @@ def train(
         run.close()
         if not isinstance(error, OSError) or isinstance(error, BrokenPipeError):
             raise
-        return complain(f"{reason(error)}. Once that is mended, go on with: {go_on}", 1)
+        return complain(f"{reason(error)}. Mend that, then go on with: {go_on}", 1)
     if not outcome.finished:
         print(f"stopped; go on with: {go_on}")
         return 128 + stopped_by
@@ -240,4 +240,4 @@ def _introduce(experiment: Experiment) -> None:
     for remark in run.remarks:
         say(f"note: {remark}")
     if finished(run.start.progress, recipe.settings):
-        say("note: this run has come to its end; --epochs N trains it further")
+        say("note: this run is finished; --epochs N trains it further")

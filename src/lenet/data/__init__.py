@@ -200,7 +200,7 @@ def check_classes(loaded: Dataset) -> None:
     if len(labels) < 2:
         raise DataError(
             f"{loaded.source}: the data has one class: every training label is {labels[0]}. "
-            "To learn a difference takes pictures of two classes or more, labelled 0, 1 and so on"
+            "A network needs pictures of two classes or more, labelled 0, 1 and so on"
         )
     pictures = loaded.train.images
     if (pictures[:2] == pictures[0]).all() and (pictures == pictures[0]).all():
@@ -301,9 +301,9 @@ def _not_found(name: str, data_dir: str | os.PathLike[str] | None) -> str:
 
 def _load_known(known: Known, folder: Path) -> Dataset:
     remedy = (
-        f"Delete it, then `lenet data get {known.name} --force` downloads it anew"
+        f"Delete it, then `lenet data get {known.name} --force` downloads it again"
         if known.mirrors
-        else "Install the package anew"
+        else "Install the package again"
     )
     four = read_folder(folder, remedy)
     files = four.files

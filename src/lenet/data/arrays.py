@@ -202,9 +202,9 @@ def _plain(values: Any, name: str) -> NDArray[Any]:
             {shape for value in values if (shape := getattr(value, "size", None))}, key=str
         )
         hint = f": the pictures are of {sizes[0]} and {sizes[-1]}" if _are_sizes(sizes) else ""
-        raise DataError(f"{name} is no array: its rows differ in length{hint}") from None
+        raise DataError(f"{name} is not an array: its rows differ in length{hint}") from None
     except (TypeError, RuntimeError, OverflowError) as error:
-        raise DataError(f"{name} is no array that NumPy can hold ({error})") from None
+        raise DataError(f"{name} cannot become a NumPy array ({error})") from None
     if isinstance(values, np.ma.MaskedArray) and values.mask.any():
         raise DataError(f"{name} has masked values; give {name}.filled(…)")
     return array
@@ -233,7 +233,7 @@ def _array(values: Any, name: str) -> NDArray[Any]:
         files = isinstance(first, str | os.PathLike)
         raise DataError(
             f"{name} {'holds names of files' if files else 'is ' + _kind(values)}; give an array "
-            f"of numbers{', or what PIL.Image.open makes of each file' if files else ''}"
+            f"of numbers{', or the pictures that PIL.Image.open gives' if files else ''}"
         )
     return array
 
@@ -335,7 +335,7 @@ def _numbers(labels: Any, classes: tuple[str, ...], name: str) -> NDArray[np.int
         known = {label: number for number, label in enumerate(classes)}
         if unknown := sorted({*array.tolist()} - known.keys()):
             raise DataError(
-                f"{name} has {unknown[0]!r}, which is none of the classes {', '.join(classes)}"
+                f"{name} has {unknown[0]!r}, which is not one of the classes {', '.join(classes)}"
             )
         return np.array([known[label] for label in array.tolist()], np.int64)
     wrong = np.flatnonzero((array < 0) | (array >= len(classes)))

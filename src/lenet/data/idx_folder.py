@@ -132,7 +132,7 @@ def _prefixed(folder: Path, usual: Mapping[str, Path]) -> tuple[dict[str, Path],
     if whole and not usual:
         raise DataError(
             f"{folder} holds several data sets: {', '.join(whole)}. "
-            "Put the four files of one into a folder of their own"
+            "Put the four files of one into their own folder"
         )
     lacking = [file for file in FILES if file not in usual]
     kind = DataError if usual or groups else UnknownDataError
@@ -159,12 +159,12 @@ def _check_pair(
     if len(pictures) not in (3, 4) or len(labelled) != 1:
         raise DataError(
             f"{images} has shape {pictures} and {labels.name} {labelled}: pictures have 3 or 4 "
-            "dimensions, labels 1. Are the files exchanged?"
+            "dimensions, labels 1. Are the files swapped?"
         )
     if pictures[0] != labelled[0]:
         raise DataError(
-            f"{images} has {pictures[0]} pictures, {labels.name} {labelled[0]} labels: the two do "
-            f"not belong together. {remedy}"
+            f"{images} has {pictures[0]} pictures, {labels.name} {labelled[0]} labels: they do not "
+            f"belong together. {remedy}"
         )
     if 0 in pictures:
         raise DataError(f"{images}: shape {pictures} holds no picture. {remedy}")
@@ -268,8 +268,8 @@ def _gap(labels: IdxFile, present: list[int]) -> str:
     if present == list(range(1, largest + 1)):
         return (
             f"the labels count from 1 (1 to {largest}), and must count from 0. Subtract 1 from "
-            f"each, or name all {largest + 1} classes in {listed}, one a line, beginning with "
-            "that of label 0"
+            f"each, or name all {largest + 1} classes in {listed}, one a line, beginning with that "
+            "of label 0"
         )
     gap = next(label for label in range(largest) if label not in present)
     where = int(np.argmax(labels.array == largest))

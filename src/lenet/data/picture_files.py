@@ -58,14 +58,14 @@ def decoded(file: BinaryIO, name: str) -> Iterator[Image]:
                 yield image
     except UnidentifiedImageError:
         raise PictureFileError(
-            f"{name}: not a picture that is read here, whatever its name: save it as "
+            f"{name}: not a picture that LeNet reads: save it as "
             f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         ) from None
     except Image.DecompressionBombError:
-        raise PictureFileError(f"{name}: it has too many pixels") from None
+        raise PictureFileError(f"{name}: has too many pixels") from None
     except PictureFileError:
         raise
     except (OSError, SyntaxError, ValueError, OverflowError, MemoryError) as error:
         raise PictureFileError(
-            f"{name}: cannot be read as a picture: it is cut off or damaged ({error})"
+            f"{name}: cannot be read: the picture is cut off or damaged ({error})"
         ) from None

@@ -72,7 +72,7 @@ def choose(engine: str, network: Network, device: str = "auto") -> Choice:
     refuse_1998_layers(network)
     if engine in ("native", "numpy"):
         if device not in ("auto", "cpu"):
-            raise EngineError(f"the {engine} engine runs on the cpu alone, not on {device}")
+            raise EngineError(f"the {engine} engine runs only on the cpu, not on {device}")
         if engine == "native" and (problem := _why_not_native(network)):
             raise EngineError(f"{problem}. --engine numpy does without it")
         return Choice(engine, "cpu", "asked for")

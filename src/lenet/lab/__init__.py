@@ -119,8 +119,9 @@ def _serve(folder: Path, listening: socket.socket, host: str, browser: bool) -> 
     url = f"http://{f'[{name}]' if ':' in name else name}:{port}/#token={token}"
     if not security.is_loopback(host):
         print(
-            f"lenet: warning: on {host} others in the network reach this page; whoever has the "
-            "address below with its token can train and delete, and what is sent is not encrypted",
+            f"lenet: warning: on {host} others on the network can reach this page; anyone who has "
+            "the address below with its token can train and delete, and what is sent is not "
+            "encrypted",
             file=sys.stderr,
         )
     print(

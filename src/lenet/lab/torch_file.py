@@ -30,8 +30,8 @@ def convert(content: bytes) -> bytes:
         parts = zipfile.ZipFile(io.BytesIO(content)).infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
         raise TorchFileError(
-            "this is no file of torch.save, or one of PyTorch 1.5 or older: save it anew by "
-            "torch.save(model.state_dict(), …)"
+            "this file is not from torch.save, or it is from PyTorch 1.5 or older: save it again "
+            "with torch.save(model.state_dict(), …)"
         ) from None
     if sum(part.file_size for part in parts) > LARGEST:
         raise TorchFileError(f"it unpacks to more than {LARGEST:,} bytes")
@@ -47,7 +47,7 @@ def convert(content: bytes) -> bytes:
     except Exception as error:  # of many kinds: a stranger chose the bytes
         first = str(error).strip().partition("\n")[0][:200]
         raise TorchFileError(
-            "it holds more than tensors, or is damaged: save it anew by "
+            "it holds more than tensors, or is damaged: save it again with "
             f"torch.save(model.state_dict(), …) ({type(error).__name__}: {first})"
         ) from None
     return _packed(_state_dict(loaded, torch), torch)
@@ -68,8 +68,8 @@ def _state_dict(loaded: Any, torch: Any) -> dict[str, Any]:
     }
     if len(tensors) != len(loaded) or not tensors:
         raise TorchFileError(
-            "it is no state dict: its names must be texts, its values tensors; save it anew by "
-            "torch.save(model.state_dict(), …)"
+            "it is not a state dict: its names must be texts, its values tensors; save it again "
+            "with torch.save(model.state_dict(), …)"
         )
     if len(tensors) > MOST_TENSORS:
         raise TorchFileError(f"it has {len(tensors):,} tensors, more than {MOST_TENSORS:,}")

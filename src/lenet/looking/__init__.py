@@ -84,7 +84,7 @@ def open_subject(model: Model) -> Subject:
         folder = path if path.is_dir() else path.parent
         return Subject(network, parameters, folder, ending(folder))
     if path.parent != Path():  # the name of no network
-        raise ValueError(f"{path} does not exist; 'lenet runs' lists the runs there are")
+        raise ValueError(f"{path} does not exist; 'lenet runs' lists your runs")
     return _untrained(zoo.build(os.fspath(model)))
 
 

@@ -54,7 +54,7 @@ def entry(name: str) -> Entry:
     if not path.exists():
         raise runs.RunError(
             f"{name} is neither a run's folder nor a network; networks are "
-            f"{', '.join(zoo.NETWORKS)}, and 'lenet runs' lists the runs"
+            f"{', '.join(zoo.NETWORKS)}, and 'lenet runs' lists your runs"
         )
     record = runs.read(path)
     return _entry(path.resolve().name, inspection.table(record.network), record)

@@ -29,7 +29,7 @@ MOST_TENSORS = 2_000
 MOST_DIMENSIONS = 8
 FORMAT = 1
 KEY = "lenet"  # the one key of our metadata: with several, safetensors' order is random
-REMEDY = "Copy it anew; a run's weights 'lenet train --resume RUN' writes again"
+REMEDY = "Copy it again. If it belongs to a run, 'lenet train --resume RUN' writes it again"
 ITEM_BYTES: Final[Mapping[str, int]] = MappingProxyType(
     {
         **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1),
@@ -194,7 +194,7 @@ def read_header(content: bytes, where: str) -> Header:
     except UntrustedError as error:
         raise _damaged(where, f"its header: {error}") from None
     if not isinstance(values, dict):
-        raise _damaged(where, "its header is no object")
+        raise _damaged(where, "its header is not an object")
     metadata = values.pop("__metadata__", None)
     _check_bounds(content, len(values), where)
     entries = tuple(_entry(name, value, 8 + size, where) for name, value in values.items())

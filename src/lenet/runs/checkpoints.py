@@ -97,11 +97,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     step = metadata.get("step")
     if type(step) is not int or step != step_of(path):
         raise WeightsError(
-            f"{path}: no checkpoint of this version: its step is {shown(step)}, by its name "
+            f"{path}: not a checkpoint of this version: its step is {shown(step)}, by its name "
             f"{step_of(path)}"
         )
     if "parameters" not in groups:
-        raise WeightsError(f"{path}: no checkpoint of this version: parameters are missing")
+        raise WeightsError(f"{path}: not a checkpoint of this version: parameters are missing")
     state = State(groups["parameters"], moments, groups.get("average"), step)
     return Checkpoint(state, _progress(metadata.get("progress"), path), groups.get("best"))
 
@@ -111,7 +111,7 @@ def _progress(values: Any, path: Path) -> Progress:
     known = {name: type(value) for name, value in dataclasses.asdict(Progress()).items()}
     if not isinstance(values, dict) or values.keys() != known.keys():
         raise WeightsError(
-            f"{path}: no checkpoint of this version: progress must have {', '.join(known)}"
+            f"{path}: not a checkpoint of this version: progress must have {', '.join(known)}"
         )
     if values["lowest_val_loss"] is None:
         values = {**values, "lowest_val_loss": math.inf}
@@ -119,7 +119,7 @@ def _progress(values: Any, path: Path) -> Progress:
         value = values[name]
         whole = type(value) is int and 0 <= value <= LARGEST_WHOLE
         if not whole and (kind is int or not isinstance(value, float)):
-            raise WeightsError(f"{path}: no checkpoint: its {name} is {shown(value)}")
+            raise WeightsError(f"{path}: not a checkpoint: its {name} is {shown(value)}")
     return Progress(**{name: kind(values[name]) for name, kind in known.items()})
 
 

@@ -389,7 +389,7 @@ def check(recipe: Recipe) -> None:
         layer_text.parse(recipe.layers)
         if recipe.network in zoo.NETWORKS:
             raise recipes.RecipeError(
-                f'layers describe a network of their own, and network is "{recipe.network}": give '
+                f'layers describe a new network, but network is "{recipe.network}": give '
                 'it a name of its own, such as network = "mine"'
             )
     else:

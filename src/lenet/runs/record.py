@@ -100,9 +100,7 @@ def read(folder: str | os.PathLike[str], *, history: bool = True) -> RunRecord:
     except (FileNotFoundError, NotADirectoryError):
         there = "holds no run.json" if folder.is_dir() else "is a file"
         what = there if folder.exists() else "does not exist"
-        raise RunError(
-            f"{folder} is not a run: it {what}. 'lenet runs' lists the runs there are"
-        ) from None
+        raise RunError(f"{folder} is not a run: it {what}. 'lenet runs' lists your runs") from None
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
     except ValueError as error:  # ours, all of them: what was read is bounded

@@ -295,7 +295,7 @@ def _take(folder: Path) -> FileLock:
     # not of a thread: a server begins a run in one and ends it in another
     path = folder / ".lock"
     if path.is_symlink() or path.is_fifo():  # a link's target would be emptied
-        raise RunError(f"{path} is no plain file: remove it, then nothing holds the run")
+        raise RunError(f"{path} is not a plain file: remove it to free the run")
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=0.2, poll_interval=0.02)  # who only looks holds it for a moment

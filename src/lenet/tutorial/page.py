@@ -90,7 +90,7 @@ style-src 'unsafe-inline'">
 <main>
 {top}{banner}
 {body}
-<footer>{escape(tutorial.path.name)}, run as it stands on {date.today()} with \
+<footer>{escape(tutorial.path.name)}, run unchanged on {date.today()} with \
 LeNet {__version__}: {len(tutorial.cells)} cells</footer>
 </main>
 </html>

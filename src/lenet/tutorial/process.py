@@ -114,7 +114,7 @@ def _nothing_to_run(tutorial: Tutorial) -> str:
     reasons = [block.reason for block in tutorial.blocks if block.reason]
     reasons += [remark for block in tutorial.cells for remark in block.remarks]
     counted = [f"{count} × {reason}" for reason, count in Counter(reasons).most_common(3)]
-    return f" ({'; '.join(counted)})" if counted else ": it is empty, or comments alone"
+    return f" ({'; '.join(counted)})" if counted else ": it is empty, or holds only comments"
 
 
 def _does_something(source: str) -> bool:

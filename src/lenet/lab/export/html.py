@@ -92,7 +92,7 @@ def of_run(
     to be had.
     """
     if not path.exists():
-        raise RunError(f"{path} does not exist; 'lenet runs' lists the runs there are")
+        raise RunError(f"{path} does not exist; 'lenet runs' lists your runs")
     path = path.absolute()  # a folder called lenet is no network's name
     subject = looking.open_subject(path)
     assert subject.folder is not None  # what is at a path has one

@@ -30,10 +30,10 @@ def introduction(facts: Facts) -> str:
     network = facts.network
     shape = show_shape(network.input_shape)
     return (
-        f"{network.name} takes a {shape} picture (channels × rows × columns) and answers with one "
-        f"number for each of {len(network.classes)} classes. Its {len(facts.layers)} layers follow "
-        f"in order, with {facts.parameters:,} parameters in all; the numbers before the layers are "
-        "those in the parameters' names."
+        f"{network.name} takes a {shape} picture (channels × rows × columns) and gives one number "
+        f"for each of its {len(network.classes)} classes. Its {len(facts.layers)} layers, with "
+        f"{facts.parameters:,} parameters in all, follow in order. The number before a layer is "
+        "the one in its parameters' names."
     )
 
 
@@ -41,12 +41,12 @@ def closing(facts: Facts, comparison: str) -> str:
     """Where the parameters are."""
     if not facts.parameters:
         return "None of its layers has parameters."
-    text = f"Of the {facts.parameters:,} parameters {facts.dense_share:.0%} are in dense layers."
+    text = f"{facts.dense_share:.0%} of the {facts.parameters:,} parameters are in dense layers."
     if 0.5 < facts.dense_share < 1:
         text += (
-            " So it was in the networks of LeNet's time, and it is a reason why later ones have "
-            "few dense layers or none: a convolution's weight serves every place of the picture, a "
-            "dense layer's only one."
+            " That was usual in LeNet's time. Later networks have few dense layers or none: a "
+            "convolution uses each weight at every place of the picture, a dense layer uses it "
+            "once."
         )
     return f"{text} {comparison}".strip()
 
@@ -64,9 +64,10 @@ def does(facts: LayerFacts) -> str:
             if layer.connections is not None and layer.in_channels > 1:
                 maps = f"some of {maps}"
             return (
-                f"Moves {_many(layer.out_channels, 'kernel')} of {size} over {maps}. At each place "
-                "a kernel multiplies what lies under it by its weights and adds up, with one bias: "
-                f"one number of one map. {_each_kernel(layer)}: {out}."
+                f"Moves {_many(layer.out_channels, 'kernel')} of {size} over {maps}. At each "
+                "place, a kernel multiplies the numbers under it by its weights and adds the "
+                "products and one bias: that is one number of one map. "
+                f"{_each_kernel(layer)}: {out}."
             )
         case AvgPool2d() | MaxPool2d():
             size = f"{layer.kernel_size}×{layer.kernel_size}"
@@ -91,7 +92,8 @@ def does(facts: LayerFacts) -> str:
         case Dropout():
             return (
                 f"In training makes each number zero with probability {layer.p:g} and divides the "
-                f"others by {1 - layer.p:g}, so that their mean stays. Otherwise it does nothing."
+                f"others by {1 - layer.p:g}, so that their mean stays the same. Outside training "
+                "it does nothing."
             )
         case Flatten():
             return (
@@ -101,7 +103,7 @@ def does(facts: LayerFacts) -> str:
         case Linear():
             return (
                 f"Each of its {layer.out_features:,} outputs is a sum over all "
-                f"{layer.in_features:,} inputs, each times a weight of its own, plus a bias."
+                f"{layer.in_features:,} inputs, each times its own weight, plus a bias."
             )
         case RBF():
             return (
@@ -111,7 +113,7 @@ def does(facts: LayerFacts) -> str:
 
 
 def _each_kernel(layer: Conv2d) -> str:
-    return "One kernel makes one map" if layer.out_channels == 1 else "Each makes a map of its own"
+    return "One kernel makes one map" if layer.out_channels == 1 else "Each makes its own map"
 
 
 def why(facts: LayerFacts) -> str:
@@ -122,42 +124,42 @@ def why(facts: LayerFacts) -> str:
             return _why_convolution(facts, layer)
         case AvgPool2d() | MaxPool2d() | Subsample() if facts.again:
             fewer = "fewer numbers, and " if facts.kept < 1 else ""
-            return f"Once more: {fewer}small shifts matter less still."
+            return f"As before: {fewer}small shifts matter even less."
         case AvgPool2d() | Subsample():
             return (
                 "It blurs and compresses. A pattern that moves by a pixel changes a mean only a "
-                f"little, so the network bears small shifts{_saved(facts)}."
+                f"little, so the network is less sensitive to small shifts{_saved(facts)}."
             )
         case MaxPool2d():
             return (
-                "It asks whether a pattern is in the window, not where. A pattern that moves by a "
-                "pixel mostly stays in its window, so the network bears small "
-                f"shifts{_saved(facts)}."
+                "It tells whether a pattern is in the window, not where in it, so the network is "
+                f"less sensitive to small shifts{_saved(facts)}."
             )
         case Sigmoid() | Tanh() | ScaledTanh() | ReLU() if facts.again:
             return (
-                f"The nonlinearity once more, for these {show_shape(row.output_shape)} numbers: "
-                "with none between them, two linear layers would come to one."
+                f"The nonlinearity again, for these {show_shape(row.output_shape)} numbers: "
+                "without one between them, two linear layers would collapse into one."
             )
         case Sigmoid():
             return (
-                "It makes the network nonlinear: linear layers in a row, however many, come to one "
-                "linear layer. Its price: its slope is 1/4 at most and nearly zero where it "
+                "It makes the network nonlinear: without it, any number of linear layers would "
+                "collapse into one. Its price: its slope is 1/4 at most and nearly zero where it "
                 "saturates, close to 0 and 1. Gradients that pass through several of these fade "
                 "(vanishing gradients), and training is slow to start; most networks of today have "
                 "ReLU here."
             )
         case Tanh() | ScaledTanh():
             return (
-                "It makes the network nonlinear: linear layers in a row, however many, come to one "
-                "linear layer. Its outputs lie around zero, which helps the next layer learn; like "
-                "the sigmoid it saturates, and gradients fade where it does."
+                "It makes the network nonlinear: without it, any number of linear layers would "
+                "collapse into one. Its outputs lie around zero, which helps the next layer learn; "
+                "like the sigmoid it saturates, and gradients fade where it does."
             )
         case ReLU():
             return (
-                "It makes the network nonlinear: linear layers in a row, however many, come to one "
-                "linear layer. Its slope is 1 wherever it is positive, so gradients do not fade, "
-                "and it is cheap. A unit that is zero for every picture learns nothing any more."
+                "It makes the network nonlinear: without it, any number of linear layers would "
+                "collapse into one. Its slope is 1 wherever it is positive, so it does not shrink "
+                "gradients, and it is cheap. A unit that is zero for every picture no longer "
+                "learns."
             )
         case Dropout() if facts.again:
             return "Against overfitting, as before."
@@ -168,8 +170,8 @@ def why(facts: LayerFacts) -> str:
             )
         case Flatten():
             return (
-                "The bridge from maps to dense layers. From here on place and channel are just "
-                "positions in a vector."
+                "It is the bridge from maps to dense layers. From here on, place and channel are "
+                "just positions in a vector."
             )
         case Linear():
             return _why_dense(facts, layer)
@@ -188,7 +190,7 @@ def _why_convolution(facts: LayerFacts, layer: Conv2d) -> str:
         )
     if facts.again:
         text = (
-            "It combines: strokes and edges that the maps before show into corners, curves and "
+            "It combines the strokes and edges of the maps before it into corners, curves and "
             "parts of a shape. One output now depends on more of the picture."
         )
         if layer.out_channels > layer.in_channels:
@@ -199,16 +201,14 @@ def _why_convolution(facts: LayerFacts, layer: Conv2d) -> str:
     else:
         text = (
             "Each kernel looks everywhere for one small pattern, such as an edge or a stroke in "
-            "one direction. They start as different random numbers, so backpropagation gives each "
-            "another gradient, and they come to divide the work by themselves. A pattern is worth "
-            "as much in one corner as in another: the weights are shared by all places, "
-            f"{facts.row.parameters:,} of them where a dense layer would need "
+            "one direction. They start with different random numbers, so backpropagation gives "
+            "each a different gradient, and they divide the work between them. A pattern matters "
+            "in one corner as much as in another, so all places share the weights: "
+            f"{facts.row.parameters:,} of them, where a dense layer would need "
             f"{facts.dense_parameters:,}."
         )
     if facts.covers_its_input and not layer.padding:
-        text += (
-            " A kernel is as large as the maps it gets: here it is a dense layer by another name."
-        )
+        text += " A kernel is as large as its input maps, so this is a dense layer by another name."
     if layer.connections is not None:
         pairs = layer.in_channels * layer.out_channels
         text += (
@@ -222,17 +222,17 @@ def _why_dense(facts: LayerFacts, layer: Linear) -> str:
     parts = []
     if facts.first_dense and facts.sees == "regions":
         parts.append(
-            "Until here each number spoke of a region of the picture; here all of them are "
+            "Up to here, each number described a region of the picture. Here all of them are "
             "weighed together, wherever they come from. The decision begins."
         )
     elif facts.first_dense and facts.sees == "pixels":
         parts.append(
-            "Every pixel has a weight of its own for every output: what is learned for one place "
-            "of the picture says nothing for another."
+            "Every pixel has its own weight for every output: what the layer learns for one place "
+            "of the picture says nothing about another."
         )
     elif not facts.last_dense:
-        kind = "fewer and more abstract" if layer.out_features < layer.in_features else "further"
-        parts.append(f"Combines the combinations into {kind} ones.")
+        kind = "fewer and more abstract" if layer.out_features < layer.in_features else "new"
+        parts.append(f"Combines its inputs into {kind} features.")
     if facts.last_dense:
         parts.append(
             "One number for each class, the logits: unnormalised scores. They may be negative and "
@@ -295,7 +295,7 @@ def _saved(facts: LayerFacts) -> str:
     if facts.kept >= 1:
         return ""
     share = {0.25: "a quarter", 0.5: "half"}.get(facts.kept, f"{facts.kept:.0%}")
-    return f"; and the layers behind it have less to compute, {share} of the numbers"
+    return f". The layers after it have less to compute: {share} of the numbers"
 
 
 def _percent(share: float) -> str:
