@@ -11,6 +11,14 @@ from hypothesis import strategies as st
 
 from lenet.network import zoo
 from lenet.network.architecture import (
+    Network,
+    Normalization,
+    from_dict,
+    to_dict,
+    trace,
+    trace_layers,
+)
+from lenet.network.layers import (
     LARGEST,
     LAYER_TYPES,
     RBF,
@@ -21,21 +29,15 @@ from lenet.network.architecture import (
     Flatten,
     Linear,
     MaxPool2d,
-    Network,
-    Normalization,
     ReLU,
     ScaledTanh,
     Sigmoid,
     Subsample,
     Tanh,
     connection_count,
-    from_dict,
     padding_of,
     show_shape,
     stride_of,
-    to_dict,
-    trace,
-    trace_layers,
 )
 from lenet.network.parameters import parameter_shapes
 

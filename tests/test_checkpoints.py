@@ -9,7 +9,8 @@ import pytest
 
 from lenet import data
 from lenet.engines.numpy import NumpyEngine
-from lenet.network.architecture import Flatten, Linear, Network
+from lenet.network.architecture import Network
+from lenet.network.layers import Flatten, Linear
 from lenet.network.parameters import Parameters, State, initialize
 from lenet.network.weights import WeightsError, pack
 from lenet.network.zoo import class_names

@@ -16,7 +16,8 @@ from lenet import data, engines, training
 from lenet.engines import Position
 from lenet.engines.numpy import NumpyEngine
 from lenet.network import zoo
-from lenet.network.architecture import Dropout, Flatten, Layer, Linear, Network, ReLU, Sigmoid, Tanh
+from lenet.network.architecture import Network
+from lenet.network.layers import Dropout, Flatten, Layer, Linear, ReLU, Sigmoid, Tanh
 from lenet.network.parameters import Parameters, State, initialize
 from lenet.optimization import Objective, Optimizer, Schedule, Settings
 from lenet.training import Callbacks, Checkpoint, Outcome, Parts, Reading, diagnosis, fit
@@ -101,7 +102,10 @@ def test_weights_thirty_times_too_large_saturate(pictures: data.Split) -> None:
     (text,) = remarks
     assert "loss has stayed at 1" in text
     assert ", above ln 10 (2.303), for 2 epochs: 100% of the Sigmoid outputs of layer 10" in text
-    assert "are saturated (their slope is below 0.01), as are most of layers 4 and 8" in text
+    assert (
+        "are saturated (their slope is below 4% of the steepest), as are most of layers 4 and 8"
+        in text
+    )
     assert "30 times as large as Xavier's: try smaller ones (initialization xavier)" in text
 
 
@@ -484,7 +488,8 @@ VERBATIM = {
     "saturated": (
         symptoms_of(plateau(), saturated=0.97, moved=0.1, gradient=0.0),
         "loss has stayed at 2.303 ≈ ln 10 for 3 epochs: 97% of the Sigmoid outputs of layer 1 (C1) "
-        "are saturated (their slope is below 0.01), so no gradient reaches layer 0; 354 steps "
+        "are saturated (their slope is below 4% of the steepest), so no gradient reaches layer 0; "
+        "354 steps "
         "moved the weights of layer 0 (C1) by only 10% of their size: try other first weights "
         "(initialization xavier) or a tenth of the learning rate (0.09)",
     ),

@@ -13,16 +13,8 @@ from hypothesis import strategies as st
 
 from lenet.looking.diagrams import diagram
 from lenet.network import zoo
-from lenet.network.architecture import (
-    AvgPool2d,
-    Conv2d,
-    Flatten,
-    Linear,
-    MaxPool2d,
-    Network,
-    ReLU,
-    trace,
-)
+from lenet.network.architecture import Network, trace
+from lenet.network.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from test_architecture import networks as small_networks
 
 GOLDEN = Path(__file__).parent / "golden" / "diagram-lenet.svg"

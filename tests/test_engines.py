@@ -22,7 +22,8 @@ from lenet.engines import Batches, Choice, Engine, EngineError, Position
 from lenet.engines import numpy as numpy_engine
 from lenet.machine import cpu_quota
 from lenet.network import zoo
-from lenet.network.architecture import (
+from lenet.network.architecture import Network, Normalization, trace, trace_layers
+from lenet.network.layers import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -31,13 +32,9 @@ from lenet.network.architecture import (
     Layer,
     Linear,
     MaxPool2d,
-    Network,
-    Normalization,
     ReLU,
     Sigmoid,
     Tanh,
-    trace,
-    trace_layers,
 )
 from lenet.network.parameters import Parameters, State, initialize
 from lenet.optimization import Objective, Optimizer

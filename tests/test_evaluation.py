@@ -10,7 +10,7 @@ from lenet import data
 from lenet.looking import evaluation
 from lenet.looking.evaluation import Report
 from lenet.network import zoo
-from lenet.network.architecture import ArchitectureError
+from lenet.network.layers import ArchitectureError
 from lenet.network.parameters import initialize
 
 REPORT = Report(

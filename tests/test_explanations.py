@@ -16,17 +16,8 @@ from lenet.drawing.text_width import cells
 from lenet.looking import explanations
 from lenet.looking.explanations import LANGUAGES, explain, language_of, to_text
 from lenet.network import zoo
-from lenet.network.architecture import (
-    Conv2d,
-    Dropout,
-    Flatten,
-    Linear,
-    MaxPool2d,
-    Network,
-    ReLU,
-    Sigmoid,
-    trace,
-)
+from lenet.network.architecture import Network, trace
+from lenet.network.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sigmoid
 from lenet.network.parameters import initialize
 from test_architecture import networks
 
@@ -130,8 +121,8 @@ def test_the_mlp_sees_pixels_and_has_no_comparison_with_itself() -> None:
 @pytest.mark.parametrize(
     ("language", "saturated", "dead"),
     [
-        ("en", "on 4 test pictures 75% of the outputs are within 0.05", "1 of the 2 units"),
-        ("zh", "在 4 幅测试图片上，75% 的输出距 0 或 1 不到 0.05", "2 个单元中有 1 个"),
+        ("en", "on 4 test pictures 75% of the outputs are saturated (slope", "1 of the 2 units"),
+        ("zh", "在 4 幅测试图片上，75% 的输出处于饱和区（斜率", "2 个单元中有 1 个"),
     ],
 )
 def test_what_a_run_says_of_its_layers(language: str, saturated: str, dead: str) -> None:
@@ -140,8 +131,11 @@ def test_what_a_run_says_of_its_layers(language: str, saturated: str, dead: str)
     parameters = initialize(network, "torch", 0)
     parameters["1.weight"] = np.array([[-2.5, 0], [0, 1.25]], np.float32)
     outputs = [np.zeros((4, 2), np.float32) for _ in layers]
-    outputs[2] = np.array([[0.01, 0.99], [0.04, 0.96], [0.02, 0.5], [0.9, 0.999]], np.float32)
-    outputs[4] = np.array([[0, 1], [0, 0], [0, 2], [0, 0]], np.float32)
+    # a sigmoid's slope is 4% of 1/4 at ±4.585
+    outputs[1] = np.array([[-4.6, 4.6], [-5, 5], [-9, 0], [4.5, 90]], np.float32)
+    outputs[2] = 1 / (1 + np.exp(-outputs[1]))
+    outputs[3] = np.array([[-1, 1], [-2, 0], [0, 2], [-1, 0]], np.float32)
+    outputs[4] = np.maximum(outputs[3], 0)
     sections = explain(network, language, parameters, outputs).sections
     assert "−2.50" in sections[1].run
     assert "1.25" in sections[1].run

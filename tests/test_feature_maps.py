@@ -23,7 +23,8 @@ from lenet.looking.feature_maps import (
     to_text,
 )
 from lenet.network import zoo
-from lenet.network.architecture import Conv2d, Flatten, Linear, Network
+from lenet.network.architecture import Network
+from lenet.network.layers import Conv2d, Flatten, Linear
 from lenet.network.parameters import initialize
 
 LENET = zoo.build("lenet")

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from lenet.network import inspection, zoo
-from lenet.network.architecture import (
+from lenet.network import inspection, layers, zoo
+from lenet.network.architecture import Network, from_dict, to_dict
+from lenet.network.layers import (
     RBF,
     ArchitectureError,
     AvgPool2d,
@@ -27,14 +28,11 @@ from lenet.network.architecture import (
     Flatten,
     Linear,
     MaxPool2d,
-    Network,
     ReLU,
     ScaledTanh,
     Sigmoid,
     Subsample,
-    from_dict,
     show_shape,
-    to_dict,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -174,7 +172,7 @@ def test_training_memory_is_no_less_than_what_pytorch_keeps_and_not_much_more():
     ],
 )
 def test_notation(layer, notation):
-    kind, options = inspection.describe(layer)
+    kind, options = layers.notation(layer)
     assert ", ".join((kind, *options)) == notation
 
 

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lenet.network import layer_text, zoo
-from lenet.network.architecture import (
+from lenet.network.architecture import trace
+from lenet.network.layer_text import LayerTextError, parse, parse_lines, to_text
+from lenet.network.layers import (
     LAYER_TYPES,
     ArchitectureError,
     AvgPool2d,
@@ -20,9 +22,7 @@ from lenet.network.architecture import (
     MaxPool2d,
     ReLU,
     Sigmoid,
-    trace,
 )
-from lenet.network.layer_text import LayerTextError, parse, parse_lines, to_text
 from test_architecture import networks
 
 unhurried = settings(deadline=None, max_examples=60)

@@ -13,7 +13,8 @@ from lenet.looking.convolution_kernels import kernels
 from lenet.looking.feature_maps import Features, Picture, features
 from lenet.looking.parameter_statistics import statistics
 from lenet.network import zoo
-from lenet.network.architecture import Conv2d, Flatten, Linear, Network, ReLU
+from lenet.network.architecture import Network
+from lenet.network.layers import Conv2d, Flatten, Linear, ReLU
 from lenet.network.parameters import initialize
 
 

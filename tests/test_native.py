@@ -21,7 +21,8 @@ from lenet import engines
 from lenet.engines import Batches, EngineError, Position
 from lenet.machine import available_cpus
 from lenet.network import zoo
-from lenet.network.architecture import (
+from lenet.network.architecture import Network, trace_layers
+from lenet.network.layers import (
     AvgPool2d,
     Conv2d,
     Dropout,
@@ -29,9 +30,7 @@ from lenet.network.architecture import (
     Layer,
     Linear,
     MaxPool2d,
-    Network,
     Sigmoid,
-    trace_layers,
 )
 from lenet.network.parameters import State, initialize
 from lenet.optimization import Objective, Optimizer

@@ -9,7 +9,8 @@ from lenet.drawing.text_width import cells
 from lenet.looking import parameter_statistics
 from lenet.looking.parameter_statistics import statistics, to_text
 from lenet.network import zoo
-from lenet.network.architecture import Flatten, Linear, Network
+from lenet.network.architecture import Network
+from lenet.network.layers import Flatten, Linear
 from lenet.network.parameters import Parameters, initialize
 
 LENET = zoo.build("lenet")

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lenet.network import zoo
-from lenet.network.architecture import Conv2d, Flatten, Linear, Network, Subsample
+from lenet.network.architecture import Network
+from lenet.network.layers import Conv2d, Flatten, Linear, Subsample
 from lenet.network.parameters import (
     INITIALIZATIONS,
     Layout,

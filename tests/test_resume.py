@@ -18,7 +18,8 @@ import pytest
 
 from lenet import data, runs, training
 from lenet.engines.numpy import NumpyEngine
-from lenet.network.architecture import AvgPool2d, Conv2d, Dropout, Flatten, Linear, Network, ReLU
+from lenet.network.architecture import Network
+from lenet.network.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, ReLU
 from lenet.network.parameters import State, initialize
 from lenet.network.weights import save_network
 from lenet.network.zoo import class_names

@@ -19,7 +19,8 @@ from lenet import engines
 from lenet.data import Dataset
 from lenet.engines import EngineError
 from lenet.network import zoo
-from lenet.network.architecture import (
+from lenet.network.architecture import Network, Normalization, trace_layers
+from lenet.network.layers import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -28,12 +29,9 @@ from lenet.network.architecture import (
     Layer,
     Linear,
     MaxPool2d,
-    Network,
-    Normalization,
     ReLU,
     Sigmoid,
     Tanh,
-    trace_layers,
 )
 from lenet.network.parameters import State, initialize
 from lenet.optimization import Objective, Optimizer

@@ -19,7 +19,8 @@ import pytest
 
 from lenet.engines import Position
 from lenet.engines.numpy import NumpyEngine
-from lenet.network.architecture import (
+from lenet.network.architecture import Network, trace_layers
+from lenet.network.layers import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -27,9 +28,7 @@ from lenet.network.architecture import (
     Layer,
     Linear,
     MaxPool2d,
-    Network,
     ReLU,
-    trace_layers,
 )
 from lenet.network.parameters import State, initialize
 from lenet.optimization import Objective, Optimizer

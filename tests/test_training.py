@@ -9,7 +9,8 @@ import pytest
 from lenet import data, engines, training
 from lenet.engines.numpy import NumpyEngine
 from lenet.network import zoo
-from lenet.network.architecture import Flatten, Linear, Network
+from lenet.network.architecture import Network
+from lenet.network.layers import Flatten, Linear
 from lenet.network.parameters import State, initialize
 from lenet.optimization import Augmentation, EarlyStopping, Objective, Optimizer, Schedule, Settings
 from lenet.training import Callbacks, Checkpoint, Parts, Progress, fit

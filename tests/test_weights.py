@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lenet.network import weights, zoo
-from lenet.network.architecture import AvgPool2d, Conv2d, Flatten, Linear, Network, Sigmoid
+from lenet.network.architecture import Network
+from lenet.network.layers import AvgPool2d, Conv2d, Flatten, Linear, Sigmoid
 from lenet.network.parameters import Parameters, initialize, parameter_shapes
 from lenet.network.weights import WeightsError, load_network, pack, save_network, unpack
 

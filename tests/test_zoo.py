@@ -7,7 +7,8 @@ import pytest
 
 from lenet.engines import normalization_table
 from lenet.network import zoo
-from lenet.network.architecture import (
+from lenet.network.architecture import trace
+from lenet.network.layers import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -17,7 +18,6 @@ from lenet.network.architecture import (
     ReLU,
     ScaledTanh,
     Sigmoid,
-    trace,
 )
 
 

@@ -17,19 +17,17 @@ if TYPE_CHECKING:
 
     from lenet.data import load as load_data
     from lenet.looking import diagram, evaluate, explain, features, kernels, statistics
-    from lenet.network.architecture import (
+    from lenet.network.architecture import Network, Normalization, trace
+    from lenet.network.layers import (
         AvgPool2d,
         Conv2d,
         Dropout,
         Flatten,
         Linear,
         MaxPool2d,
-        Network,
-        Normalization,
         ReLU,
         Sigmoid,
         Tanh,
-        trace,
     )
     from lenet.network.zoo import build
     from lenet.runs import list_runs, load_model
@@ -92,6 +90,9 @@ _ELSEWHERE = {
     "list_runs": ("runs", "list_runs"),
     "load": ("ship.model", "load"),
     "load_data": ("data", "load"),
+    "Network": ("network.architecture", "Network"),
+    "Normalization": ("network.architecture", "Normalization"),
+    "trace": ("network.architecture", "trace"),
     "load_model": ("runs", "load_model"),
     "load_recipe": ("training.recipes", "load"),
     "read_run": ("runs", "read"),
@@ -115,7 +116,7 @@ def __getattr__(name: str) -> Any:
 
     if name in _MODULES:
         return import_module(f"{__name__}.{_MODULES[name]}")
-    module, original = _ELSEWHERE.get(name, ("network.architecture", name))
+    module, original = _ELSEWHERE.get(name, ("network.layers", name))
     try:
         value = getattr(import_module(f"{__name__}.{module}"), original)
     except ImportError as error:

@@ -18,16 +18,8 @@ import lenet
 from lenet import data
 from lenet.looking import evaluation, explanations
 from lenet.network import weights, zoo
-from lenet.network.architecture import (
-    Conv2d,
-    Flatten,
-    Linear,
-    MaxPool2d,
-    Network,
-    ReLU,
-    Tanh,
-    to_dict,
-)
+from lenet.network.architecture import Network, to_dict
+from lenet.network.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Tanh
 from lenet.network.parameters import Parameters, initialize
 
 WEB = Path(lenet.__file__).parent / "lab" / "page"

@@ -16,17 +16,8 @@ import lenet
 from lenet import data
 from lenet.engines.numpy import NumpyEngine
 from lenet.network import weights, zoo
-from lenet.network.architecture import (
-    AvgPool2d,
-    Conv2d,
-    Dropout,
-    Flatten,
-    Linear,
-    MaxPool2d,
-    Network,
-    ReLU,
-    Tanh,
-)
+from lenet.network.architecture import Network
+from lenet.network.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Tanh
 from lenet.network.parameters import Parameters, State, initialize
 from lenet.optimization import Objective, Optimizer
 from lenet.runs import experiments

@@ -20,6 +20,15 @@ from lenet.engines import normalization_table
 from lenet.engines.numpy import NumpyEngine
 from lenet.network import weights, zoo
 from lenet.network.architecture import (
+    Network,
+    Normalization,
+    TracedLayer,
+    from_dict,
+    to_dict,
+    trace,
+    trace_layers,
+)
+from lenet.network.layers import (
     RBF,
     ArchitectureError,
     AvgPool2d,
@@ -29,20 +38,13 @@ from lenet.network.architecture import (
     Layer,
     Linear,
     MaxPool2d,
-    Network,
-    Normalization,
     ReLU,
     ScaledTanh,
     Sigmoid,
     Subsample,
     Tanh,
-    TracedLayer,
-    from_dict,
     padding_of,
     stride_of,
-    to_dict,
-    trace,
-    trace_layers,
 )
 from lenet.network.parameters import Parameters, State, initialize
 from lenet.optimization import Objective, Optimizer

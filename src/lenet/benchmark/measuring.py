@@ -34,7 +34,8 @@ from lenet.installing import how_to_install
 from lenet.machine import available_cpus
 from lenet.names import did_you_mean, known_as
 from lenet.network import zoo
-from lenet.network.architecture import Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU, trace
+from lenet.network.architecture import Network, trace
+from lenet.network.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 
 NETWORKS = ("lenet", "lenet-relu", "wide")  # measured where none is named; more are known
 BATCH_SIZES = (1, 32, 256, 1024)

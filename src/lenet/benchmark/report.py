@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from lenet.benchmark.measuring import REFERENCE, Results, Row, flops_per_example, sentences
 from lenet.machine import available_cpus, processor
-from lenet.network.architecture import Network, show_shape
+from lenet.network.architecture import Network
+from lenet.network.layers import show_shape
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

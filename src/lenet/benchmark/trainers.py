@@ -39,7 +39,8 @@ from numpy.typing import NDArray
 from lenet import data
 from lenet.engines import Batches, Choice, Position, make
 from lenet.network import architecture
-from lenet.network.architecture import Network, Sigmoid
+from lenet.network.architecture import Network
+from lenet.network.layers import Sigmoid
 from lenet.network.parameters import State, initialize
 from lenet.optimization import Objective, Optimizer
 

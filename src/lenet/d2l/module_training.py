@@ -25,7 +25,7 @@ from lenet.data import Split
 from lenet.engines import Batches, Position
 from lenet.files import write_atomically
 from lenet.machine import available_cpus
-from lenet.network.architecture import Dropout
+from lenet.network.layers import Dropout
 from lenet.network.parameters import State
 from lenet.network.weights import save_network
 from lenet.optimization import Objective, Optimizer

@@ -23,16 +23,15 @@ from lenet.engines.protocol import (
     normalization_table,
     refuse_1998_layers,
 )
-from lenet.network.architecture import (
-    AvgPool2d,
+from lenet.network.architecture import Network, trace
+from lenet.network.layers import (
     Conv2d,
     Dropout,
     Layer,
     Linear,
-    MaxPool2d,
-    Network,
+    Pooling,
+    padding_of,
     stride_of,
-    trace,
 )
 from lenet.network.parameters import Layout, State, check_parameters
 from lenet.optimization import Objective, Optimizer
@@ -264,8 +263,8 @@ def _numbers_of(layer: Layer) -> tuple[str, int, int, int, int, int, float]:
     match layer:
         case Conv2d(i, o, k, stride, padding):
             return kind, i, o, k, stride, padding, 0.0
-        case AvgPool2d(k, _, padding) | MaxPool2d(k, _, padding):
-            return kind, 0, 0, k, stride_of(layer), padding, 0.0
+        case _ if isinstance(layer, Pooling):
+            return kind, 0, 0, layer.kernel_size, stride_of(layer), padding_of(layer), 0.0
         case Linear(i, o):
             return kind, i, o, 0, 1, 0, 0.0
         case Dropout(p):

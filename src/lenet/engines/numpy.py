@@ -32,28 +32,31 @@ from lenet.engines.protocol import (
     refuse_1998_layers,
 )
 from lenet.machine import keep_freed_memory
-from lenet.network.architecture import (
+from lenet.network.architecture import Network, trace
+from lenet.network.layers import (
+    SATURATED_SHARE,
+    Activation,
     AvgPool2d,
     Conv2d,
     Dropout,
     Flatten,
-    Layer,
     Linear,
     MaxPool2d,
-    Network,
     ReLU,
+    ScaledTanh,
     Sigmoid,
     Tanh,
+    Weighted,
+    Windowed,
+    curve,
     padding_of,
     stride_of,
-    trace,
 )
 from lenet.network.parameters import Layout, Parameters, State, check_parameters
 from lenet.optimization import Objective, Optimizer
 
 Array = NDArray[Any]  # of the engine's float type
 T = TypeVar("T")
-Windowed = Conv2d | AvgPool2d | MaxPool2d
 
 CHUNK = 64  # pictures that go through the network at once; part of the result's last bits
 
@@ -240,12 +243,6 @@ class NumpyEngine:
                     x, cache = avg_pool2d_forward(x, layer)
                 case MaxPool2d():
                     x, cache = max_pool2d_forward(x, layer)
-                case Sigmoid():
-                    x = cache = sigmoid(x)
-                case Tanh():
-                    x = cache = np.tanh(x)
-                case ReLU():
-                    x = cache = np.maximum(x, 0)
                 case Dropout():
                     if position is not None and layer.p > 0:
                         cache = dropout_scale(layer.p, x.shape, index, position).astype(x.dtype)
@@ -253,6 +250,9 @@ class NumpyEngine:
                 case Flatten():
                     cache = x.shape
                     x = x.reshape(-1, x.shape[-1])
+                case _ if isinstance(layer, Activation):
+                    cache = x, activate(layer, x)
+                    x = cache[1]
             caches.append(cache)
             if keep is not None:
                 keep(x)
@@ -261,7 +261,9 @@ class NumpyEngine:
     def _backward(self, dout: Array, caches: list[Any], parameters: Parameters) -> Parameters:
         """The gradient of every parameter, from that of the logits."""
         gradients: Parameters = {}
-        first = next((i for i, layer in enumerate(self.network.layers) if has_weights(layer)), 0)
+        first = next(
+            (i for i, one in enumerate(self.network.layers) if isinstance(one, Weighted)), 0
+        )
         for index in range(len(caches) - 1, first - 1, -1):
             layer, cache = self.network.layers[index], caches[index]
             weight, bias = f"{index}.weight", f"{index}.bias"
@@ -278,16 +280,12 @@ class NumpyEngine:
                     dout = avg_pool2d_backward(dout, cache, layer)
                 case MaxPool2d():
                     dout = max_pool2d_backward(dout, cache, layer)
-                case Sigmoid():
-                    dout = dout * (cache * (1 - cache))
-                case Tanh():
-                    dout = dout * (1 - cache * cache)
-                case ReLU():
-                    dout = dout * (cache > 0)
                 case Dropout():
                     dout = dout if cache is None else dout * cache
                 case Flatten():
                     dout = dout.reshape(cache)
+                case _ if isinstance(layer, Activation):
+                    dout = dout * slope(layer, *cache)
         return gradients
 
     def _normalize(self, images: NDArray[np.uint8]) -> Array:
@@ -296,11 +294,6 @@ class NumpyEngine:
         return np.stack(
             [table[plane] for table, plane in zip(self._pixel_values, pixels, strict=True)]
         )
-
-
-def has_weights(layer: Layer) -> bool:
-    """Whether the layer has parameters of its own."""
-    return isinstance(layer, Conv2d | Linear)
 
 
 # --- convolution -------------------------------------------------------------------------------
@@ -444,6 +437,40 @@ def linear_backward(dout: Array, weight: Array, x: Array) -> tuple[Array, Array,
 def _sum(losses: Array) -> float:
     """In float64, so that many small losses are not lost beside their sum."""
     return float(losses.sum(dtype=np.float64))
+
+
+def activate(layer: Activation, x: Array) -> Array:
+    """f(x)."""
+    match layer:
+        case Sigmoid():
+            return sigmoid(x)
+        case Tanh():
+            return np.tanh(x)
+        case ReLU():
+            return np.maximum(x, 0)
+        case ScaledTanh(a, s):
+            return a * np.tanh(s * x)
+
+
+def slope(layer: Activation, x: Array, y: Array) -> Array:
+    """f'(x), where y is f(x)."""
+    slopes: Array
+    match layer:
+        case Sigmoid():
+            slopes = y * (1 - y)
+        case Tanh():
+            slopes = 1 - y * y
+        case ReLU():
+            slopes = y > 0
+        case ScaledTanh():
+            slopes = layer.amplitude * layer.slope * (1 - (y / layer.amplitude) ** 2)
+    return slopes
+
+
+def saturated(layer: Activation, x: Array, y: Array) -> NDArray[np.bool_]:
+    """Where a change of x hardly comes through: slopes below SATURATED_SHARE of the steepest."""
+    flat: NDArray[np.bool_] = abs(slope(layer, x, y)) < SATURATED_SHARE * curve(layer).steepest
+    return flat
 
 
 def sigmoid(x: Array) -> Array:

@@ -31,7 +31,8 @@ from lenet.engines.protocol import (
     normalization_table,
 )
 from lenet.machine import keep_freed_memory
-from lenet.network.architecture import (
+from lenet.network.architecture import Network, trace
+from lenet.network.layers import (
     AvgPool2d,
     Conv2d,
     Dropout,
@@ -39,11 +40,9 @@ from lenet.network.architecture import (
     Layer,
     Linear,
     MaxPool2d,
-    Network,
     ReLU,
     Sigmoid,
     Tanh,
-    trace,
 )
 from lenet.network.parameters import Array, Layout, Parameters, State, check_parameters
 from lenet.optimization import Objective, Optimizer

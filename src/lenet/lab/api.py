@@ -22,8 +22,9 @@ from lenet.lab.models import Answers, Model
 from lenet.lab.references import Asked, Models, split_reference
 from lenet.looking.explanations import Language, known_language
 from lenet.network import layer_text
-from lenet.network.architecture import ArchitectureError, Network, Normalization, to_dict, trace
+from lenet.network.architecture import Network, Normalization, to_dict, trace
 from lenet.network.layer_text import LayerTextError
+from lenet.network.layers import ArchitectureError
 from lenet.network.zoo import class_names
 
 MOST_PICTURES: Final = 1_000  # at once

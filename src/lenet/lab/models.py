@@ -189,6 +189,7 @@ def statistics(asked: Model, shelf: Shelf) -> dict[str, Any]:
     activations = computing.activations(batch.images)
     gradients = computing.gradients(batch.images, batch.labels, Position(0, 0, 0)).named()
     layers = []
+    before = None  # what a layer takes; of the pictures themselves nothing is said
     for row, activation in zip(trace(asked.network), activations, strict=True):
         name = f"{row.index}.weight"
         weight, gradient = asked.parameters.get(name), gradients.get(name)
@@ -199,12 +200,13 @@ def statistics(asked: Model, shelf: Shelf) -> dict[str, Any]:
                 "stage": row.stage,
                 "activation": {
                     **distribution(activation),
-                    "saturated": saturated_share(row.layer, activation),
+                    "saturated": saturated_share(row.layer, before, activation),
                 },
                 "gradient": None if gradient is None else distribution(gradient),
                 "weight": None if weight is None else distribution(weight),
             }
         )
+        before = activation
     return {"examples": count, "layers": layers}
 
 

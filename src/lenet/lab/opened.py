@@ -16,7 +16,8 @@ from typing import Any, Final
 import numpy as np
 
 from lenet.network import zoo
-from lenet.network.architecture import ArchitectureError, Network, from_dict, show_shape
+from lenet.network.architecture import Network, from_dict
+from lenet.network.layers import ArchitectureError, show_shape
 from lenet.network.parameters import Parameters, parameter_shapes
 from lenet.network.weights import KEY, Entry, WeightsError, read_header
 from lenet.untrusted import plain

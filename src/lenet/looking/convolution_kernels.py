@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.drawing.tensor_text import tensor_text
-from lenet.network.architecture import Conv2d, Network, connection_count, trace
+from lenet.network.architecture import Network, trace
+from lenet.network.layers import Conv2d, connection_count
 from lenet.network.parameters import Parameters
 
 if TYPE_CHECKING:

@@ -13,28 +13,25 @@ import math
 from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
-from lenet.network.architecture import (
+from lenet.network.architecture import Network, TracedLayer, trace
+from lenet.network.layers import (
     RBF,
     AvgPool2d,
     Conv2d,
+    Dense,
     Dropout,
     Flatten,
     Layer,
     Linear,
     MaxPool2d,
-    Network,
-    ReLU,
-    ScaledTanh,
     Shape,
-    Sigmoid,
     Subsample,
-    Tanh,
-    TracedLayer,
+    Windowed,
     connection_count,
+    curve,
     padding_of,
     show_shape,
     stride_of,
-    trace,
 )
 
 # Lengths are pixels at 100%.
@@ -106,7 +103,7 @@ def _nodes(network: Network) -> list[_Node]:
     for place, row in enumerate(traced):
         layer = row.layer
         if isinstance(layer, Flatten):
-            dense_follows = any(isinstance(later.layer, Linear | RBF) for later in traced[place:])
+            dense_follows = any(isinstance(later.layer, Dense) for later in traced[place:])
             if dense_follows:
                 waiting = (f"flatten to {row.output_shape[0]:,}",)
             else:
@@ -116,7 +113,7 @@ def _nodes(network: Network) -> list[_Node]:
             kind = row.stage[:1] or "F"
             name = row.stage or "output"
             notes = (*waiting, *_words(layer))
-            windowed = None if isinstance(layer, Linear | RBF) else row
+            windowed = row if isinstance(layer, Windowed) else None
             label = f"{name}: {show_shape(row.output_shape)}"
             nodes.append(_Node(label, notes, row.parameters, row.output_shape, kind, windowed))
             waiting = ()
@@ -128,7 +125,7 @@ def _nodes(network: Network) -> list[_Node]:
 
 
 def _has_place(layer: Layer) -> bool:
-    return isinstance(layer, Conv2d | AvgPool2d | MaxPool2d | Subsample | Linear | RBF)
+    return isinstance(layer, Windowed | Dense)
 
 
 def _words(layer: Layer) -> tuple[str, ...]:
@@ -157,16 +154,10 @@ def _words(layer: Layer) -> tuple[str, ...]:
             return ("distance to codes",)
         case Dropout():
             return (f"dropout {layer.p:g}",)
-        case Sigmoid():
-            return ("sigmoid",)
-        case Tanh():
-            return ("tanh",)
-        case ScaledTanh():
-            return ("scaled tanh",)
-        case ReLU():
-            return ("ReLU",)
         case Flatten():
             return ("flatten",)
+        case _:
+            return (curve(layer).word,)
 
 
 # --- where it lies -----------------------------------------------------------------------------
@@ -348,7 +339,7 @@ def _window(row: TracedLayer, before: _Box, after: _Box, late: bool) -> str:
     Early ones lie up left, late ones down right, so that a plane's two are told apart.
     """
     layer = row.layer
-    assert isinstance(layer, Conv2d | AvgPool2d | MaxPool2d | Subsample)
+    assert isinstance(layer, Windowed)
     (_, rows, columns), (_, out_rows, out_columns) = row.input_shape, row.output_shape
     share = 0.72 if late else 0.28
     y, x = int(share * (out_rows - 1) + 0.5), int(share * (out_columns - 1) + 0.5)

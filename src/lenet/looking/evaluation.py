@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from lenet import engines
 from lenet.data import Split
-from lenet.network.architecture import ArchitectureError, Network, show_shape
+from lenet.network.architecture import Network
+from lenet.network.layers import ArchitectureError, show_shape
 from lenet.network.parameters import Parameters
 
 if TYPE_CHECKING:

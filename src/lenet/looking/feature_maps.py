@@ -16,7 +16,8 @@ from lenet.data.picture_files import PictureFileError, open_picture
 from lenet.drawing.text_width import cells, padded, wrapped
 from lenet.looking.evaluation import softmax
 from lenet.looking.explanations import Language
-from lenet.network.architecture import Conv2d, Flatten, Network, TracedLayer, show_shape, trace
+from lenet.network.architecture import Network, TracedLayer, trace
+from lenet.network.layers import Conv2d, Flatten, show_shape
 from lenet.network.parameters import Parameters
 
 if TYPE_CHECKING:

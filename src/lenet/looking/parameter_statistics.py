@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.drawing.tensor_text import tensor_text
-from lenet.network.architecture import Network, Shape, show_shape
+from lenet.network.architecture import Network
+from lenet.network.layers import Shape, show_shape
 from lenet.network.parameters import Parameters, parameter_shapes
 
 if TYPE_CHECKING:

@@ -18,25 +18,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lenet.network import zoo
-from lenet.network.architecture import (
-    RBF,
-    AvgPool2d,
+from lenet.network.architecture import Network, to_dict, trace
+from lenet.network.layers import (
     Conv2d,
-    Dropout,
     Flatten,
-    Layer,
-    Linear,
-    MaxPool2d,
-    Network,
-    ScaledTanh,
     Shape,
-    Subsample,
-    connection_count,
-    padding_of,
+    notation,
     show_shape,
-    stride_of,
-    to_dict,
-    trace,
 )
 
 if TYPE_CHECKING:
@@ -169,7 +157,7 @@ def table(network: Network, batch_size: int = 256) -> LayerTable:
     total = sum(layer.parameters for layer in traced)
     rows = []
     for layer in traced:
-        kind, options = describe(layer.layer)
+        kind, options = notation(layer.layer)
         copies = not isinstance(layer.layer, Flatten)
         rows.append(
             LayerRow(
@@ -194,46 +182,6 @@ def table(network: Network, batch_size: int = 256) -> LayerTable:
             )
         )
     return LayerTable(network, tuple(rows), batch_size, _compare_with_mlp(network, total))
-
-
-def describe(layer: Layer) -> tuple[str, tuple[str, ...]]:
-    """A layer in the notation of tutorial 004, and its arguments that are not the default.
-
-    >>> describe(Conv2d(1, 6, 5, padding=2))
-    ('Conv2d(1→6, 5×5)', ('padding 2',))
-    """
-    name = type(layer).__name__
-    match layer:
-        case Conv2d():
-            pairs, kernel = f"{layer.in_channels}→{layer.out_channels}", layer.kernel_size
-            options = _window_options(layer, usual_stride=1)
-            if layer.connections is not None:
-                all_pairs = layer.in_channels * layer.out_channels
-                options += (f"{connection_count(layer)} of {all_pairs} kernels",)
-            return f"{name}({pairs}, {kernel}×{kernel})", options
-        case AvgPool2d() | MaxPool2d() | Subsample():
-            kernel = layer.kernel_size
-            return f"{name}({kernel}×{kernel})", _window_options(layer, usual_stride=kernel)
-        case Linear() | RBF():
-            return f"{name}({layer.in_features}→{layer.out_features})", ()
-        case Dropout():
-            return f"{name}({layer.p:g})", ()
-        case ScaledTanh() if layer != ScaledTanh():
-            return f"{name}({layer.amplitude:g}, {layer.slope:g})", ()
-        case _:
-            return name, ()
-
-
-def _window_options(
-    layer: Conv2d | AvgPool2d | MaxPool2d | Subsample, usual_stride: int
-) -> tuple[str, ...]:
-    stride, padding = stride_of(layer), padding_of(layer)
-    options: tuple[str, ...] = ()
-    if stride != usual_stride:
-        options += (f"stride {stride}",)
-    if padding:
-        options += (f"padding {padding}",)
-    return options
 
 
 def _compare_with_mlp(network: Network, parameters: int) -> Comparison | None:

@@ -17,11 +17,11 @@ import math
 import re
 import warnings
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 from lenet.names import did_you_mean
-from lenet.network.architecture import LARGEST, LAYER_TYPES, Layer, Network, trace
+from lenet.network.architecture import Network, trace
+from lenet.network.layers import AS_IN_TORCH, IN_PLACE, LARGEST, LAYER_TYPES, Layer
 from lenet.untrusted import shown
 
 LONGEST: Final = 50_000  # characters; lenet5 with its table has 500
@@ -29,17 +29,6 @@ LONGEST_LINE: Final = 16_000  # characters; a table of 1,000 rows has that many
 MOST_LAYERS: Final = 500
 MOST_BRACKETS: Final = 2_000  # opening ones in a line, as many as rows of a table
 
-# Arguments of torch.nn that change nothing at these values; they have no other value here.
-AS_IN_TORCH: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-    {
-        "Conv2d": {"dilation": 1, "groups": 1, "bias": True, "padding_mode": "zeros"},
-        "AvgPool2d": {"ceil_mode": False, "count_include_pad": True, "divisor_override": None},
-        "MaxPool2d": {"dilation": 1, "return_indices": False, "ceil_mode": False},
-        "Flatten": {"start_dim": 1, "end_dim": -1},
-        "Linear": {"bias": True},
-    }
-)
-IN_PLACE: Final = ("ReLU", "Dropout")  # inplace=True computes the same
 BY_NAME_ALONE: Final = ("connections",)  # torch.nn has other arguments at its place
 LEADING: Final = ("in_channels", "out_channels", "in_features", "out_features", "channels")
 
@@ -58,7 +47,7 @@ class LayerTextError(ValueError):
 def to_text(layers: tuple[Layer, ...]) -> str:
     """The layers, one a line; ``parse`` reads them back.
 
-    >>> from lenet.network.architecture import Conv2d, MaxPool2d
+    >>> from lenet.network.layers import Conv2d, MaxPool2d
     >>> print(to_text((Conv2d(1, 6, 5, padding=2), MaxPool2d(2))))
     Conv2d(1, 6, kernel_size=5, padding=2)
     MaxPool2d(kernel_size=2)
@@ -173,14 +162,14 @@ def _layer(number: int, call: ast.expr) -> Layer:
             number, f"{name} takes at most {len(positional)} numbers without a name: {_usage(name)}"
         )
     given = dict(zip(positional, call.args, strict=False))
-    ignored = AS_IN_TORCH.get(name, {})
+    ignored = AS_IN_TORCH.get(layer_type, {})
     for keyword in call.keywords:
         key = keyword.arg or "**"
         if key in given:
             raise LayerTextError(number, f"{name}: {key} is given twice")
         if key in fields:
             given[key] = keyword.value
-        elif key in ignored or (key == "inplace" and name in IN_PLACE):
+        elif key in ignored or (key == "inplace" and issubclass(layer_type, IN_PLACE)):
             _check_ignored(number, name, key, keyword.value, ignored)
         else:
             hint = did_you_mean(key, fields)

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lenet.names import did_you_mean, known_as
-from lenet.network.architecture import Conv2d, Linear, Network, Shape, Subsample, connection_count
+from lenet.network.architecture import Network
+from lenet.network.layers import (
+    Conv2d,
+    Linear,
+    Shape,
+    Weighted,
+    fans,
+    weight_and_bias_shapes,
+)
 
 Array = NDArray[Any]
 Parameters = dict[str, Array]  # keys and layouts of an nn.Sequential: "0.weight", "0.bias", …
@@ -48,19 +56,8 @@ def parameter_shapes(network: Network) -> dict[str, Shape]:
     """
     shapes: dict[str, Shape] = {}
     for index, layer in enumerate(network.layers):
-        match layer:
-            case Conv2d():
-                kernel = (layer.kernel_size, layer.kernel_size)
-                shapes[f"{index}.weight"] = (layer.out_channels, layer.in_channels, *kernel)
-                shapes[f"{index}.bias"] = (layer.out_channels,)
-            case Linear():
-                shapes[f"{index}.weight"] = (layer.out_features, layer.in_features)
-                shapes[f"{index}.bias"] = (layer.out_features,)
-            case Subsample():
-                shapes[f"{index}.weight"] = (layer.channels,)
-                shapes[f"{index}.bias"] = (layer.channels,)
-            case _:
-                pass
+        if isinstance(layer, Weighted):
+            shapes[f"{index}.weight"], shapes[f"{index}.bias"] = weight_and_bias_shapes(layer)
     return shapes
 
 
@@ -103,9 +100,9 @@ def initialize(network: Network, scheme: str, seed: int) -> Parameters:
     parameters: Parameters = {}
     shapes = parameter_shapes(network)
     for index, layer in enumerate(network.layers):
-        if not isinstance(layer, Conv2d | Linear | Subsample):
+        if not isinstance(layer, Weighted):
             continue
-        fan_in, fan_out = _fans(layer)
+        fan_in, fan_out = fans(layer)
         shape = shapes[f"{index}.weight"]
         if scheme == "he":
             weight = random.normal(0, math.sqrt(2 / fan_in), shape)
@@ -124,18 +121,6 @@ def initialize(network: Network, scheme: str, seed: int) -> Parameters:
         parameters[f"{index}.weight"] = weight.astype(np.float32)
         parameters[f"{index}.bias"] = bias.astype(np.float32)
     return parameters
-
-
-def _fans(layer: Conv2d | Linear | Subsample) -> tuple[float, float]:
-    """How many inputs one output sums, and how many outputs one input reaches."""
-    match layer:
-        case Conv2d():
-            area, pairs = layer.kernel_size**2, connection_count(layer)
-            return pairs * area / layer.out_channels, pairs * area / layer.in_channels
-        case Linear():
-            return layer.in_features, layer.out_features
-        case Subsample():
-            return layer.kernel_size**2, 1
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from typing import Any, Final
 import numpy as np
 
 from lenet.files import FileError, read_bounded, write_atomically
-from lenet.network.architecture import LARGEST, ArchitectureError, Network, from_dict, to_dict
+from lenet.network.architecture import Network, from_dict, to_dict
+from lenet.network.layers import LARGEST, ArchitectureError
 from lenet.network.parameters import Parameters, check_parameters, parameter_shapes
 from lenet.untrusted import UntrustedError, from_json, plain, shown
 

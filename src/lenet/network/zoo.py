@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lenet.names import did_you_mean, known_as
-from lenet.network.architecture import (
+from lenet.network.architecture import Network, Normalization, trace, trace_layers
+from lenet.network.layers import (
     RBF,
     ArchitectureError,
     AvgPool2d,
@@ -17,14 +18,10 @@ from lenet.network.architecture import (
     Layer,
     Linear,
     MaxPool2d,
-    Network,
-    Normalization,
     ReLU,
     ScaledTanh,
     Sigmoid,
     Subsample,
-    trace,
-    trace_layers,
 )
 
 InputShape = tuple[int, int, int]

@@ -29,14 +29,8 @@ from lenet.data.preparation import Preparation, usual
 from lenet.engines import Choice, Engine
 from lenet.files import as_path
 from lenet.network import layer_text, zoo
-from lenet.network.architecture import (
-    ArchitectureError,
-    Layer,
-    Network,
-    show_shape,
-    trace,
-    trouble_with_name,
-)
+from lenet.network.architecture import Network, trace, trouble_with_name
+from lenet.network.layers import ArchitectureError, Layer, show_shape
 from lenet.optimization import Optimizer
 from lenet.runs.record import RunError, RunRecord
 from lenet.runs.record import read as read_run

@@ -7,25 +7,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import numpy as np
 import torch
 from torch import nn
 
 from lenet.engines import EngineError
-from lenet.network.architecture import (
+from lenet.network.architecture import Network, trace
+from lenet.network.layers import (
     AvgPool2d,
     Conv2d,
-    Dropout,
-    Flatten,
     Layer,
     Linear,
     MaxPool2d,
-    Network,
-    ReLU,
-    Sigmoid,
-    Tanh,
-    trace,
+    Of1998,
 )
 from lenet.network.parameters import Array, State, check_parameters
 from lenet.torch.acceleration import accelerate, accelerated
@@ -78,15 +74,8 @@ def module_of(index: int, layer: Layer) -> nn.Module:
             return nn.MaxPool2d(layer.kernel_size, layer.stride, layer.padding)
         case Linear():
             return nn.Linear(layer.in_features, layer.out_features)
-        case Dropout():
-            return nn.Dropout(layer.p)
-        case Sigmoid():
-            return nn.Sigmoid()
-        case Tanh():
-            return nn.Tanh()
-        case ReLU():
-            return nn.ReLU()
-        case Flatten():
-            return nn.Flatten()
+        case _ if not isinstance(layer, Conv2d | Of1998):  # named as there, with its arguments
+            module: nn.Module = getattr(nn, type(layer).__name__)(**asdict(layer))
+            return module
         case _:
             raise EngineError(f"PyTorch has no module for layer {index} ({type(layer).__name__})")

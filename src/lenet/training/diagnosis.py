@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.engines import Engine, Pictures
+from lenet.network.layers import SATURATED_SHARE
 from lenet.network.parameters import State
 from lenet.optimization import Settings, usual_learning_rate
 from lenet.training.plateau import FAULT_EPOCHS, Plateau, Reading, find_plateau, is_long
@@ -244,14 +245,18 @@ _METHOD = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 
 
 def _share(layer: ActivationSymptoms) -> str:
-    """ "97% of the Sigmoid outputs of layer 1 (C1) are saturated (their slope is below 0.01)" """
+    """What is flat: "97% of the Sigmoid outputs of layer 1 (C1) are saturated (their slope …)"."""
     after = f"layer {layer.index}" + (f" ({layer.stage})" if layer.stage else "")
-    if layer.kind == "ReLU":
+    if layer.dead:
         what = "maps" if layer.stage.startswith("C") else "units"
-        return f"{_percent(layer.dead)} of the ReLU {what} of {after} are 0 for every picture"
-    slope = "0.01" if layer.kind == "Sigmoid" else "4% of the steepest"
+        zero = "0" if layer.kind == "ReLU" else "flat"
+        return (
+            f"{_percent(layer.dead)} of the {layer.kind} {what} of {after} are {zero} for every "
+            "picture"
+        )
     share = f"{_percent(layer.saturated)} of the {layer.kind} outputs of {after}"
-    return f"{share} are saturated (their slope is below {slope})"
+    slope = f"their slope is below {SATURATED_SHARE:.0%} of the steepest"
+    return f"{share} are saturated ({slope})"
 
 
 def _also(others: Sequence[ActivationSymptoms]) -> str:

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.engines import Engine, Pictures, Position
-from lenet.engines.numpy import optimizer_step
-from lenet.network.architecture import Layer, Network, ReLU, ScaledTanh, Sigmoid, Tanh, trace
+from lenet.engines.numpy import optimizer_step, saturated
+from lenet.network.architecture import Network, trace
+from lenet.network.layers import Activation, Layer, curve
 from lenet.network.parameters import Layout, State, initialize
 from lenet.optimization import Settings
 from lenet.training.plateau import Plateau, Reading
 
 PROBE_PICTURES = 256  # shares to within 3%; 0.1 s with the numpy engine
-FLAT_SLOPE = 0.04  # of the steepest: 0.01 for Sigmoid, which is an output below 0.0101
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class ActivationSymptoms:
     index: int
     kind: str  # "Sigmoid"
     stage: str  # of the layer whose output it takes: "C3"
-    saturated: float  # share of outputs where the slope is flat; 0 for ReLU
-    dead: float  # share of units (maps, after a convolution) that are 0 for every picture; ReLU
+    saturated: float  # share of outputs that are, where it is flat at both ends; else 0
+    dead: float  # where it is flat below alone (ReLU): share of units (maps, after a convolution)
+    # that are so for every picture; else 0
     deviation: float  # over the pictures, root mean square over the units
 
 
@@ -108,32 +109,33 @@ def _activation_symptoms(
     stage = ""
     for row, output in zip(trace(network), outputs, strict=True):
         stage = row.stage if row.parameters else stage
-        saturated, dead = saturated_share(row.layer, output), 0.0
-        if isinstance(row.layer, ReLU):
-            units = output.reshape(*output.shape[:2], -1)  # (n, maps or units, positions)
-            dead = float((units <= 0).all(axis=(0, 2)).mean())
-        elif saturated is None:
-            continue
+        if not isinstance(row.layer, Activation) or row.index == 0:  # what the picture does there
+            continue  # says nothing of the weights
+        flat = saturated(row.layer, outputs[row.index - 1], output)
+        units = flat.reshape(*flat.shape[:2], -1)  # (n, maps or units, positions)
         found.append(
             ActivationSymptoms(
-                row.index, row.kind, stage, saturated or 0.0, dead, _deviation(output)
+                index=row.index,
+                kind=row.kind,
+                stage=stage,
+                saturated=float(flat.mean()) if curve(row.layer).saturates else 0.0,
+                dead=float(units.all(axis=(0, 2)).mean()) if curve(row.layer).flat_below else 0.0,
+                deviation=_deviation(output),
             )
         )
     return tuple(found)
 
 
-def saturated_share(layer: Layer, output: NDArray[Any]) -> float | None:
-    """The share of an activation's outputs where its slope is flat; None for other layers."""
-    match layer:
-        case Sigmoid():
-            slope = 4 * output * (1 - output)  # relative to the steepest
-        case Tanh():
-            slope = 1 - output**2
-        case ScaledTanh(amplitude=amplitude):
-            slope = 1 - (output / amplitude) ** 2
-        case _:
-            return None
-    return float((slope < FLAT_SLOPE).mean())
+def saturated_share(
+    layer: Layer, inputs: NDArray[Any] | None, outputs: NDArray[Any]
+) -> float | None:
+    """The share of an activation's outputs that are saturated.
+
+    None for other layers, for one that is not flat at both ends (ReLU), and without inputs.
+    """
+    if inputs is None or not isinstance(layer, Activation) or not curve(layer).saturates:
+        return None
+    return float(saturated(layer, inputs, outputs).mean())
 
 
 def _weight_symptoms(

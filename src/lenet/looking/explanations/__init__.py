@@ -15,7 +15,9 @@ from lenet.drawing.text_width import wrapped
 from lenet.looking.explanations import chinese, english
 from lenet.looking.explanations.facts import LayerFacts, gather
 from lenet.network import inspection
-from lenet.network.architecture import Network, show_shape
+from lenet.network.architecture import Network
+from lenet.network.layers import notation as notation_of
+from lenet.network.layers import show_shape
 
 if TYPE_CHECKING:
     from lenet.network.parameters import Parameters
@@ -117,7 +119,7 @@ def _words(language: Language) -> Any:
 
 def _section(words: Any, facts: LayerFacts) -> Section:
     row = facts.row
-    kind, options = inspection.describe(row.layer)
+    kind, options = notation_of(row.layer)
     notation = ", ".join((kind, *options))
     stage = f"{row.stage}  " if row.stage else ""
     return Section(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from lenet.looking.explanations.facts import SATURATED, Facts, LayerFacts
-from lenet.network.architecture import (
+from lenet.looking.explanations.facts import Facts, LayerFacts
+from lenet.network.layers import (
     RBF,
+    SATURATED_SHARE,
+    Activation,
     AvgPool2d,
     Conv2d,
     Dropout,
     Flatten,
     Linear,
     MaxPool2d,
+    Pooling,
     ReLU,
     ScaledTanh,
     Sigmoid,
     Subsample,
     Tanh,
+    Windowed,
     connection_count,
     padding_of,
     show_shape,
@@ -114,7 +118,7 @@ def why(facts: LayerFacts) -> str:
     match layer:
         case Conv2d():
             return _why_convolution(facts, layer)
-        case AvgPool2d() | MaxPool2d() | Subsample() if facts.again:
+        case _ if isinstance(layer, Pooling) and facts.again:
             fewer = "数更少了，" if facts.kept < 1 else ""
             return f"再做一次：{fewer}小的平移也更不要紧了。"
         case AvgPool2d() | Subsample():
@@ -127,7 +131,7 @@ def why(facts: LayerFacts) -> str:
                 "它只问窗口里有没有某个图案，不问在哪里。图案移动一个像素，多半还在同一个窗口里，"
                 f"所以网络不怕小的平移{_saved(facts)}。"
             )
-        case Sigmoid() | Tanh() | ScaledTanh() | ReLU() if facts.again:
+        case _ if isinstance(layer, Activation) and facts.again:
             return (
                 f"对这 {show_shape(row.output_shape)} 个数再做一次非线性变换："
                 "两个线性层之间若没有它，合起来仍只是一个线性层。"
@@ -222,7 +226,7 @@ def numbers(facts: LayerFacts) -> list[str]:
     lines = []
     if row.size_formula:
         lines.append(f"尺寸：{row.size_formula}")
-    if isinstance(layer, Conv2d | AvgPool2d | MaxPool2d) and padding_of(layer):
+    if isinstance(layer, Windowed) and padding_of(layer):
         what = "负无穷" if isinstance(layer, MaxPool2d) else "零"
         kept = "，使特征图大小不变" if row.input_shape[1:] == row.output_shape[1:] else ""
         lines.append(f"填充：每边各 {padding_of(layer)} 行（列）{what}{kept}")
@@ -248,15 +252,14 @@ def run(facts: LayerFacts) -> str:
     if measured.idle is None:
         return ""
     of = f"在 {measured.pictures} 幅测试图片上，"
-    if isinstance(facts.layer, ReLU):
-        units = show_shape(facts.row.output_shape)
-        return (
-            f"{of}{measured.idle:.0%} 的输出为零；{units} 个单元中有 {measured.dead:,} 个"
-            "对这些图片全部输出零。"
-        )
-    sigmoid = isinstance(facts.layer, Sigmoid)
-    ends = f"0 或 1 不到 {SATURATED:g}" if sigmoid else f"−1 或 1 不到 {2 * SATURATED:g}"
-    return f"{of}{measured.idle:.0%} 的输出距 {ends}，处于饱和区。"
+    zero = isinstance(facts.layer, ReLU)
+    idle = "为零" if zero else f"处于饱和区（斜率不到最大斜率的 {SATURATED_SHARE:.0%}）"
+    text = f"{of}{measured.idle:.0%} 的输出{idle}"
+    if measured.dead is None:
+        return f"{text}。"
+    units = show_shape(facts.row.output_shape)
+    they = "对这些图片全部输出零" if zero else "对这些图片全都如此"
+    return f"{text}；{units} 个单元中有 {measured.dead:,} 个{they}。"
 
 
 def _saved(facts: LayerFacts) -> str:

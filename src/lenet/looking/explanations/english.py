@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from lenet.looking.explanations.facts import SATURATED, Facts, LayerFacts
-from lenet.network.architecture import (
+from lenet.looking.explanations.facts import Facts, LayerFacts
+from lenet.network.layers import (
     RBF,
+    SATURATED_SHARE,
+    Activation,
     AvgPool2d,
     Conv2d,
     Dropout,
     Flatten,
     Linear,
     MaxPool2d,
+    Pooling,
     ReLU,
     ScaledTanh,
     Sigmoid,
     Subsample,
     Tanh,
+    Windowed,
     connection_count,
     padding_of,
     show_shape,
@@ -122,7 +126,7 @@ def why(facts: LayerFacts) -> str:
     match layer:
         case Conv2d():
             return _why_convolution(facts, layer)
-        case AvgPool2d() | MaxPool2d() | Subsample() if facts.again:
+        case _ if isinstance(layer, Pooling) and facts.again:
             fewer = "fewer numbers, and " if facts.kept < 1 else ""
             return f"As before: {fewer}small shifts matter even less."
         case AvgPool2d() | Subsample():
@@ -135,7 +139,7 @@ def why(facts: LayerFacts) -> str:
                 "It tells whether a pattern is in the window, not where in it, so the network is "
                 f"less sensitive to small shifts{_saved(facts)}."
             )
-        case Sigmoid() | Tanh() | ScaledTanh() | ReLU() if facts.again:
+        case _ if isinstance(layer, Activation) and facts.again:
             return (
                 f"The nonlinearity again, for these {show_shape(row.output_shape)} numbers: "
                 "without one between them, two linear layers would collapse into one."
@@ -249,7 +253,7 @@ def numbers(facts: LayerFacts) -> list[str]:
     lines = []
     if row.size_formula:
         lines.append(f"size: {row.size_formula}")
-    if isinstance(layer, Conv2d | AvgPool2d | MaxPool2d) and padding_of(layer):
+    if isinstance(layer, Windowed) and padding_of(layer):
         what = "minus infinity" if isinstance(layer, MaxPool2d) else "zeros"
         kept = ", so that the map keeps its size" if _keeps_size(facts) else ""
         lines.append(f"padding: {padding_of(layer)} rows and columns of {what} on each side{kept}")
@@ -278,13 +282,14 @@ def run(facts: LayerFacts) -> str:
     if measured.idle is None:
         return ""
     of = f"on {measured.pictures} test pictures"
-    if isinstance(facts.layer, ReLU):
-        units = show_shape(facts.row.output_shape)
-        dead = f"{measured.dead:,} of the {units} units are zero for all of them"
-        return f"{of} {measured.idle:.0%} of the outputs are zero; {dead}."
-    sigmoid = isinstance(facts.layer, Sigmoid)
-    ends = f"{SATURATED:g} of 0 or 1" if sigmoid else f"{2 * SATURATED:g} of −1 or 1"
-    return f"{of} {measured.idle:.0%} of the outputs are within {ends}: there it saturates."
+    zero = isinstance(facts.layer, ReLU)
+    idle = "zero" if zero else f"saturated (slope below {SATURATED_SHARE:.0%} of the steepest)"
+    text = f"{of} {measured.idle:.0%} of the outputs are {idle}"
+    if measured.dead is None:
+        return f"{text}."
+    units = show_shape(facts.row.output_shape)
+    they = "are zero" if zero else "are so"
+    return f"{text}; {measured.dead:,} of the {units} units {they} for all of them."
 
 
 def _keeps_size(facts: LayerFacts) -> bool:

@@ -9,24 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.network.architecture import (
-    RBF,
+from lenet.engines.numpy import saturated
+from lenet.network.architecture import Network, TracedLayer, trace
+from lenet.network.layers import (
+    Activation,
     Conv2d,
+    Dense,
     Layer,
-    Linear,
-    Network,
-    ReLU,
-    Sigmoid,
-    Subsample,
-    Tanh,
-    TracedLayer,
-    trace,
+    Weighted,
+    curve,
 )
 
 if TYPE_CHECKING:
     from lenet.network.parameters import Parameters
-
-SATURATED = 0.05  # a sigmoid within this of 0 or 1 passes on less than a fifth of its best gradient
 
 
 @dataclass(frozen=True)
@@ -34,9 +29,8 @@ class Measured:
     """What a run's weights and pictures say of one layer; None where that says nothing."""
 
     weights: tuple[float, float] | None = None  # smallest and largest
-    # outputs near their limits (Sigmoid, Tanh), or zero (ReLU), as a share of all, 0 to 1
-    idle: float | None = None
-    dead: int | None = None  # ReLU: units that are zero for every picture
+    idle: float | None = None  # outputs that are saturated, as a share of all, 0 to 1
+    dead: int | None = None  # ReLU and its kin: units that are so for every picture
     pictures: int = 0  # of which ``idle`` and ``dead`` were counted
 
 
@@ -107,7 +101,7 @@ def gather(
     """
     rows = trace(network)
     total = sum(row.parameters for row in rows)
-    dense = [row.index for row in rows if isinstance(row.layer, Linear | RBF)]
+    dense = [row.index for row in rows if isinstance(row.layer, Dense)]
     in_dense = sum(row.parameters for row in rows if row.index in dense)
     facts = []
     for row in rows:
@@ -136,21 +130,14 @@ def _seen(before: tuple[TracedLayer, ...], picture: tuple[int, int]) -> str:
 def _measure(
     row: TracedLayer, parameters: Parameters | None, outputs: list[NDArray[np.float32]] | None
 ) -> Measured:
-    if isinstance(row.layer, Conv2d | Linear | Subsample) and parameters is not None:
+    if isinstance(row.layer, Weighted) and parameters is not None:
         weights = parameters[f"{row.index}.weight"]
         return Measured(weights=(float(weights.min()), float(weights.max())))
-    if outputs is None:
+    if outputs is None or row.index == 0 or not isinstance(row.layer, Activation):
         return Measured()
-    values = outputs[row.index]
-    match row.layer:
-        case Sigmoid():
-            idle = np.abs(values - 0.5) > 0.5 - SATURATED
-        case Tanh():
-            idle = np.abs(values) > 1 - 2 * SATURATED
-        case ReLU():
-            idle = values == 0
-            dead = int(idle.all(axis=0).sum())
-            return Measured(idle=float(idle.mean()), dead=dead, pictures=len(values))
-        case _:
-            return Measured()
-    return Measured(idle=float(idle.mean()), pictures=len(values))
+    about, values = curve(row.layer), outputs[row.index]
+    if not about.saturates and not about.flat_below:
+        return Measured()
+    idle = saturated(row.layer, outputs[row.index - 1], values)
+    dead = int(idle.all(axis=0).sum()) if about.flat_below else None
+    return Measured(idle=float(idle.mean()), dead=dead, pictures=len(values))

@@ -26,7 +26,7 @@ from torch.overrides import _get_current_function_mode_stack
 from torch.utils._device import DeviceContext
 
 from lenet.engines.native import why_missing
-from lenet.network.architecture import Shape
+from lenet.network.layers import Shape
 from lenet.torch.acceleration import checking
 from lenet.torch.acceleration.checking import say
 from lenet.torch.acceleration.native import CHUNK, Native

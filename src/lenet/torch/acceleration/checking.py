@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lenet.engines import Position
-from lenet.network.architecture import Dropout
+from lenet.network.layers import Dropout
 from lenet.torch.translation import TOLERANCE
 from lenet.torch.translation.surroundings import Surroundings
 from lenet.torch.translation.trial import Traces, as_before

@@ -20,7 +20,7 @@ from lenet.engines import Position
 from lenet.engines.native import NativeEngine, why_refused
 from lenet.engines.torch import dropout_place, dropout_scale, operation
 from lenet.machine import available_cpus
-from lenet.network.architecture import Dropout
+from lenet.network.layers import Dropout
 from lenet.network.parameters import State, parameter_shapes
 from lenet.optimization import Objective, Optimizer
 from lenet.torch.acceleration import checking

@@ -16,18 +16,14 @@ from torch import Tensor, fx, nn
 
 from lenet.engines import normalization_table
 from lenet.engines.numpy import NumpyEngine
-from lenet.network.architecture import (
+from lenet.network.architecture import Network, Normalization, trace, trace_layers
+from lenet.network.layers import (
     ArchitectureError,
-    Conv2d,
     Dropout,
     Layer,
-    Linear,
-    Network,
-    Normalization,
     Shape,
+    Weighted,
     show_shape,
-    trace,
-    trace_layers,
 )
 from lenet.network.parameters import Parameters, State
 from lenet.optimization import Objective, Optimizer
@@ -243,7 +239,7 @@ def parameters_of(module: nn.Module, reading: Reading) -> Parameters:
     named = dict(module.named_parameters(remove_duplicate=False))
     parameters: Parameters = {}
     for index, layer in enumerate(reading.layers):
-        if isinstance(layer, Conv2d | Linear):
+        if isinstance(layer, Weighted):
             weight = named[reading.keys[f"{index}.weight"]]
             bias = reading.keys.get(f"{index}.bias")
             values = torch.zeros(len(weight), device="cpu") if bias is None else named[bias]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lenet.network.architecture import Conv2d, Layer, Linear, Sigmoid
+from lenet.network.layers import Conv2d, Layer, Linear, Sigmoid
 from lenet.network.parameters import Array, Parameters
 
 SQUEEZE, SQUEEZE_CLASSES = "squeeze", "squeeze(1)"  # (n, 1) to (n,), the first (1, 1) to ()

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lenet.network.architecture import (
+from lenet.network.layers import (
     AvgPool2d,
     Conv2d,
     Dropout,

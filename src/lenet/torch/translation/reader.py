@@ -20,7 +20,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx, nn
 
-from lenet.network.architecture import (
+from lenet.network.architecture import trace_layers
+from lenet.network.layers import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -30,7 +31,6 @@ from lenet.network.architecture import (
     Linear,
     Shape,
     Sigmoid,
-    trace_layers,
 )
 from lenet.torch.translation.one_output import SINGLE
 

@@ -18,7 +18,8 @@ from typing import Any, get_type_hints
 from lenet.files import FileError, read_bounded
 from lenet.names import did_you_mean, known_as
 from lenet.network import layer_text, zoo
-from lenet.network.architecture import LONGEST_NAME, Sigmoid, trouble_with_name
+from lenet.network.architecture import LONGEST_NAME, trouble_with_name
+from lenet.network.layers import Sigmoid
 from lenet.optimization import (
     DEFAULT_WEIGHT_DECAY,
     METHODS,
