@@ -746,7 +746,13 @@ def test_the_page_is_sent_compressed_to_who_reads_that(page: Client) -> None:
 def test_the_page_names_its_scripts_at_once(client: Client) -> None:
     index = client.get("/").text
     named = set(re.findall(r'<link rel="modulepreload" href="/web/([^"]+)">', index))
-    assert {"main.js", "shell.js", "network/trace.js", "explore/maps.js", "learn/chart.js"} <= named
+    assert {
+        "main.js",
+        "shell.js",
+        "network/trace.js",
+        "explore/network/maps.js",
+        "shared/chart.js",
+    } <= named
     assert {"network/layers.js", "network/forward.js"} <= named  # imported by their places
     assert all((WEB / name).is_file() for name in named)
     assert index.index("importmap") < index.index("modulepreload")  # else it would be refused

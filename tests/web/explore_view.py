@@ -41,10 +41,10 @@ PAGE = f"""<!doctype html>
 PAGE_JS = """
 import { fromBase64 } from "lenet/backend.js";
 import explore from "lenet/explore.js";
-import * as edits from "lenet/explore/edits.js";
-import * as prepare from "lenet/explore/prepare.js";
-import { sniff } from "lenet/explore/picture-file.js";
-import { createHistory } from "lenet/explore/history.js";
+import * as edits from "lenet/explore/edits/edits.js";
+import * as prepare from "lenet/explore/picture/prepare.js";
+import { sniff } from "lenet/explore/picture/picture-file.js";
+import { createHistory } from "lenet/explore/picture/history.js";
 import { translator } from "lenet/i18n.js";
 import exploreWords from "lenet/i18n/explore.js";
 import inputWords from "lenet/i18n/input.js";
@@ -173,7 +173,6 @@ const digest = (array) => {
 Object.assign(globalThis, {
   announced, asked, begin, content, createHistory, digest, edits, memory, mount, moves,
   network: { forward, normalize, softmax, trace }, opened, prepare, settled, sniff,
-  words: inputWords,
   pixels: () => [...store.get().pixels],
   logits: () => digest(store.get().outputs.at(-1)),
   weightsNow: () => [...store.get().weights].map(([name, { data }]) => [name, digest(data)]),

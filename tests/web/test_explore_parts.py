@@ -24,8 +24,6 @@ from lenet.runs import experiments
 from lenet.training import recipes
 
 WEB = Path(lenet.__file__).parent / "lab" / "page"
-EXPLORE = ("maps", "arithmetic", "play", "bars", "figure", "layout", "overlay", "units", "keys")
-EXPLORE += ("grid", "scale", "convolution", "dense", "window", "activation", "softmax", "formulas")
 # The very text that conftest's security policy allows.
 IMPORT_MAP = '{"imports": {"lenet/": "/web/"}}'
 PAGE = f"""<!doctype html>
@@ -43,10 +41,10 @@ PAGE = f"""<!doctype html>
 # Explore without the parts of others: the same store, the network computed in the page itself.
 PAGE_JS = """
 import { fill, h } from "lenet/dom.js";
-import mountArithmetic from "lenet/explore/arithmetic.js";
-import mountBars from "lenet/explore/bars.js";
-import mountMaps from "lenet/explore/maps.js";
-import mountPlay from "lenet/explore/play.js";
+import mountArithmetic from "lenet/explore/arithmetic/arithmetic.js";
+import mountBars from "lenet/explore/network/bars.js";
+import mountMaps from "lenet/explore/network/maps.js";
+import mountPlay from "lenet/explore/arithmetic/play.js";
 import { translator } from "lenet/i18n.js";
 import words from "lenet/i18n/explore.js";
 import { readSafetensors } from "lenet/network/file.js";
@@ -232,8 +230,8 @@ def box_of(page: Any, layer: int, index: int) -> dict[str, float]:
     """The middle of a unit in its canvas, in CSS pixels of the page."""
     return page.evaluate(
         """async ([layer, index]) => {
-          const { arrange, unitBox } = await import("lenet/explore/layout.js");
-          const { shapeOf } = await import("lenet/explore/units.js");
+          const { arrange, unitBox } = await import("lenet/explore/network/layout.js");
+          const { shapeOf } = await import("lenet/explore/network/units.js");
           const canvas = document.querySelector(`[data-layer="${layer}"] canvas`);
           canvas.scrollIntoView({ block: "center" });
           const traced = store.get().traced;
@@ -251,34 +249,6 @@ def box_of(page: Any, layer: int, index: int) -> dict[str, float]:
         }""",
         [layer, index],
     )
-
-
-# --- words -------------------------------------------------------------------------------------
-
-
-def words(language: str) -> dict[str, str]:
-    """The words of explore.js in one language, as the file has them."""
-    text = (WEB / "i18n" / "explore.js").read_text(encoding="utf-8")
-    start = text.index(f"  {language}: {{")
-    end = text.index("\n  },", start)
-    entries = re.findall(r'"([a-z]+\.\w+)":\s*((?:"[^"]*"(?:\s*\+\s*)?)+)', text[start:end])
-    return {key: "".join(re.findall(r'"([^"]*)"', value)) for key, value in entries}
-
-
-def test_every_word_is_there_in_both_languages_and_none_too_many() -> None:
-    english, chinese = words("en"), words("zh")
-    assert len(english) > 90
-    assert english.keys() == chinese.keys()
-    for key, text in english.items():
-        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(
-            re.findall(r"\{\w+\}", chinese[key])
-        ), key
-    prefixes = "|".join(sorted({key.split(".")[0] for key in english}))
-    used: set[str] = set()
-    for name in EXPLORE:
-        source = (WEB / "explore" / f"{name}.js").read_text(encoding="utf-8")
-        used |= set(re.findall(rf'"((?:{prefixes})\.[a-zA-Z]+)"', source))
-    assert used == english.keys()
 
 
 # --- the figure --------------------------------------------------------------------------------
@@ -418,7 +388,7 @@ def test_scales_stay_while_one_draws(explore: Open) -> None:
     page = explore()
     limits = page.evaluate(
         """async () => {
-          const { steadyLimit } = await import("lenet/explore/scale.js");
+          const { steadyLimit } = await import("lenet/explore/network/scale.js");
           const limit = steadyLimit();
           const of = (...values) => limit(Float32Array.from(values));
           const first = [of(0), of(0.7), of(-0.79), of(0.3), of(1.3, NaN, Infinity), of(0.2)];

@@ -95,7 +95,7 @@ def test_a_record_grows_by_what_is_new(shared_page: Page) -> None:
         "gone": [10],
         "remarks": ["a", "b"],
     }
-    grown = call(shared_page, "learn/runs", "m.grown(...x)", [record, news])
+    grown = call(shared_page, "shared/runs", "m.grown(...x)", [record, news])
     assert grown["history"]["step"] == [10, 20, 30]
     assert grown["history"]["test_acc"] == [None, 0.5, None]
     assert grown["snapshots"] == [{"step": 0, "epoch": 0}, {"step": 30, "epoch": 1.5}]
@@ -109,10 +109,10 @@ def test_a_run_that_goes_on_from_a_checkpoint_loses_what_came_after_it(shared_pa
         "remarks": [],
     }
     news = {"readings": [{"step": 20, "epoch": 2}]}
-    grown = call(shared_page, "learn/runs", "m.grown(...x)", [record, news])
+    grown = call(shared_page, "shared/runs", "m.grown(...x)", [record, news])
     assert grown["history"]["step"] == [10, 20]
     reset = {"readings": [{"step": 5, "epoch": 0.5}], "reset": True}
-    assert call(shared_page, "learn/runs", "m.grown(...x)", [record, reset])["history"] == {
+    assert call(shared_page, "shared/runs", "m.grown(...x)", [record, reset])["history"] == {
         "step": [5],
         "epoch": [0.5],
     }
@@ -128,12 +128,12 @@ def test_only_the_newest_of_those_that_wait_is_done(shared_page: Page) -> None:
       await Promise.all([ask(1), ask(2), ask(3)]);
       return done;
     })()"""
-    assert call(shared_page, "learn/runs", expression) == [1, 3]
+    assert call(shared_page, "shared/runs", expression) == [1, 3]
 
 
 def test_numbers_are_written_with_their_own_signs_and_digits(shared_page: Page) -> None:
     expression = "[-0.00002, 0.01234, 61.7061, -3].map(m.figure).concat(m.roundText(-0.5))"
-    assert call(shared_page, "learn/words", expression) == [
+    assert call(shared_page, "shared/words", expression) == [
         "−2.0e−5",
         "0.0123",
         "61.7",
@@ -141,7 +141,7 @@ def test_numbers_are_written_with_their_own_signs_and_digits(shared_page: Page) 
         "−0.5",
     ]
     durations = "[9.4, 59.6, 185, 7800].map((s) => m.duration(s, (key, v) => JSON.stringify(v)))"
-    assert [json.loads(text) for text in call(shared_page, "learn/words", durations)] == [
+    assert [json.loads(text) for text in call(shared_page, "shared/words", durations)] == [
         {"n": "9.4"},
         {"m": 1, "s": "00"},
         {"m": 3, "s": "05"},

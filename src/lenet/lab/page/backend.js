@@ -95,7 +95,7 @@ export function serverBackend() {
     dataset: (name) => remember(sets, name, () => readSet(name)),
     post,
     remove: change("DELETE"),
-    /** Calls handlers.state, .run, .removed, .warnings with what the server tells; `lost` and `found`. */
+    /** Calls handlers.state, .run, .removed, .warnings with what the server says; .lost, .found. */
     events(handlers) {
       const source = new EventSource("/api/events");
       for (const kind of ["state", "run", "removed", "warnings"]) {

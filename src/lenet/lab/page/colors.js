@@ -34,8 +34,8 @@ export function inkColor(value, limit, theme = currentTheme()) {
 }
 
 /**
- * Black or white, as CSS has them: whichever stands out more on a colour, by the relative luminance of
- * WCAG 2.2. The better of the two has a contrast of at least 4.58 on any colour.
+ * Black or white, as CSS has them: whichever stands out more on a colour, by the relative luminance
+ * of WCAG 2.2. The better of the two has a contrast of at least 4.58 on any colour.
  */
 export function textOn(color) {
   const [r, g, b] = color.map((value) => {

@@ -6,7 +6,7 @@ import mountPair from "lenet/compare/pair.js";
 import mountSettings from "lenet/compare/settings.js";
 import mountTable from "lenet/compare/table.js";
 import { fill, h, oncePerFrame } from "lenet/dom.js";
-import { watchRuns } from "lenet/learn/runs.js";
+import { watchRuns } from "lenet/shared/runs.js";
 
 const UNDO_MS = 15_000;
 const MOST_CHOSEN = 8; // as many curves are told apart

@@ -78,7 +78,7 @@ export function oncePerFrame(call) {
   };
 }
 
-/** Arrow keys, Home and End move the focus among a group's elements; one of them is in the tab order. */
+/** Arrow keys, Home and End move the focus among a group's elements; one is in the tab order. */
 export function rovingFocus(group, selector) {
   const items = () => [...group.querySelectorAll(selector)].filter((item) => !item.disabled);
   const choose = (chosen) => {

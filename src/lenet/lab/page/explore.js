@@ -2,14 +2,14 @@
 
 import { createCalculator } from "lenet/calculator.js";
 import { fill, h, oncePerFrame } from "lenet/dom.js";
-import mountArithmetic from "lenet/explore/arithmetic.js";
-import mountBars from "lenet/explore/bars.js";
-import mountExplanation from "lenet/explore/explanation.js";
-import mountInput from "lenet/explore/input.js";
-import mountMaps from "lenet/explore/maps.js";
-import mountModel from "lenet/explore/model.js";
-import mountPlay from "lenet/explore/play.js";
-import mountWhatIf from "lenet/explore/what-if.js";
+import mountArithmetic from "lenet/explore/arithmetic/arithmetic.js";
+import mountPlay from "lenet/explore/arithmetic/play.js";
+import mountWhatIf from "lenet/explore/edits/what-if.js";
+import mountBars from "lenet/explore/network/bars.js";
+import mountExplanation from "lenet/explore/network/explanation.js";
+import mountMaps from "lenet/explore/network/maps.js";
+import mountModel from "lenet/explore/network/model.js";
+import mountInput from "lenet/explore/picture/input.js";
 import { normalize } from "lenet/network/forward.js";
 import { trace } from "lenet/network/trace.js";
 import { createStore } from "lenet/store.js";

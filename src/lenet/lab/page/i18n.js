@@ -1,5 +1,6 @@
 /** The page's words in English and Chinese. */
 
+/** The languages by their tags, each in its own words. */
 export const LANGUAGES = { en: "English", zh: "中文" };
 
 /**

@@ -1,14 +1,14 @@
 /** Learn: a training is chosen, started, watched from inside, and gone through again. */
 
 import { fill, h, oncePerFrame, percent } from "lenet/dom.js";
-import mountCurves from "lenet/learn/curves.js";
 import mountForm from "lenet/learn/form.js";
 import mountMoment from "lenet/learn/moment.js";
 import mountPanel from "lenet/learn/panel.js";
 import mountRunList from "lenet/learn/run-list.js";
-import { mostInteresting, watchRuns } from "lenet/learn/runs.js";
 import mountTimeline, { indexOfStep, nearestStep } from "lenet/learn/timeline.js";
-import { epochText } from "lenet/learn/words.js";
+import mountCurves from "lenet/shared/curves.js";
+import { mostInteresting, watchRuns } from "lenet/shared/runs.js";
+import { epochText } from "lenet/shared/words.js";
 
 const WIDE = "(min-width: 1000px)";
 const LIVE_MS = 700; // from one look inside a running training to the next: it needs the processor

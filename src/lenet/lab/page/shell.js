@@ -7,7 +7,8 @@ const THEMES = ["auto", "light", "dark"];
 const SETTINGS = "lenet-settings";
 
 /**
- * Shows the page: the views `{name: mount}` with their `words`, the first one chosen by `first(state)`.
+ * Shows the page: the views `{name: mount}` with their `words`. `first(state)` names the view to
+ * begin with.
  *
  * One view needs no navigation. A backend that does not answer is told instead.
  */

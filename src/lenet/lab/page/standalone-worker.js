@@ -1,4 +1,4 @@
-/** A worker for a page that was opened from a disk, where browsers let one import next to nothing. */
+/** A worker for a page that was opened from a disk: browsers let it import next to nothing. */
 
 /**
  * A function that starts a new worker of a module. `texts`: of it and of all that it imports, by
@@ -23,7 +23,7 @@ export function starter(texts, name) {
   };
 }
 
-/** A module as a data: address, with the addresses of those it imports in the place of their names. */
+/** A module as a data: address, with those of the modules it imports in the place of names. */
 function dataAddress(texts, name) {
   let text = texts[name];
   for (const other of Object.keys(texts)) {

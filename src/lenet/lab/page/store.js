@@ -3,9 +3,9 @@
 /**
  * A store of an object's values.
  *
- * `get()` is the state, `set(patch)` changes it, `subscribe(call)` has `call(state, changed)` called
- * after a change, with the set of the names that changed; it returns the function that ends it.
- * Changes that are made while one is being told are told after it.
+ * `get()` is the state, `set(patch)` changes it, `subscribe(call)` has `call(state, changed)`
+ * called after a change, with the set of the names that changed; it returns the function that
+ * ends it. Changes that are made while one is being told are told after it.
  */
 export function createStore(initial) {
   let state = { ...initial };

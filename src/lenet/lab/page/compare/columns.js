@@ -7,7 +7,7 @@ import {
   epochText,
   lossText,
   whenText,
-} from "lenet/learn/words.js";
+} from "lenet/shared/words.js";
 
 const STATUSES = ["running", "paused", "queued", "finished", "stopped", "failed"];
 

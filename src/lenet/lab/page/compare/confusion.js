@@ -2,8 +2,8 @@
 
 import { css, signedColor, textOn } from "lenet/colors.js";
 import { count, fill, h, percent } from "lenet/dom.js";
-import { className } from "lenet/learn/words.js";
-import { paintPicture } from "lenet/learn/pick.js";
+import { paintPicture } from "lenet/shared/pick.js";
+import { className } from "lenet/shared/words.js";
 
 const AT_ONCE = 48; // pictures
 

@@ -1,10 +1,10 @@
 /** The chosen runs' curves over each other: one measure of all of them, by epoch or by time. */
 
-import uPlot from "lenet/vendor/uplot.js";
 import { fill, h } from "lenet/dom.js";
-import { accuracyTick, createChart, lineSample, lineStyle, lossTick } from "lenet/learn/chart.js";
-import { newest } from "lenet/learn/curves.js";
-import { accuracyText, lossText } from "lenet/learn/words.js";
+import { accuracyTick, createChart, lineSample, lineStyle, lossTick } from "lenet/shared/chart.js";
+import { newest } from "lenet/shared/curves.js";
+import { accuracyText, lossText } from "lenet/shared/words.js";
+import uPlot from "lenet/vendor/uplot.js";
 
 const MEASURES = ["test_acc", "val_acc", "train_acc", "train_loss", "val_loss", "test_loss"];
 

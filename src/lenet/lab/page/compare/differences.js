@@ -1,8 +1,8 @@
 /** Two networks layer by layer: which belong together, and their differences in words. */
 
-import { layerName } from "lenet/learn/layers.js";
 import { count, percent, show } from "lenet/dom.js";
-import { shapeText } from "lenet/learn/words.js";
+import { layerName } from "lenet/shared/layer-rows.js";
+import { shapeText } from "lenet/shared/words.js";
 
 const ROLES = {
   Conv2d: "weights",

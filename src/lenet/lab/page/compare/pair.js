@@ -3,11 +3,11 @@
 import { createCalculator } from "lenet/calculator.js";
 import { align, argumentsThatDiffer, inWords } from "lenet/compare/differences.js";
 import { fill, h, percent } from "lenet/dom.js";
-import { createBars, layerRow, scales } from "lenet/learn/layers.js";
-import mountPick from "lenet/learn/pick.js";
-import { className } from "lenet/learn/words.js";
 import { softmax } from "lenet/network/softmax.js";
 import { trace } from "lenet/network/trace.js";
+import { createBars, layerRow, scales } from "lenet/shared/layer-rows.js";
+import mountPick from "lenet/shared/pick.js";
+import { className } from "lenet/shared/words.js";
 
 const SIDES = ["left", "right"];
 

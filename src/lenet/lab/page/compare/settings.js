@@ -2,9 +2,9 @@
 
 import { testAccuracy } from "lenet/compare/columns.js";
 import { fill, h, percent, show } from "lenet/dom.js";
-import { lineSample, lineStyle } from "lenet/learn/chart.js";
-import { newest } from "lenet/learn/curves.js";
-import { accuracyText, duration, lossText } from "lenet/learn/words.js";
+import { lineSample, lineStyle } from "lenet/shared/chart.js";
+import { newest } from "lenet/shared/curves.js";
+import { accuracyText, duration, lossText } from "lenet/shared/words.js";
 
 const NO_SETTING = ["name", "title", "published"];
 

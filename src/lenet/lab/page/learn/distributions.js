@@ -1,7 +1,7 @@
 /** How the values of each layer are spread: outputs, weights, gradients; as small histograms. */
 
 import { fill, h, percent } from "lenet/dom.js";
-import { figure, roundText } from "lenet/learn/words.js";
+import { figure, roundText } from "lenet/shared/words.js";
 
 const KINDS = ["activation", "gradient", "weight"];
 const WIDTH = 128;

@@ -12,7 +12,7 @@ import {
   wrong,
 } from "lenet/learn/fields.js";
 import mountOwnNetwork from "lenet/learn/own-network.js";
-import { countText } from "lenet/learn/words.js";
+import { countText } from "lenet/shared/words.js";
 
 const OWN = "*own*"; // no network's name has a star
 

@@ -2,8 +2,8 @@
 
 import { largest, legend, paint, signedColor } from "lenet/colors.js";
 import { fill, h } from "lenet/dom.js";
-import { layerName } from "lenet/learn/layers.js";
-import { figure, shapeText } from "lenet/learn/words.js";
+import { layerName } from "lenet/shared/layer-rows.js";
+import { figure, shapeText } from "lenet/shared/words.js";
 
 const MOST = 32; // pictures: a dense layer has hundreds of units
 

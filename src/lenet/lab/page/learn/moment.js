@@ -4,10 +4,10 @@ import { createCalculator } from "lenet/calculator.js";
 import { fill, h } from "lenet/dom.js";
 import createDistributions from "lenet/learn/distributions.js";
 import createKernels from "lenet/learn/kernels.js";
-import { createBars, createLayers } from "lenet/learn/layers.js";
-import mountPick from "lenet/learn/pick.js";
-import { newestOnly } from "lenet/learn/runs.js";
 import { trace } from "lenet/network/trace.js";
+import { createBars, createLayers } from "lenet/shared/layer-rows.js";
+import mountPick from "lenet/shared/pick.js";
+import { newestOnly } from "lenet/shared/runs.js";
 
 const KEPT_STATISTICS = 120;
 

@@ -1,7 +1,7 @@
 /** A network of your own: a list of layers as text, checked as you type. */
 
 import { fill, h } from "lenet/dom.js";
-import { countText, shapeText } from "lenet/learn/words.js";
+import { countText, shapeText } from "lenet/shared/words.js";
 
 const WAIT_MS = 300;
 const LEAST_ROWS = 8;

@@ -1,8 +1,8 @@
 /** The head of the run that is shown: what it is, how far it has come, and what can be done. */
 
 import { fill, h, percent } from "lenet/dom.js";
-import { secondsLeft } from "lenet/learn/runs.js";
-import { countText, duration, epochText, lossText } from "lenet/learn/words.js";
+import { secondsLeft } from "lenet/shared/runs.js";
+import { countText, duration, epochText, lossText } from "lenet/shared/words.js";
 
 const CONTROLS = {
   queued: ["stop"],

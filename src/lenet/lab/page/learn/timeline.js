@@ -1,7 +1,7 @@
 /** The time line: every snapshot of a run, to be gone through by pointer, keys or by itself. */
 
 import { fill, h } from "lenet/dom.js";
-import { countText, epochText } from "lenet/learn/words.js";
+import { countText, epochText } from "lenet/shared/words.js";
 
 const PLAY_MS = 220; // a snapshot
 

@@ -4,13 +4,15 @@
  * Whoever needs a list of kinds asks here, and so a new activation is one more entry of LAYERS.
  */
 
-export const LARGEST = 2 ** 31 - 1; // of any size
+/** The largest that any size may be. */
+export const LARGEST = 2 ** 31 - 1;
 
 /** The share of an activation's steepest slope below which it is saturated. */
 export const SATURATED = 0.05;
 
-// An argument: its value where it is left out (none: it must be given), and `refusal(value, layer)`,
-// what it must be, in words, and "" where it is. `follows`: the layers before it decide it.
+// An argument: `otherwise`, its value where it is left out (none: it must be given);
+// `refusal(value, layer)`, what it must be, in words, and "" where it is; `follows`: the layers
+// before it decide it.
 const SIZE = {
   refusal: (value) => whole(value) || (value < 1 ? "at least 1" : atMost(value)),
 };

@@ -1,0 +1,166 @@
+/** One layer of the figure: its canvas, its label, and how its numbers get their colours. */
+
+import { h } from "lenet/dom.js";
+import { arrange } from "lenet/explore/network/layout.js";
+import { paintInk, paintSigned, steadyLimit } from "lenet/explore/network/scale.js";
+import { layerKind, shapeOf, size } from "lenet/explore/network/units.js";
+
+/**
+ * The panel of a layer (−1: the picture): {layer, element, canvas, place(bounds), draw(…), …}.
+ *
+ * `place` arranges it, `draw(values, options)` colours it; `arrangement` is where its units lie.
+ */
+export function createPanel(t, { network, traced }, layer, colors) {
+  const shape = shapeOf(traced, layer);
+  const canvas = h("canvas", { class: "maps-canvas" });
+  const context = canvas.getContext("2d");
+  const sprite = document.createElement("canvas");
+  const scale = h("span", { class: "maps-limit number" });
+  const name = h("div", { class: "maps-label" }, label(t, traced, layer), scale);
+  const box = h("div", { class: "maps-box" }, canvas);
+  const element = h(
+    "div",
+    {
+      class: "maps-layer",
+      // the arrow keys move within the maps: a reader passes them on only to an application
+      role: "application",
+      "aria-roledescription": t("maps.role"),
+      tabindex: "-1",
+      "data-layer": layer,
+    },
+    name,
+    box,
+  );
+  const limits = { value: steadyLimit(), difference: steadyLimit() };
+  let image = null;
+  let pixels = null;
+  let ratio = 1;
+  let ends = "";
+  let shown = null;
+
+  const panel = {
+    layer,
+    shape,
+    element,
+    box,
+    canvas,
+    arrangement: null,
+    left: 0,
+    top: 0,
+    limit: 1,
+    place(bounds) {
+      const made = arrange(shape, { ...bounds, picture: layer < 0 });
+      panel.arrangement = made;
+      ratio = Math.min(globalThis.devicePixelRatio || 1, 3);
+      canvas.width = Math.round(made.width * ratio);
+      canvas.height = Math.round(made.height * ratio);
+      canvas.style.width = `${made.width}px`;
+      canvas.style.height = `${made.height}px`;
+      name.style.minWidth = bounds.wide ? `${made.width}px` : "";
+      [sprite.width, sprite.height] = [made.spriteWidth, made.spriteHeight];
+      image = new ImageData(made.spriteWidth, made.spriteHeight);
+      pixels = new Uint32Array(image.data.buffer);
+      pixels.fill(paintedZero(colors)); // a strip's last column may be longer than its units
+    },
+    /** Draws values; `difference` says which scale, `gate` which channels are switched off. */
+    draw(values, { difference, gate, line, muted }) {
+      if (layer < 0 && !difference) drawPicture(values);
+      else drawSigned(values, difference);
+      sprite.getContext("2d").putImageData(image, 0, 0);
+      context.setTransform(ratio, 0, 0, ratio, 0, 0);
+      context.clearRect(0, 0, canvas.width, canvas.height);
+      context.imageSmoothingEnabled = false;
+      context.fillStyle = line;
+      for (const { x, y, width, height } of panel.arrangement.tiles) {
+        context.fillRect(x - 1, y - 1, width + 2, height + 2);
+      }
+      for (const { x, y, width, height, from } of panel.arrangement.tiles) {
+        context.drawImage(sprite, from.x, from.y, from.width, from.height, x, y, width, height);
+      }
+      if (gate) crossOut(gate, muted);
+      tell(gate ? gate.filter((open) => open === 0).length : 0);
+    },
+  };
+
+  function drawPicture(values) {
+    const { mean, deviation } = network.normalization ?? { mean: [0], deviation: [1] };
+    const [channels, height, width] = shape;
+    for (let c = 0; c < channels; c++) {
+      const [m, d] = [mean[c % mean.length], deviation[c % deviation.length]];
+      const plane = (all) => all.subarray(c * height * width, (c + 1) * height * width);
+      paintInk(plane(pixels), colors.ink, plane(values), -m / d, (1 - m) / d);
+    }
+    ends = "";
+  }
+
+  function drawSigned(values, difference) {
+    panel.limit = difference ? limits.difference(values) : limits.value(values);
+    paintSigned(pixels, colors.signed, values, panel.limit, panel.arrangement.order);
+    ends = `±${limitText(panel.limit)}`;
+  }
+
+  /** The end of the scale, and how many channels are switched off. */
+  function tell(off) {
+    const text = off > 0 ? `${ends} ${t("maps.off", { count: off })}` : ends;
+    if (shown !== text) scale.textContent = shown = text;
+  }
+
+  /** A line through each channel that is switched off. */
+  function crossOut(gate, color) {
+    const { tiles, vector } = panel.arrangement;
+    if (vector && tiles.length === 1) return; // a strip's units are too small for lines
+    context.strokeStyle = color;
+    context.lineWidth = 1;
+    context.beginPath();
+    tiles.forEach(({ x, y, width, height }, channel) => {
+      if (gate[channel] !== 0) return;
+      context.moveTo(x, y);
+      context.lineTo(x + width, y + height);
+      context.moveTo(x + width, y);
+      context.lineTo(x, y + height);
+    });
+    context.stroke();
+  }
+
+  return panel;
+}
+
+function paintedZero({ signed }) {
+  return signed[(signed.length - 1) / 2];
+}
+
+/** The end of a scale as text: "5", "0.02". */
+export function limitText(limit) {
+  return String(Number(limit.toPrecision(2)));
+}
+
+/** What stands over a layer: its stage, its kind, its shape. */
+function label(t, traced, layer) {
+  const shape = shapeOf(traced, layer).join("×");
+  const [stage, kind] =
+    layer < 0 ? [t("maps.input"), ""] : [traced[layer].stage, layerKind(traced[layer])];
+  return [
+    h("strong", { class: "maps-stage" }, stage),
+    kind
+      && h(
+        "span",
+        { class: "maps-kind" },
+        kind
+          .split(" ")
+          .map((part, i) => [i > 0 ? " " : null, h("span", { class: "maps-word" }, part)]),
+      ),
+    h("span", { class: "maps-shape number" }, shape),
+  ];
+}
+
+/** now − before for each layer's numbers, in arrays that are used again. */
+export function createDifferences(traced) {
+  const kept = new Map();
+  return (layer, now, before) => {
+    const length = size(shapeOf(traced, layer));
+    if (!kept.has(layer)) kept.set(layer, new Float32Array(length));
+    const difference = kept.get(layer);
+    for (let i = 0; i < length; i++) difference[i] = now[i] - before[i];
+    return difference;
+  };
+}

@@ -1,0 +1,164 @@
+/** What goes in: a drawing, a picture of the data set, or one of yours. */
+
+import { fill, h } from "lenet/dom.js";
+import { mountDraw } from "lenet/explore/picture/draw.js";
+import { mountPick } from "lenet/explore/picture/pick.js";
+import { mountUpload } from "lenet/explore/picture/upload.js";
+
+const WAYS = ["draw", "data", "upload"];
+
+/** The three ways of giving the network a picture, as tabs in `section`. */
+export default function mount(section, tools) {
+  const { t, store, memory, params, fail } = tools;
+  // what was shown before a language or theme was changed; it is put back when its model is there
+  let restored = { picture: store.get().picture, pixels: store.get().pixels };
+  let wanted = params.get("picture");
+  let wantedSet = params.get("data");
+  let closed = false;
+
+  const panels = Object.fromEntries(
+    WAYS.map((way) => [
+      way,
+      h("div", {
+        class: `panel-${way}`,
+        id: `panel-${way}`,
+        role: "tabpanel",
+        "aria-labelledby": `tab-${way}`,
+      }),
+    ]),
+  );
+  const tabs = WAYS.map((way) =>
+    h(
+      "button",
+      {
+        type: "button",
+        role: "tab",
+        id: `tab-${way}`,
+        "aria-controls": `panel-${way}`,
+        onclick: () => select(way, true),
+      },
+      t(`input.${way}`),
+    ),
+  );
+  const list = h("div", { class: "tabs", role: "tablist", onkeydown: walk }, tabs);
+  list.setAttribute("aria-label", t("input.ways"));
+  fill(section, h("h2", {}, t("input.title")), list, Object.values(panels));
+
+  const use = (picture, pixels) => store.set({ picture, pixels });
+  const draw = mountDraw(panels.draw, tools, use);
+  const pick = mountPick(panels.data, tools, use);
+  const upload = mountUpload(panels.upload, tools, use);
+  select(memory.tab ?? "data");
+
+  /** Shows a tab; chosen by hand, what is on it becomes the picture. */
+  function select(way, byHand = false) {
+    memory.tab = way;
+    WAYS.forEach((other, i) => {
+      tabs[i].setAttribute("aria-selected", other === way);
+      tabs[i].tabIndex = other === way ? 0 : -1;
+      panels[other].hidden = other !== way;
+    });
+    if (!byHand) return;
+    if (way === "draw" && draw.hasInk()) draw.send();
+    if (way === "upload" && upload.hasPicture()) upload.send();
+  }
+
+  function walk(event) {
+    const at = tabs.indexOf(document.activeElement);
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: -1 }[event.key];
+    if (at < 0 || to === undefined) return;
+    event.preventDefault();
+    const tab = tabs.at(to % tabs.length);
+    tab.focus();
+    tab.click();
+  }
+
+  /** The picture for a model that has just been opened: the one that was, or a first one. */
+  async function settle(model) {
+    const size = model.network.input_shape.reduce((a, b) => a * b, 1);
+    draw.model(model);
+    const { picture, pixels } = store.get();
+    const before = pixels ? { picture, pixels } : restored;
+    restored = { picture: null, pixels: null };
+    const source = before.picture?.source;
+    const any = await pick.model(model, wantedSet);
+    wantedSet = null;
+    const now = store.get();
+    if (closed || now.model !== model || now.picture !== picture) return; // something was drawn
+    const asked = wanted;
+    wanted = null;
+    const other = asked !== null && !(source === "data" && before.picture.index === Number(asked));
+    if (other && any) {
+      select("data");
+      return first(Number(asked));
+    }
+    if (source === "draw" && draw.hasInk())
+      draw.send(); // prepared for this model's data
+    else if (source === "upload" && upload.hasPicture()) upload.send();
+    else if (source === "data" && any) await first(before.picture.index, before.picture.name);
+    else if (before.pixels?.length === size) use(before.picture, before.pixels);
+    else if (any) await first(null);
+    else blank(size);
+  }
+
+  /** Shows a picture of the data set, by its number, or the first one of the list. */
+  async function first(index, name = null) {
+    if (name !== null && name !== memory.pick.data) index = null; // of another set
+    await pick.choose(index);
+  }
+
+  /** Nothing drawn yet: the picture of a model that no data set here fits. */
+  function blank(size) {
+    select("draw");
+    use({ source: "draw", index: null, label: null, name: t("draw.name") }, new Uint8Array(size));
+  }
+
+  // --- a picture may be pasted or dropped anywhere in Explore
+
+  function paste(event) {
+    const pasted = [...(event.clipboardData?.files ?? [])][0];
+    if (!pasted) return;
+    event.preventDefault();
+    receive(pasted);
+  }
+
+  function over(event) {
+    if (![...event.dataTransfer.types].includes("Files")) return;
+    event.preventDefault();
+    section.classList.add("dropping");
+  }
+
+  function drop(event) {
+    section.classList.remove("dropping");
+    const [dropped] = event.dataTransfer.files;
+    if (!dropped) return;
+    event.preventDefault();
+    receive(dropped);
+  }
+
+  function receive(file) {
+    select("upload");
+    upload.open(file);
+  }
+
+  const leave = (event) => {
+    if (event.relatedTarget === null) section.classList.remove("dropping");
+  };
+  const listeners = { paste, dragover: over, drop, dragleave: leave };
+  for (const [name, call] of Object.entries(listeners)) document.addEventListener(name, call);
+
+  const unsubscribe = store.subscribe(({ model }, changed) => {
+    if (changed.has("model") && model) settle(model).catch((error) => !closed && fail(error));
+  });
+
+  return {
+    destroy() {
+      closed = true;
+      unsubscribe();
+      for (const [name, call] of Object.entries(listeners)) {
+        document.removeEventListener(name, call);
+      }
+      for (const part of [draw, pick, upload]) part.destroy();
+    },
+  };
+}

@@ -1,0 +1,100 @@
+"""The page's modules as texts: what they import, what they must not do, their words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+import pytest
+
+from lenet.lab.export.bundle import WEB, modules
+
+FILES = {
+    path.relative_to(WEB).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted(WEB.rglob("*.js"))
+    if "vendor" not in path.parts
+}
+# The dictionaries, and the modules that use their words.
+WORDS = {
+    "shell": ("shell", "main", "backend"),
+    "explore": ("explore",),
+    "input": ("explore",),
+    "learn": ("learn", "shared", "compare"),
+    "compare": ("compare", "shared"),
+}
+
+
+def without_comments(text: str) -> str:
+    return re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.S)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_module_keeps_to_the_rules(name: str) -> None:
+    text = FILES[name]
+    code = without_comments(text)
+    folder = PurePosixPath(name).parent
+    for imported in re.findall(r'^(?:import|\}).*?"([^"]*)";$', code, re.M):
+        path = str(folder / imported) if imported[0] == "." else imported.removeprefix("lenet/")
+        assert (WEB / path).is_file(), imported
+        # only a worker's modules are found by their place: it knows no import map
+        assert imported.startswith("./" if name.startswith("network/") else "lenet/")
+    for forbidden in ("innerHTML", "eval(", "import.meta", "console."):
+        assert forbidden not in code
+    assert "fetch(" not in code or name == "backend.js"
+    assert "import(" not in code or name == "standalone-worker.js"
+    assert max(map(len, text.splitlines())) <= 100
+    assert len(text.splitlines()) <= 400
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_a_module_exports_is_described(name: str) -> None:
+    text = FILES[name]
+    lines = text.splitlines()
+    assert text.startswith("/**")
+    for number, line in enumerate(lines):
+        if re.match(r"export (default )?(async )?(function|const)", line):
+            assert lines[number - 1].endswith("*/"), line
+
+
+def test_every_module_is_used() -> None:
+    used = {*modules("lenet/main.js"), *modules("lenet/standalone.js")}
+    used |= {*modules("lenet/network/worker.js")}
+    unused = {f"lenet/{name}" for name in FILES} - used
+    assert unused == {"lenet/network/gradient.js"}  # for whoever asks what moves a unit
+
+
+def dictionary(name: str) -> dict[str, dict[str, str]]:
+    """The words of a file of i18n/ by their keys, in English and Chinese."""
+    text = FILES[f"i18n/{name}.js"]
+    found = {}
+    for language in ("en", "zh"):
+        start = text.index(f"  {language}: {{")
+        part = text[start : text.index("\n  },", start)]
+        entry = r'^    "?([\w.-]+)"?:\s*((?:"(?:[^"\\]|\\.)*"(?:\s*\+\s*)?)+)'
+        entries = re.findall(entry, part, re.M)
+        found[language] = {key: "".join(re.findall(r'"(.*?)"', value)) for key, value in entries}
+    return found
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_every_word_is_there_in_both_languages(name: str) -> None:
+    english, chinese = dictionary(name).values()
+    assert len(english) > 5
+    assert english.keys() == chinese.keys()
+    for key, text in english.items():
+        assert text.strip(), key
+        assert chinese[key].strip(), key
+        fields = [set(re.findall(r"\{(\w+)\}", said)) for said in (text, chinese[key])]
+        assert fields[0] == fields[1], key
+
+
+def test_every_word_that_is_used_is_there_and_none_too_many() -> None:
+    known = set().union(*(dictionary(name)["en"] for name in WORDS))
+    code = "".join(text for name, text in FILES.items() if not name.startswith("i18n/"))
+    said = set(re.findall(r'\bt\(\s*"([\w.-]+)"', code))
+    assert said <= known
+    # said by its key, or by one that is put together: `compare.type.${type}`
+    begun = tuple(re.findall(r"`([\w.-]+\.)\$\{", code))
+    begun += tuple(f"{group}." for group in re.findall(r'"([\w-]+\.[\w-]+)"', code))
+    unused = {key for key in known if f'"{key}"' not in code and not key.startswith(begun)}
+    assert unused == set()
