@@ -11,6 +11,7 @@ from PIL import Image
 import lenet
 from lenet.data import DataError, arrays
 from lenet.files import FileError, as_path
+from lenet.runs import RunError
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (40, 1, 28, 28), np.uint8)
@@ -147,9 +148,9 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: lenet.go_on(7), "folder is 7; give a path"),  # type: ignore[arg-type]
     (lambda: lenet.load_model(b"x"), "path is b'x'; give a path"),  # type: ignore[arg-type]
     (lambda: lenet.load_data(3), "data is 3; give a path"),  # type: ignore[arg-type]
-    (lambda: lenet.load_recipe(3), "recipe is a int"),  # type: ignore[arg-type]
+    (lambda: lenet.load_recipe(3), "recipe is 3; give"),  # type: ignore[arg-type]
     (lambda: lenet.train(lenet.build("mlp")), "a network by network="),  # type: ignore[arg-type]
-    (lambda: lenet.begin(None), "recipe is a NoneType"),  # type: ignore[arg-type]
+    (lambda: lenet.begin(None), "recipe is None; give"),  # type: ignore[arg-type]
     (lambda: lenet.build(3), "unknown network 3"),  # type: ignore[arg-type]
     (lambda: lenet.trace("lenet"), "network is 'lenet'; give a lenet.Network"),  # type: ignore[arg-type]
     (
@@ -191,6 +192,13 @@ def test_begin_takes_what_train_takes(tmp_path: Path) -> None:
         out = tmp_path / str(place)
         experiment = lenet.begin("quickstart", data=(GREY, LABELS), network=network, out=out)
         assert experiment.train(stop=lambda: True).history == []
+
+
+def test_an_experiment_trains_once(tmp_path: Path) -> None:
+    experiment = lenet.begin("quickstart", data=(GREY, LABELS), network="mlp", out=tmp_path / "run")
+    experiment.train(stop=lambda: True)
+    with pytest.raises(RunError, match=r"an experiment trains once.*lenet\.go_on\('.*run'\)"):
+        experiment.train()
 
 
 def test_as_path_says_what_a_path_is() -> None:

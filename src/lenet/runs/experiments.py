@@ -76,8 +76,13 @@ class Experiment:
 
         The folder is let go in any case, and run.json says how it ended. A network that has not
         learnt when it ends gets a last remark. Raises TrainingError where a loss is not finite,
-        OSError where a file cannot be written.
+        OSError where a file cannot be written, RunError where it has been trained before.
         """
+        if not self.run.held:
+            raise RunError(
+                f"{self.run.folder} has been let go: an experiment trains once. Go on with "
+                f"lenet.go_on({str(self.run.folder)!r})"
+            )
         with closing(self.run):
             try:
                 last_words: list[str] = []  # what was said since the last reading

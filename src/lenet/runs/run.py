@@ -119,6 +119,11 @@ class Run:
         with suppress(OSError):
             self._set_outcome({"status": status, "message": said})
 
+    @property
+    def held(self) -> bool:
+        """Whether this process still holds the folder, so that it may train into it."""
+        return self._lock is not None and self._lock.is_locked
+
     def close(self) -> None:
         """Let go of the folder."""
         if self._history is not None:

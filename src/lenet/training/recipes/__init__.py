@@ -109,7 +109,7 @@ def _spelling(name: object) -> str:
     if isinstance(name, os.PathLike) and isinstance(text := os.fspath(name), str):
         return text
     raise RecipeError(
-        f"recipe is a {type(name).__name__}; give a recipe's name, or the path of a .toml file. "
+        f"recipe is {shown(name)}; give a recipe's name, or the path of a .toml file. "
         "Pictures are given by data=, a network by network="
     )
 
