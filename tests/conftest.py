@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,27 @@ def unexpected_skips(reporter: pytest.TerminalReporter) -> list[pytest.TestRepor
 def small() -> data.Dataset:
     """The pictures that come with the package."""
     return data.bundled()
+
+
+@pytest.fixture(scope="session")
+def few(small: data.Dataset) -> data.Dataset:
+    """800 pictures to train on, 200 to test."""
+    train, test = data.subset(small.train, 800, 0), data.subset(small.test, 200, 0)
+    return replace(small, train=train, test=test)
+
+
+@pytest.fixture(scope="session")
+def calibrated_run(few: data.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three epochs that held out 200 of 800 pictures; not to be changed."""
+    from lenet.runs import experiments
+    from lenet.training import recipes
+
+    out = tmp_path_factory.mktemp("runs") / "calibrated"
+    recipe = recipes.load("quickstart", {"epochs": 3, "val": 0.25})
+    with pytest.MonkeyPatch.context() as patch:  # curves take longer than all the rest
+        patch.setattr(experiments, "draw_curves", lambda record: [])
+        experiments.begin(recipe, data=few, out=out, threads=1).train()
+    return out
 
 
 @pytest.fixture

@@ -23,26 +23,6 @@ from lenet.training import calibration, recipes
 from lenet.training.calibration import Calibration
 
 
-@pytest.fixture(scope="module")
-def pictures(small: data.Dataset) -> data.Dataset:
-    """800 pictures to train on, 200 to test."""
-    return replace(
-        small, train=data.subset(small.train, 800, 0), test=data.subset(small.test, 200, 0)
-    )
-
-
-@pytest.fixture(scope="module")
-def run(pictures: data.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of three epochs that held out 200 pictures."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(experiments, "draw_curves", lambda record: [])
-    recipe = recipes.load("quickstart", {"epochs": 3, "val": 0.25})
-    out = tmp_path_factory.mktemp("runs") / "first"
-    experiments.begin(recipe, data=pictures, out=out, threads=1).train()
-    patch.undo()
-    return out
-
-
 def model_file(path: Path, **notes: Any) -> Path:
     """A network's first weights with these notes."""
     network = build("lenet")
@@ -54,10 +34,10 @@ def model_file(path: Path, **notes: Any) -> Path:
 
 
 def test_a_run_leaves_the_calibration_of_its_held_out_pictures(
-    run: Path, pictures: data.Dataset
+    calibrated_run: Path, few: data.Dataset
 ) -> None:
-    model = load(run)
-    _, val = data.hold_out(pictures.train, 0.25, recipes.load("quickstart").settings.seed)
+    model = load(calibrated_run)
+    _, val = data.hold_out(few.train, 0.25, recipes.load("quickstart").settings.seed)
     assert len(val) == model.calibration.pictures == 200
     expected = calibration.fit_calibration(model.logits(val.images), val.labels)
     assert model.calibration == expected
@@ -66,10 +46,10 @@ def test_a_run_leaves_the_calibration_of_its_held_out_pictures(
 
 
 def test_nothing_held_out_nothing_calibrated(
-    pictures: data.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few: data.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(experiments, "draw_curves", lambda record: [])
-    given = replace(pictures, preparation=Preparation(1, 28, 28, "crop"))
+    given = replace(few, preparation=Preparation(1, 28, 28, "crop"))
     recipe = recipes.load("quickstart", {"epochs": 1})
     experiments.begin(recipe, data=given, out=tmp_path / "run", threads=1).train()
     model = load(tmp_path / "run")
@@ -78,12 +58,12 @@ def test_nothing_held_out_nothing_calibrated(
 
 
 def test_early_stopping_calibrates_the_weights_that_are_kept(
-    pictures: data.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few: data.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(experiments, "draw_curves", lambda record: [])
     changes = {"epochs": 6, "val": 0.25, "schedule.learning_rate": 0.02}
     recipe = recipes.load("quickstart", {**changes, "early_stopping.patience": 1})
-    experiment = experiments.begin(recipe, data=pictures, out=tmp_path / "run", threads=1)
+    experiment = experiments.begin(recipe, data=few, out=tmp_path / "run", threads=1)
     outcome = experiment.train()
     assert outcome.checkpoint.best is not None
     model, val = load(tmp_path / "run"), experiment.parts.val
@@ -95,9 +75,9 @@ def test_early_stopping_calibrates_the_weights_that_are_kept(
 
 
 def test_probabilities_are_the_softmax_at_the_run_s_temperature(
-    run: Path, pictures: data.Dataset
+    calibrated_run: Path, few: data.Dataset
 ) -> None:
-    model, images = lenet.load(run), pictures.test.images
+    model, images = lenet.load(calibrated_run), few.test.images
     shares = model(images)
     assert shares.shape == (200, 10)
     assert shares.dtype == np.float32
@@ -105,13 +85,13 @@ def test_probabilities_are_the_softmax_at_the_run_s_temperature(
         shares, calibration.probabilities(model.logits(images), model.calibration)
     )
     np.testing.assert_allclose(shares.sum(1), 1, atol=1e-6)
-    assert (shares.argmax(1) == pictures.test.labels).mean() > 0.5
+    assert (shares.argmax(1) == few.test.labels).mean() > 0.5
 
 
 def test_one_picture_many_pictures_with_and_without_channels(
-    run: Path, pictures: data.Dataset
+    calibrated_run: Path, few: data.Dataset
 ) -> None:
-    model, images = load(run), pictures.test.images[:3]
+    model, images = load(calibrated_run), few.test.images[:3]
     for given in (images, images[:, 0]):
         np.testing.assert_array_equal(model(given), model(images))
     for one in (images[0], images[0, 0]):
@@ -122,13 +102,15 @@ def test_one_picture_many_pictures_with_and_without_channels(
     "images",
     [np.zeros((2, 28, 28)), np.zeros((2, 3, 28, 28), np.uint8), np.zeros((32, 32), np.uint8), 7],
 )
-def test_other_pictures_are_refused(run: Path, images: Any) -> None:
+def test_other_pictures_are_refused(calibrated_run: Path, images: Any) -> None:
     with pytest.raises(ValueError, match=r"takes uint8 \(n, 1, 28, 28\)"):
-        load(run)(images)
+        load(calibrated_run)(images)
 
 
-def test_a_file_an_array_and_a_picture_of_pillow_s_are_the_same(run: Path, tmp_path: Path) -> None:
-    model = load(run)
+def test_a_file_an_array_and_pillow_s_picture_are_the_same(
+    calibrated_run: Path, tmp_path: Path
+) -> None:
+    model = load(calibrated_run)
     image = np.full((200, 150, 3), 250, np.uint8)
     image[30:180, 50:100] = (120, 30, 60)
     picture = Image.fromarray(image)
@@ -144,8 +126,8 @@ def test_a_file_an_array_and_a_picture_of_pillow_s_are_the_same(run: Path, tmp_p
     assert sorted(every.classes) == sorted(model.classes)
 
 
-def test_a_stranger_is_none_of_these(run: Path) -> None:
-    model = load(run)
+def test_a_stranger_is_none_of_these(calibrated_run: Path) -> None:
+    model = load(calibrated_run)
     strict = replace(model, calibration=Calibration(1.0, 1e9))
     found = strict.predict(np.tile(np.arange(28, dtype=np.uint8), (28, 1)))
     assert not found.known
@@ -153,8 +135,8 @@ def test_a_stranger_is_none_of_these(run: Path) -> None:
     assert found.classes[0] in model.classes  # the nearest is there all the same
 
 
-def test_what_cannot_be_predicted_says_why(run: Path, tmp_path: Path) -> None:
-    model = load(run)
+def test_what_cannot_be_predicted_says_why(calibrated_run: Path, tmp_path: Path) -> None:
+    model = load(calibrated_run)
     with pytest.raises(PictureFileError, match=r"nothing\.png"):
         model.predict(tmp_path / "nothing.png")
     with pytest.raises(PreparationError, match="nothing stands out"):
@@ -176,10 +158,10 @@ def test_a_file_without_notes_gets_the_usual_ones(tmp_path: Path) -> None:
     assert model.parameters.keys() == initialize(model.network, "torch", 0).keys()
 
 
-def test_an_older_run_s_preparation_is_its_data_set_s(run: Path, tmp_path: Path) -> None:
+def test_an_older_run_s_preparation_is_its_data_set_s(calibrated_run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "older"
     folder.mkdir()
-    info = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    info = json.loads((calibrated_run / "run.json").read_text(encoding="utf-8"))
     info["data"]["name"] = "fashion-mnist"
     info["network"] = to_dict(build("lenet"))
     (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")

@@ -13,7 +13,17 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from lenet.cli import data, experiments, explaining, lab, looking, run_file, this_machine, training
+from lenet.cli import (
+    data,
+    experiments,
+    explaining,
+    lab,
+    looking,
+    predicting,
+    run_file,
+    this_machine,
+    training,
+)
 from lenet.cli.printing import WRONG_PATH, complain, exit_code, reason
 
 app = typer.Typer(
@@ -46,7 +56,7 @@ def options_of_the_program(
     """Train LeNet on real pictures in seconds, look inside it, and keep what was trained."""
 
 
-for _subject in (training, looking, experiments, lab, run_file, this_machine):
+for _subject in (training, looking, predicting, experiments, lab, run_file, this_machine):
     app.add_typer(_subject.commands)  # without a name: its commands are the program's own
 app.add_typer(data.commands, name="data")
 app.add_typer(explaining.commands, name="explain")

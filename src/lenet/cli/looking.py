@@ -11,7 +11,7 @@ import typer
 from lenet.cli import completion
 from lenet.cli.naming import network_of, network_or_run
 from lenet.cli.options import DataDir, Json, RunOrModel, Threads, whole
-from lenet.cli.printing import ascii_only, print_json, show
+from lenet.cli.printing import ascii_only, print_json, say, show
 
 if TYPE_CHECKING:
     from lenet.looking import Picture
@@ -24,7 +24,8 @@ commands = typer.Typer()
     epilog="""\
 lenet evaluate runs/2026-11-21-d2l-1
 lenet evaluate model.safetensors --data mnist --json
-lenet evaluate runs/2026-11-21-d2l-1 --mistakes 24 --confusion"""
+lenet evaluate runs/2026-11-21-d2l-1 --mistakes 24 --confusion
+lenet evaluate runs/2026-11-21-d2l-1 --calibration --strangers mnist"""
 )
 def evaluate(
     run: RunOrModel,
@@ -46,6 +47,17 @@ def evaluate(
     confusion: Annotated[
         bool, typer.Option("--confusion", help="Draw which class was mistaken for which.")
     ] = False,
+    calibration: Annotated[
+        bool, typer.Option("--calibration", help="Tell whether it is right as often as it says.")
+    ] = False,
+    strangers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="Tell how well it knows pictures that are none of its classes.",
+            autocompletion=completion.data_sets,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="File or folder for the pictures; the run's folder by default."),
@@ -55,9 +67,9 @@ def evaluate(
     """Measure a trained network on its test pictures: loss, accuracy, mistakes."""
     from lenet import data as datasets
     from lenet import looking, runs
-    from lenet.looking import evaluation
+    from lenet.looking import evaluation, reliability
 
-    network, parameters = runs.load_model(run)
+    network, parameters, notes = runs.load_model_and_notes(run)
     folder = run if run.is_dir() else run.parent
     if data is None:
         data = runs.read(folder).recipe.data
@@ -68,16 +80,34 @@ def evaluate(
     found = None
     if mistakes is not None:
         found = evaluation.mistakes(network, parameters, split, mistakes, threads)
+    reliable = None
+    if calibration or strangers is not None:
+        others = None
+        if strangers is not None:
+            loaded = datasets.load(strangers, data_dir, progress=sys.stderr.isatty())
+            others = (loaded.name, loaded.test)
+        reliable = reliability.measure(network, parameters, notes, split, others, threads)
     if json:
-        listed = [] if found is None else evaluation.mistakes_to_json(found, split.classes)
-        extra = {} if found is None else {"mistakes": listed}
+        extra: dict[str, Any] = {}
+        if found is not None:
+            extra["mistakes"] = evaluation.mistakes_to_json(found, split.classes)
+        if reliable is not None:
+            extra["calibration"] = reliability.to_json(reliable)
         print_json({**evaluation.to_json(report), **extra})
     else:
         show(lambda width: evaluation.render(report, width))
+        if reliable is not None:
+            print()
+            for sentence in reliability.sentences(reliable):
+                say(sentence)
+            print()
+            show(lambda width: reliability.render(reliable))
         if found is not None:
             print()
             show(lambda width: evaluation.render_mistakes(found, split.classes))
     pictures = looking.mistake_pictures(network.name, report, split, found, confusion)
+    if reliable is not None:
+        pictures.append(looking.reliability_picture(network.name, reliable))
     if not json or out is not None:
         _write_pictures(pictures, split.classes, folder, network.name, out, tell=not json)
 

@@ -30,6 +30,7 @@ from lenet.looking.diagrams import Diagram
 from lenet.looking.explanations import Explanation
 from lenet.looking.feature_maps import Features
 from lenet.looking.parameter_statistics import Statistics
+from lenet.looking.reliability import Reliability
 from lenet.network import zoo
 from lenet.network.architecture import Network
 from lenet.network.parameters import Parameters, initialize
@@ -370,6 +371,17 @@ def mistake_pictures(
 
         pictures.append(_drawn("mistakes.png", draw_mistakes))
     return pictures
+
+
+def reliability_picture(network: str, found: Reliability) -> Picture:
+    """The reliability diagram of an evaluation."""
+
+    def draw() -> Figure:
+        from lenet.looking import reliability
+
+        return reliability.figure(found, network)
+
+    return _drawn("reliability.png", draw)
 
 
 def font_remark(classes: Sequence[str], pictures: Sequence[Picture]) -> str:
