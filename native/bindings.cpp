@@ -205,7 +205,8 @@ NB_MODULE(_native, m) {
             [](Engine* self, std::tuple<int, int, int> input_shape, int classes,
                const std::vector<LayerTuple>& layers, Array<const float> table,
                const std::string& method, bool nesterov, const std::vector<double>& numbers,
-               double label_smoothing, int threads, const std::string& instruction_set) {
+               double label_smoothing, const std::vector<float>& class_weights, int threads,
+               const std::string& instruction_set) {
                 Description description;
                 std::tie(description.channels, description.height, description.width) = input_shape;
                 description.classes = classes;
@@ -214,12 +215,12 @@ NB_MODULE(_native, m) {
                 description.table.assign(table.data(), table.data() + table.size());
                 const InstructionSet set = find_instruction_set(instruction_set);
                 new (self) Engine(description, optimizer_of(method, nesterov, numbers),
-                                  label_smoothing, threads, *set.few, *set.many);
+                                  label_smoothing, class_weights, threads, *set.few, *set.many);
                 self->interrupted = signal_raised;
             },
             nb::arg("input_shape"), nb::arg("classes"), nb::arg("layers"), nb::arg("table"),
             nb::arg("method"), nb::arg("nesterov"), nb::arg("numbers"), nb::arg("label_smoothing"),
-            nb::arg("threads"), nb::arg("instruction_set"))
+            nb::arg("class_weights"), nb::arg("threads"), nb::arg("instruction_set"))
         .def_prop_ro("parameters", vector_of<&Engine::parameters>)
         .def_prop_ro("moment1", vector_of<&Engine::moment1>)
         .def_prop_ro("moment2", vector_of<&Engine::moment2>)
@@ -230,11 +231,11 @@ NB_MODULE(_native, m) {
             "train",
             [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
                Array<const std::int64_t> order, OptionalArray<const std::int8_t> augmentation,
-               std::int64_t batch_size, Array<const double> learning_rates, const Place32& position,
-               Array<double> losses) {
+               OptionalArray<const float> shares, std::int64_t batch_size,
+               Array<const double> learning_rates, const Place32& position, Array<double> losses) {
                 Pictures pictures = pictures_of(images);
                 pictures.labels = labels.data(), pictures.order = order.data();
-                pictures.augmentation = data(augmentation);
+                pictures.augmentation = data(augmentation), pictures.shares = data(shares);
                 pictures.count = static_cast<std::int64_t>(order.size());
                 return without_gil([&] {
                     return self.train(pictures, batch_size, learning_rates.data(),
@@ -242,13 +243,13 @@ NB_MODULE(_native, m) {
                 });
             },
             nb::arg("images"), nb::arg("labels"), nb::arg("order"), nb::arg("augmentation").none(),
-            nb::arg("batch_size"), nb::arg("learning_rates"), nb::arg("position"),
-            nb::arg("losses"))
+            nb::arg("shares").none(), nb::arg("batch_size"), nb::arg("learning_rates"),
+            nb::arg("position"), nb::arg("losses"))
         .def("gradients",
              [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
-                const Place32& position, Array<float> gradient) {
+                OptionalArray<const float> shares, const Place32& position, Array<float> gradient) {
                  Pictures pictures = pictures_of(images);
-                 pictures.labels = labels.data();
+                 pictures.labels = labels.data(), pictures.shares = data(shares);
                  double loss = 0;
                  const std::int64_t correct = without_gil([&] {
                      return self.gradients(pictures, position_of(true, position), gradient.data(),

@@ -63,9 +63,11 @@ struct Engine::Runner {
 };
 
 Engine::Engine(const Description& description, const Optimizer& optimizer, double label_smoothing,
-               int threads, const Kernels& few, const Kernels& many)
+               std::vector<float> class_weights, int threads, const Kernels& few,
+               const Kernels& many)
     : optimizer_(optimizer),
       label_smoothing_(static_cast<float>(label_smoothing)),
+      class_weights_(std::move(class_weights)),
       classes_(description.classes),
       threads_(threads),
       few_(std::make_unique<Runner>(description, few)),
@@ -129,6 +131,7 @@ std::int64_t Engine::batch(const Pictures& pictures, const Position& position, d
     losses_.resize(pictures.count);
     std::vector<std::int64_t> right(split.slots);
     const float scale = 1.0f / static_cast<float>(pictures.count);
+    const float* class_weights = class_weights_.empty() ? nullptr : class_weights_.data();
     run(split.slots, [&](int s, int worker) {
         Workspace& ws = runner.workspaces[worker];
         float* slot = runner.slot(s);
@@ -137,7 +140,10 @@ std::int64_t Engine::batch(const Pictures& pictures, const Position& position, d
             const auto [first, count] = split.chunk(c, pictures.count);
             program.load(ws, pictures, first, count, position);
             program.forward(ws, parameters.data());
-            program.loss(ws, label_smoothing_, scale);
+            if (pictures.shares)
+                program.weighted_loss(ws, label_smoothing_, class_weights);
+            else
+                program.loss(ws, label_smoothing_, scale);
             program.backward(ws, parameters.data(), slot, c == split.first_chunk(s));
             for (int i = 0; i < count; ++i) {
                 losses_[first + i] = ws.losses[i];
@@ -147,7 +153,13 @@ std::int64_t Engine::batch(const Pictures& pictures, const Position& position, d
     });
     reduce(runner, split.slots, rule, gradient);
     *loss = 0;
-    for (float picture : losses_) *loss += picture;
+    if (pictures.shares) {
+        for (std::int64_t i = 0; i < pictures.count; ++i)
+            *loss += double(pictures.shares[i]) * losses_[i];
+        *loss *= static_cast<double>(pictures.count);
+    } else {
+        for (float picture : losses_) *loss += picture;
+    }
     std::int64_t correct = 0;
     for (std::int64_t of_slot : right) correct += of_slot;
     return correct;
@@ -202,6 +214,7 @@ std::int64_t Engine::train(const Pictures& pictures, std::int64_t batch_size,
         Pictures part = pictures;
         part.order += first;
         if (part.augmentation) part.augmentation += 3 * first;
+        if (part.shares) part.shares += first;
         part.count = std::min(batch_size, pictures.count - first);
         position.first_sample = first_sample + static_cast<std::uint32_t>(first);
         const Rule rule = next_rule(*learning_rates++);

@@ -27,8 +27,9 @@ class Interrupted {};  // thrown where `interrupted` said so; the weights are th
 class Engine {
 public:
     // `few` runs batches of no more pictures than it has lanes, `many` all others.
-    Engine(const Description&, const Optimizer&, double label_smoothing, int threads,
-           const Kernels& few, const Kernels& many);
+    // `class_weights` has one a class, or none; with any, pictures come with their shares.
+    Engine(const Description&, const Optimizer&, double label_smoothing,
+           std::vector<float> class_weights, int threads, const Kernels& few, const Kernels& many);
     ~Engine();
 
     // The state: flat vectors in the order of the layers, weight before bias.
@@ -79,6 +80,7 @@ private:
 
     const Optimizer optimizer_;
     const float label_smoothing_;
+    const std::vector<float> class_weights_;
     const int classes_;
     ThreadPool threads_;
     std::unique_ptr<Runner> few_, many_;  // many_ is null where few_ does for all

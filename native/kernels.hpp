@@ -120,6 +120,11 @@ struct Kernels {
     void (*softmax_cross_entropy)(const float* logits, const std::int64_t* labels, int classes,
                                   float label_smoothing, float scale, float* losses,
                                   std::int64_t* predicted, float* d);
+    // The same with a scale a lane, and a weight a class on its part of the target (null: 1).
+    void (*weighted_cross_entropy)(const float* logits, const std::int64_t* labels, int classes,
+                                   float label_smoothing, const float* class_weights,
+                                   const float* scales, float* losses, std::int64_t* predicted,
+                                   float* d);
 
     // sum (one vector) = Σ over rows and columns of d, or added to it
     void (*sum_positions)(const float* d, Stride row, int rows, int columns, bool accumulate,

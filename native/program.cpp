@@ -222,6 +222,7 @@ Workspace Program::make_workspace(int groups) const {
     ws.predicted.resize(groups * lanes);
     ws.samples.resize(groups * lanes);
     ws.losses.resize(groups * lanes);
+    ws.shares = Buffer(vectors * groups);
     return ws;
 }
 
@@ -258,6 +259,7 @@ void Program::load(Workspace& ws, const Pictures& pictures, std::int64_t first, 
             const std::int64_t source = pictures.order ? pictures.order[i] : i;
             ws.labels[place] = place < count && pictures.labels ? pictures.labels[source] : -1;
             ws.samples[place] = position.first_sample + static_cast<std::uint32_t>(i);
+            if (pictures.shares) ws.shares.data()[place] = pictures.shares[i];
             if (pictures.floats) {
                 floats[lane] = pictures.floats + source * size;
                 continue;
@@ -429,6 +431,17 @@ void Program::loss(Workspace& ws, float label_smoothing, float scale) const {
             values(ws, group) + output_.at * lanes, &ws.labels[place], classes_, label_smoothing,
             scale, &ws.losses[place], &ws.predicted[place],
             scale != 0 && !stages_.empty() ? dlogits(ws, group) : nullptr);
+    }
+}
+
+void Program::weighted_loss(Workspace& ws, float label_smoothing,
+                            const float* class_weights) const {
+    for (int group = 0; group < ws.groups; ++group) {
+        const int place = group * lanes;
+        kernels.weighted_cross_entropy(
+            values(ws, group) + output_.at * lanes, &ws.labels[place], classes_, label_smoothing,
+            class_weights, ws.shares.data() + place, &ws.losses[place], &ws.predicted[place],
+            stages_.empty() ? nullptr : dlogits(ws, group));
     }
 }
 

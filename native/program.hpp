@@ -50,6 +50,7 @@ struct Pictures {
     const std::int64_t* labels = nullptr;
     const std::int64_t* order = nullptr;        // which of them; null: as they lie
     const std::int8_t* augmentation = nullptr;  // (n, 3) rows down, columns right, mirrored
+    const float* shares = nullptr;              // (n,) of their batch's mean; null: all alike
     std::int64_t count = 0;
 };
 
@@ -94,6 +95,7 @@ struct Workspace {
     std::vector<std::int64_t> labels, predicted;  // (groups · lanes,)
     std::vector<std::uint32_t> samples;
     std::vector<float> losses;
+    Buffer shares;  // (groups · lanes,)
     Position position;
 };
 
@@ -115,6 +117,8 @@ public:
     const Place& output() const { return output_; }
     // Losses and predictions; where scale is not 0 the logits' gradients times scale.
     void loss(Workspace&, float label_smoothing, float scale) const;
+    // The same, where pictures or classes have weights; class_weights may be null.
+    void weighted_loss(Workspace&, float label_smoothing, const float* class_weights) const;
     void load_dlogits(Workspace&, const float* dlogits, int count) const;  // from elsewhere
 
     // The gradient of all weights, still apart in lanes, to a slot; added unless it is the first.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lenet import data, engines, training
 from lenet.engines import Position
-from lenet.engines.numpy import NumpyEngine
+from lenet.engines.numpy import NumpyEngine, cross_entropy
 from lenet.network import zoo
 from lenet.network.architecture import Network
 from lenet.network.layers import Dropout, Flatten, Layer, Linear, ReLU, Sigmoid, Tanh
@@ -419,6 +419,38 @@ def test_label_smoothing_raises_the_plateau_where_classes_differ() -> None:
     assert found.ignorant_loss == pytest.approx(
         -(0.82 * math.log(0.82) + 0.18 * math.log(0.18)), rel=1e-6
     )
+
+
+def test_weights_that_balance_classes_raise_the_plateau_to_that_of_equal_ones() -> None:
+    labels = np.repeat(np.array([0, 1]), [900, 100])
+    for changes in (
+        {"objective": Objective(class_weights="1, 9")},
+        {"objective": Objective(0.2, class_weights="1, 1"), "sampling": "balanced"},
+        {"sampling": "balanced"},
+    ):
+        even = dataclasses.replace(HUNDRED, **changes)
+        history = [row(1, 10, 1000, 0.69, 0.6)]
+        found = find_plateau(history, labels, 2, even)
+        assert found is not None
+        assert found.ignorant_loss == pytest.approx(math.log(2))
+    found = find_plateau(history, labels, 2, HUNDRED, np.repeat(np.float32([1, 9]), [900, 100]))
+    assert found is not None
+    assert found.ignorant_loss == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_the_plateau_of_weighted_classes_is_the_best_of_constant_outputs(smoothing: float) -> None:
+    labels, weights = np.repeat(np.array([0, 1, 2]), [50, 30, 20]), [1.0, 2.0, 5.0]
+    weighted = dataclasses.replace(HUNDRED, objective=Objective(smoothing, weights))
+    found = find_plateau([row(1, 10, 1000, 2.0, 0.1)], labels, 3, weighted)
+    assert found is not None
+    outputs = np.zeros((3, 1))
+    for _ in range(3000):  # gradient descent on three numbers, which are what every picture gets
+        same = np.repeat(outputs, 100, axis=1)
+        losses, gradient = cross_entropy(same, labels, smoothing, weights)
+        outputs -= 0.01 * gradient.mean(1, keepdims=True)
+    mean = losses.sum() / np.asarray(weights)[labels].sum()
+    assert found.ignorant_loss == pytest.approx(mean, rel=1e-6)
 
 
 def test_a_loss_after_a_huge_one_is_lost_in_rounding_and_proves_nothing() -> None:

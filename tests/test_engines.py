@@ -6,7 +6,7 @@ import importlib.util
 import itertools
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from lenet.network.layers import (
     Tanh,
 )
 from lenet.network.parameters import Parameters, State, initialize
-from lenet.optimization import Objective, Optimizer
+from lenet.optimization import Objective, Optimizer, SettingError
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
@@ -166,6 +166,7 @@ def part_of(whole: Batches, first: int, last: int) -> Batches:
         order=whole.order[start:stop],
         learning_rates=whole.learning_rates[first:last],
         augmentation=None if whole.augmentation is None else whole.augmentation[start:stop],
+        weights=None if whole.weights is None else whole.weights[start:stop],
         position=replace(whole.position, first_sample=whole.position.first_sample + start),
     )
 
@@ -240,7 +241,11 @@ def inputs_of(network: Network, images: NDArray[np.uint8]) -> Any:
 
 
 def reference(
-    network: Network, parameters: Parameters, split: Pictures, label_smoothing: float = 0.0
+    network: Network,
+    parameters: Parameters,
+    split: Pictures,
+    label_smoothing: float = 0.0,
+    class_weights: Sequence[float] = (),
 ) -> tuple[list[Any], float, Parameters]:
     """Every layer's output, the mean loss, and every gradient, as PyTorch has them."""
     import torch
@@ -250,7 +255,9 @@ def reference(
     for layer in module:
         x = layer(x)
         outputs.append(x.detach().numpy())
-    loss = torch.nn.CrossEntropyLoss(label_smoothing=label_smoothing)(x, torch.tensor(split.labels))
+    weight = torch.tensor(class_weights, dtype=torch.float64) if class_weights else None
+    objective = torch.nn.CrossEntropyLoss(weight, label_smoothing=label_smoothing)
+    loss = objective(x, torch.tensor(split.labels))
     loss.backward()
     gradients = {name: p.grad.numpy() for name, p in module.named_parameters()}
     return outputs, loss.item(), gradients
@@ -396,6 +403,115 @@ def test_label_smoothing_is_pytorchs(kind: str, smoothing: float) -> None:
     # evaluation reports the plain cross-entropy whatever the objective
     _, plain, _ = reference(network, engine.state().parameters, split)
     assert engine.evaluate(split).loss == pytest.approx(plain, rel=FLOAT32)
+
+
+# --- weights of classes and of pictures --------------------------------------------------------
+
+WEIGHTS = (0.5, 2.0, 0.0, 3.0)  # of the four classes
+
+
+@needs_torch
+@every_engine
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("n", [1, 3, 40])
+def test_class_weights_are_pytorchs(kind: str, smoothing: float, n: int) -> None:
+    network = NETWORKS["lenet"]
+    engine = make(kind, network, objective=Objective(smoothing, class_weights=WEIGHTS))
+    split = random_pictures(network, n)
+    split.labels[0] = 1  # some weight, or PyTorch divides by 0
+    parameters = engine.state().parameters
+    _, loss, expected = reference(network, parameters, split, smoothing, WEIGHTS)
+    gradients = engine.gradients(split.images, split.labels, Position(0, 0, 0))
+    assert gradients.metrics.loss == pytest.approx(loss, rel=FLOAT32)
+    for name, value in gradients.named().items():
+        assert_close(value, expected[name], FLOAT32, name)
+    # evaluation reports the plain cross-entropy whatever the objective
+    _, plain, _ = reference(network, parameters, split)
+    assert engine.evaluate(split).loss == pytest.approx(plain, rel=FLOAT32)
+
+
+@every_engine
+def test_a_picture_of_weight_two_counts_as_the_same_picture_twice(kind: str) -> None:
+    network = NETWORKS["lenet"]
+    split = random_pictures(network, 20)
+    times = np.array([0, 1, 2, 1, 3] * 4)
+    engine = make(kind, network, objective=Objective(0.1, class_weights=WEIGHTS))
+    place = Position(0, 0, 0)
+    weighted = engine.gradients(split.images, split.labels, place, times.astype(np.float32))
+    often = np.repeat(np.arange(20), times)
+    expected = engine.gradients(split.images[often], split.labels[often], place)
+    assert weighted.metrics.loss == pytest.approx(expected.metrics.loss, rel=FLOAT32)
+    assert_close(weighted.flat, expected.flat, FLOAT32)
+    # only how the weights compare with each other matters
+    scaled = engine.gradients(split.images, split.labels, place, times.astype(np.float32) * 1000)
+    assert_close(scaled.flat, weighted.flat, FLOAT32)
+
+
+@every_engine
+def test_equal_weights_are_no_weights(kind: str) -> None:
+    network, n = NETWORKS["lenet"], 45
+    split, plan = random_pictures(network, n), batches(n, 10)
+    plain = make(kind, network)
+    before = plain.train(split, plan)
+    for objective, weights in (
+        (Objective(class_weights="2, 2, 2, 2"), None),
+        (Objective(), np.full(n, 0.25, np.float32)),
+    ):
+        engine = make(kind, network, objective=objective)
+        now = engine.train(split, replace(plan, weights=weights))
+        assert_close(now.losses, before.losses, FLOAT32)
+        assert now.correct == before.correct
+        parameters = plain.state().parameters
+        assert_close(flat(engine, engine.state().parameters), flat(plain, parameters), FLOAT32)
+
+
+@every_engine
+def test_weighted_steps_cut_into_parts_are_the_same_steps(kind: str) -> None:
+    network, n = NETWORKS["lenet"], 70
+    split = random_pictures(network, n)
+    weights = np.random.default_rng(1).random(n).astype(np.float32)
+    weights[10:20] = 0  # a batch that teaches nothing
+    plan = replace(batches(n, 10), augmentation=random_table(n), weights=weights)
+    objective = Objective(0.1, class_weights=WEIGHTS)
+    whole = make(kind, network, OPTIMIZERS["momentum"], objective)
+    metrics = whole.train(split, plan)
+    assert metrics.losses[1] == 0
+    assert metrics.losses[2] > 0
+    in_parts = make(kind, network, OPTIMIZERS["momentum"], objective)
+    for first, last in ((0, 1), (1, 4), (4, 7)):
+        part = in_parts.train(split, part_of(plan, first, last))
+        assert (part.losses == metrics.losses[first:last]).all()
+    assert_equal_states(whole.state(), in_parts.state())
+
+
+@needs_torch
+def test_engines_agree_on_weighted_steps() -> None:
+    network, n = NETWORKS["lenet-relu"], 64
+    split = random_pictures(network, n)
+    weights = np.random.default_rng(1).random(n).astype(np.float32)
+    plan = replace(batches(n, 16), weights=weights)
+    objective = Objective(0.1, class_weights=[1, 2, 3, 0.5, 1])
+    results = []
+    for kind in HERE:
+        engine = make(kind, network, OPTIMIZERS["momentum"], objective)
+        losses = engine.train(split, plan).losses
+        results.append((losses, flat(engine, engine.state().parameters)))
+    for losses, parameters in results[1:]:
+        assert_close(losses, results[0][0], 5 * FLOAT32)
+        assert_close(parameters, results[0][1], 5 * FLOAT32)
+
+
+@every_engine
+def test_weights_that_do_not_fit_are_refused(kind: str) -> None:
+    network = NETWORKS["lenet"]
+    with pytest.raises(EngineError, match="has 3 numbers; network 'lenet' has 4 classes"):
+        make(kind, network, objective=Objective(class_weights="1, 2, 3"))
+    with pytest.raises(SettingError, match="depends on the training pictures"):
+        make(kind, network, objective=Objective(class_weights="balanced"))
+    split = random_pictures(network, 10)
+    plan = replace(batches(10, 5), weights=np.ones(3, np.float32))
+    with pytest.raises(ValueError, match=r"the weights have shape \(3,\), not \(10,\)"):
+        make(kind, network).train(split, plan)
 
 
 # --- optimisers --------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ from lenet import _native
 from lenet.engines.native import NativeEngine
 from lenet.engines.numpy import NumpyEngine
 
-SGD = Optimizer()
+SGD, CROSS_ENTROPY = Optimizer(), Objective()
 FLOAT32 = 1e-5  # room for sums that nearly cancel, and for sets that fuse no multiply-adds
 INSTRUCTION_SETS = _native.instruction_sets()
 every_set = pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS)
@@ -67,8 +67,13 @@ def network_of(shape: tuple[int, int, int], *layers: Layer) -> Network:
     return Network("test", shape, (*layers, Flatten(), Linear(features, 3)), ("a", "b", "c"))
 
 
-def make(network: Network, optimizer: Optimizer = SGD, **options: Any) -> NativeEngine:
-    engine = NativeEngine(network, optimizer, Objective(), **options)
+def make(
+    network: Network,
+    optimizer: Optimizer = SGD,
+    objective: Objective = CROSS_ENTROPY,
+    **options: Any,
+) -> NativeEngine:
+    engine = NativeEngine(network, optimizer, objective, **options)
     engine.load(State(initialize(network, "torch", seed=0)))
     return engine
 
@@ -207,17 +212,41 @@ def test_lenet_isa_forces_an_instruction_set(monkeypatch: pytest.MonkeyPatch) ->
         make(zoo.lenet())
 
 
+@every_set
+@pytest.mark.parametrize("n", [3, 37])
+def test_every_instruction_set_weighs_pictures_and_classes(instruction_set: str, n: int) -> None:
+    network, at = zoo.lenet_relu((1, 16, 16), 5), Position(5, 1, 40)
+    split, weights = pictures(network, n), np.random.default_rng(n).random(n, np.float32)
+    for objective in (CROSS_ENTROPY, Objective(0.2, class_weights=[1, 0.5, 0, 3, 2])):
+        one = make(network, objective=objective, instruction_set=instruction_set)
+        exact = NumpyEngine(network, SGD, objective, dtype=np.float64)
+        exact.load(one.state())
+        mine, its = (
+            engine.gradients(split.images, split.labels, at, weights) for engine in (one, exact)
+        )
+        assert mine.metrics.loss == pytest.approx(its.metrics.loss, rel=FLOAT32)
+        assert mine.metrics.correct == its.metrics.correct
+        assert_close(mine.flat, its.flat)
+
+
 # --- threads -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 64, 300, 1000])
-def test_the_number_of_threads_changes_no_bit(batch_size: int) -> None:
+@pytest.mark.parametrize(
+    ("batch_size", "weighted"),
+    [*((size, False) for size in (1, 7, 64, 300, 1000)), (64, True), (300, True)],
+)
+def test_the_number_of_threads_changes_no_bit(batch_size: int, weighted: bool) -> None:
     network = zoo.lenet_max((1, 20, 20), 5)
     split, optimizer = pictures(network, 1000), Optimizer("adam", average=0.9)
+    steps = plan(1000 if batch_size > 1 else 40, batch_size)
+    steps = replace(
+        steps, weights=split.labels[steps.order].astype(np.float32) if weighted else None
+    )
     results = []
     for threads in (1, 2, 3, 8):
         engine = make(network, optimizer, threads=threads)
-        metrics = engine.train(split, plan(1000 if batch_size > 1 else 40, batch_size))
+        metrics = engine.train(split, steps)
         looked = engine.evaluate(split)
         state = engine.state()
         numbers = [*state.parameters.values(), *state.moments["exp_avg_sq"].values()]

@@ -68,7 +68,7 @@ def test_readings_are_where_the_tutorials_plot(parts: Parts) -> None:
 def test_train_loss_is_the_mean_since_the_epoch_began(parts: Parts) -> None:
     engine, start = begin(CALM)
     first = fit(engine, parts, CALM, start).history[0]
-    order, _ = training.draw_epoch(CALM, len(parts.train), 0)
+    order, _ = training.draw_epoch(CALM, parts.train.labels, 0)
     again, _ = begin(CALM)
     again.load(start.state)
     rates = np.full(2, 0.1)
@@ -82,20 +82,20 @@ def test_train_loss_is_the_mean_since_the_epoch_began(parts: Parts) -> None:
 
 def test_an_epoch_is_a_function_of_seed_and_epoch() -> None:
     settings = dataclasses.replace(CALM, augmentation=Augmentation(shift=2, flip=True))
-    order, table = training.draw_epoch(settings, 500, 3)
-    same_order, same_table = training.draw_epoch(settings, 500, 3)
+    order, table = training.draw_epoch(settings, np.zeros(500, np.int64), 3)
+    same_order, same_table = training.draw_epoch(settings, np.zeros(500, np.int64), 3)
     assert table is not None
     assert same_table is not None
     assert sorted(order) == list(range(500))
     assert (order == same_order).all()
     assert (table == same_table).all()
-    assert not (order == training.draw_epoch(settings, 500, 4)[0]).all()
+    assert not (order == training.draw_epoch(settings, np.zeros(500, np.int64), 4)[0]).all()
     other_seed = dataclasses.replace(settings, seed=1)
-    assert not (order == training.draw_epoch(other_seed, 500, 3)[0]).all()
+    assert not (order == training.draw_epoch(other_seed, np.zeros(500, np.int64), 3)[0]).all()
     assert set(np.unique(table[:, :2])) == {-2, -1, 0, 1, 2}
     assert set(np.unique(table[:, 2])) == {0, 1}
     # augmentation must not change the order: two runs can then be compared
-    assert (order == training.draw_epoch(CALM, 500, 3)[0]).all()
+    assert (order == training.draw_epoch(CALM, np.zeros(500, np.int64), 3)[0]).all()
 
 
 VARIANTS = {
@@ -113,6 +113,9 @@ VARIANTS = {
         augmentation=Augmentation(shift=2, flip=True),
     ),
     "early stopping": dataclasses.replace(CALM, early_stopping=EarlyStopping(patience=2)),
+    "class weights, balanced sampling": dataclasses.replace(
+        CALM, objective=Objective(class_weights=[*range(1, 11)]), sampling="balanced"
+    ),
 }
 
 
@@ -144,6 +147,43 @@ def test_stopping_anywhere_and_going_on_changes_nothing(
     assert state.step == expected.step
     for moment, values in expected.moments.items():
         assert all((state.moments[moment][key] == value).all() for key, value in values.items())
+
+
+def test_balanced_sampling_shows_each_class_equally_often() -> None:
+    settings = dataclasses.replace(CALM, sampling="balanced")
+    labels = np.repeat([0, 1, 3], [70, 10, 23])  # class 2 has no pictures
+    order, table = training.draw_epoch(settings, labels, 3)
+    assert table is None
+    assert len(order) == 103
+    counts = np.bincount(labels[order], minlength=4)
+    assert sorted(counts[[0, 1, 3]]) == [34, 34, 35]
+    assert counts[2] == 0
+    times = np.bincount(order, minlength=103)
+    assert times[:70].max() == 1  # of a large class each picture at most once
+    assert set(times[70:80]) <= {3, 4}  # of a small one all equally often
+    assert set(times[80:]) <= {1, 2}
+    assert not (np.diff(labels[order]) == 0).all()
+    assert (order == training.draw_epoch(settings, labels, 3)[0]).all()
+    other = training.draw_epoch(settings, labels, 4)[0]
+    assert not (order == other).all()
+    seen = {*order[labels[order] == 0], *other[labels[other] == 0]}
+    assert len(seen) > 40  # the next epoch shows others of the large class
+
+
+def test_own_weights_of_pictures_go_with_them(parts: Parts) -> None:
+    """Pictures of weight 0 teach nothing: whatever their labels, the same weights come out."""
+    weights = (np.arange(len(parts.train)) % 3).astype(np.float32)
+    finals = []
+    for shift in (0, 1):
+        labels = np.where(weights == 0, (parts.train.labels + shift) % 10, parts.train.labels)
+        train = dataclasses.replace(parts.train, labels=labels, weights=weights)
+        engine, start = begin(CALM)
+        finals.append(fit(engine, Parts(train, None, None), CALM, start).weights)
+    assert all((finals[0][key] == finals[1][key]).all() for key in finals[0])
+    kept, held = data.hold_out(dataclasses.replace(parts.train, weights=weights), 0.1, 0)
+    assert kept.weights is not None
+    assert held.weights is not None
+    assert kept.weights.sum() + held.weights.sum() == weights.sum()
 
 
 def test_callbacks_see_stretches_readings_and_checkpoints(parts: Parts) -> None:

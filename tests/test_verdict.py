@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet import cli, runs
+from lenet import cli, data, runs
+from lenet.engines.numpy import NumpyEngine
+from lenet.network.architecture import Flatten, Linear, Network
+from lenet.network.parameters import State, initialize
+from lenet.optimization import Objective, Settings
 from lenet.runs import experiments
-from lenet.training import recipes
-from lenet.training.verdict import best_guess
+from lenet.training import Reading, recipes
+from lenet.training.verdict import best_guess, conclude
 
 
 def ended(
@@ -178,6 +182,26 @@ def test_a_stopped_run_is_not_judged(in_tmp: Path) -> None:
 
 
 # --- what a guess reaches ----------------------------------------------------------------------
+
+
+def test_a_network_that_tells_rare_classes_by_their_weights_has_learnt() -> None:
+    """Its plain loss and accuracy are worse than those of always saying the frequent class."""
+    labels = np.repeat(np.array([0, 1]), [950, 50])
+    images = np.zeros((1000, 1, 2, 2), np.uint8)
+    images[940:] = 200  # ten of the frequent class look like the rare one
+    network = Network("two", (1, 2, 2), (Flatten(), Linear(4, 2)), ("often", "seldom"))
+    settings = Settings(objective=Objective(class_weights="1, 19"), batch_size=100)
+    train = data.Split(images, labels, network.classes, "made")
+    engine = NumpyEngine(network, settings.optimizer, settings.objective, threads=1)
+    parameters = initialize(network, "xavier", 0)
+    parameters["1.weight"][:] = [[0.0] * 4, [1.0] * 4]
+    parameters["1.bias"][:] = [0.0, -0.2]
+    engine.load(State(parameters))
+    history = [Reading(1.0, 10, 1000, 0.6, 0.5, None, None, None, None, 1.0, 1.0)]
+    rates, first = np.full(10, 0.1), State(initialize(network, "xavier", 1))
+    assert conclude(engine, train, settings, rates, history, first) is None
+    plain = Settings(batch_size=100)
+    assert conclude(engine, train, plain, rates, history, first) is not None
 
 
 def test_the_best_guess() -> None:

@@ -30,6 +30,7 @@ class Engine:
         nesterov: bool,
         numbers: Sequence[float],
         label_smoothing: float,
+        class_weights: Sequence[float],
         threads: int,
         instruction_set: str,
     ) -> None: ...
@@ -40,6 +41,7 @@ class Engine:
         labels: NDArray[np.int64],
         order: NDArray[np.int64],
         augmentation: NDArray[np.int8] | None,
+        shares: NDArray[np.float32] | None,
         batch_size: int,
         learning_rates: NDArray[np.float64],
         position: tuple[int, int, int],
@@ -49,6 +51,7 @@ class Engine:
         self,
         images: NDArray[np.uint8],
         labels: NDArray[np.int64],
+        shares: NDArray[np.float32] | None,
         position: tuple[int, int, int],
         gradient: NDArray[np.float32],
         /,

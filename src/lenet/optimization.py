@@ -6,6 +6,7 @@ Only descriptions and the numbers that follow from them; the engines do the work
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 
@@ -22,6 +23,8 @@ class SettingError(ValueError):
 
 METHODS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "step", "cosine", "one-cycle")
+SAMPLINGS = ("shuffled", "balanced")
+BALANCED = "balanced"  # class weights: n / (classes · pictures of the class)
 
 # What PyTorch's optimisers do when nobody says otherwise.
 DEFAULT_LEARNING_RATE = {"sgd": 0.9, "adam": 0.001, "adamw": 0.001}  # 0.9: the tutorials'
@@ -144,12 +147,103 @@ class Objective:
     """Cross-entropy of the softmax, its target spread over all classes by ``label_smoothing``.
 
     Evaluation always reports the plain cross-entropy, so that its figures can be compared.
+
+    ``class_weights`` is one text: "" (all classes count alike), "balanced", "cat=2, dog=1" (every
+    other class 1), or one number a class in their order, "1.5, 0.7, 1". Programs may give
+    ``{"cat": 2}`` or ``[1.5, 0.7, 1]``. They act as ``weight`` of PyTorch's CrossEntropyLoss does,
+    with label smoothing too: the loss of a batch is the weighted mean.
     """
 
     label_smoothing: float = 0.0
+    class_weights: str = ""
 
     def __post_init__(self) -> None:
         _check("objective.label_smoothing", self.label_smoothing, 0, 1, below=True)
+        object.__setattr__(self, "class_weights", weights_text(self.class_weights))
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The weight of each class in order; empty where all count alike.
+
+        Raises SettingError for "balanced" and for names, which depend on the training pictures:
+        ``lenet.training.weighting.resolved`` makes numbers of them.
+        """
+        if not self.class_weights:
+            return ()
+        named = parse_weights(self.class_weights)
+        if isinstance(named, str) or any(name is not None for name, _ in named):
+            raise SettingError(
+                f"objective.class_weights is {shown(self.class_weights)}, which depends on the "
+                "training pictures: give one number a class, or make numbers of it by "
+                "lenet.training.weighting.resolved"
+            )
+        return tuple(number for _, number in named)
+
+
+def weights_text(given: object) -> str:
+    """Class weights as a recipe holds them, from the same text, a mapping or a list of numbers.
+
+    Raises SettingError for what is none, with the part that is wrong.
+    """
+    if isinstance(given, Mapping):
+        given = ", ".join(_weight_of(name, number) for name, number in given.items())
+    elif isinstance(given, Iterable) and not isinstance(given, str | bytes):
+        given = ", ".join(_weight_of(None, number) for number in given)
+    if not isinstance(given, str):
+        raise SettingError(f"objective.class_weights is {shown(given)}; {_WEIGHTS_ARE}")
+    text = given.strip()
+    if text:
+        parse_weights(text)
+    return BALANCED if text.lower() == BALANCED else text
+
+
+def _weight_of(name: object, number: object) -> str:
+    if isinstance(number, bool) or not isinstance(number, Real):
+        of = "" if name is None else f" of {shown(name)}"
+        raise SettingError(f"the class weight{of} is {shown(number)}, must be a number")
+    if name is not None and {",", "="} & {*str(name)}:
+        raise SettingError(
+            f"the class {shown(name)} has a comma or = in its name: give the class weights as one "
+            "number a class, in their order"
+        )
+    return repr(float(number)) if name is None else f"{name}={float(number)!r}"
+
+
+_WEIGHTS_ARE = (
+    "give balanced, or weights by name such as cat=2,dog=1, or one number a class in their order"
+)
+
+
+def parse_weights(text: str) -> str | list[tuple[str | None, float]]:
+    """What a text of class weights says: "balanced", or (name or None, weight) of each part.
+
+    Raises SettingError, naming the part.
+    """
+    if text.strip().lower() == BALANCED:
+        return BALANCED
+    found: list[tuple[str | None, float]] = []
+    for part in text.split(","):
+        name, equals, number = part.rpartition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            raise SettingError(
+                f"objective.class_weights: {shown(part.strip())} is no weight; {_WEIGHTS_ARE}"
+            ) from None
+        whose = f"class weight of {name.strip()}" if equals else "class weight"
+        _check(whose, weight, 0, math.inf)
+        found.append((name.strip() if equals else None, weight))
+    named = [name for name, _ in found if name is not None]
+    if named and len(named) < len(found):
+        raise SettingError(
+            f"objective.class_weights is {shown(text)}: some parts have names and some have none; "
+            f"{_WEIGHTS_ARE}"
+        )
+    if twice := {name for name in named if named.count(name) > 1}:
+        raise SettingError(f"objective.class_weights names {sorted(twice)[0]!r} twice")
+    if not any(weight for _, weight in found) and not named:
+        raise SettingError("objective.class_weights are all 0: nothing would be learnt")
+    return found
 
 
 @dataclass(frozen=True)
@@ -190,6 +284,7 @@ class Settings:
     epochs: int = 10
     batch_size: int = 256
     seed: int = 0
+    sampling: str = "shuffled"  # each picture once an epoch; balanced: each class equally often
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     objective: Objective = field(default_factory=Objective)
@@ -200,6 +295,7 @@ class Settings:
         _check("epochs", self.epochs, 1, 1_000_000, whole=True)
         _check("batch size", self.batch_size, 1, 2**31 - 1, whole=True)
         _check("seed", self.seed, 0, 2**32 - 1, whole=True)
+        _spell(self, "", "sampling", SAMPLINGS)
 
 
 def _spell(part: object, section: str, field: str, known: tuple[str, ...]) -> None:
@@ -208,8 +304,9 @@ def _spell(part: object, section: str, field: str, known: tuple[str, ...]) -> No
     found = known_as(value, known) if isinstance(value, str) else None
     if found is None:
         hint = did_you_mean(value, known).strip() if isinstance(value, str) else ""
+        name = f"{section}.{field}" if section else field
         raise SettingError(
-            f"{section}.{field} is {shown(value)}, must be one of {', '.join(known)}"
+            f"{name} is {shown(value)}, must be one of {', '.join(known)}"
             + (f"; {hint}" if hint else "")
         )
     object.__setattr__(part, field, found)

@@ -30,6 +30,7 @@ lenet train d2l                                 the tutorials' LeNet
 lenet train mnist-adamw --epochs 5              another recipe, shorter
 lenet train --network mlp                       another network
 lenet train --data ./my-pictures --val 0.1      your own four IDX files
+lenet train --class-weights balanced            rare classes count as much as others
 lenet train --set schedule.kind=cosine          any key of a recipe
 lenet train --resume runs/2026-11-21-d2l-1      continue where it stopped"""
 )
@@ -86,6 +87,13 @@ def train(
         float | None,
         typer.Option(parser=number, metavar="X", help="Share of the pictures to hold out: 0.1."),
     ] = None,
+    class_weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="For unequal classes: balanced, cat=2,dog=1, or one number a class.",
+        ),
+    ] = None,
     engine: Annotated[str | None, engine_option()] = None,
     device: Annotated[str | None, device_option()] = None,
     threads: Threads = None,
@@ -118,6 +126,7 @@ def train(
         "schedule.learning_rate": lr,
         "seed": seed,
         "val": val,
+        "objective.class_weights": class_weights,
     }
     changes = {key: value for key, value in flags.items() if value is not None}
     if resume is not None:

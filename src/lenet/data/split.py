@@ -15,6 +15,7 @@ from lenet.data.preparation import Preparation
 IN_MEMORY: Final = "(arrays)"  # the name of a data set that a program gave, and that is in no file
 
 Int64 = NDArray[np.int64]
+Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,7 @@ class Split:
     labels: Int64  # (n,)
     classes: tuple[str, ...]
     identity: str
+    weights: Float32 | None = None  # (n,) how much each counts in training; None: all alike
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
@@ -41,6 +43,8 @@ class Split:
                 f"labels are {self.labels.dtype} {self.labels.shape}; "
                 f"give int64 ({len(self.images)},), one for each picture"
             )
+        if self.weights is not None:
+            _check_weights(self.weights, len(self.labels))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -118,4 +122,20 @@ def _draw(labels: Int64, takes: Int64, seed: tuple[int, int]) -> NDArray[np.bool
 
 
 def _part(split: Split, chosen: NDArray[np.bool_], identity: str) -> Split:
-    return Split(split.images[chosen], split.labels[chosen], split.classes, identity)
+    weights = None if split.weights is None else split.weights[chosen]
+    return Split(split.images[chosen], split.labels[chosen], split.classes, identity, weights)
+
+
+def _check_weights(weights: Float32, pictures: int) -> None:
+    """Raise DataError unless there is one usable weight a picture."""
+    if weights.dtype != np.float32 or weights.shape != (pictures,):
+        raise DataError(
+            f"weights are {weights.dtype} {weights.shape}; give float32 ({pictures},), one for "
+            "each picture"
+        )
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(wrong):
+        raise DataError(
+            f"the weight of picture {wrong[0]} is {weights[wrong[0]]:g}; weights must be finite "
+            "and at least 0"
+        )

@@ -20,8 +20,10 @@ from lenet.engines.protocol import (
     Pictures,
     Position,
     check_pictures,
+    class_weights_of,
     normalization_table,
     refuse_1998_layers,
+    shares,
 )
 from lenet.network.architecture import Network, trace
 from lenet.network.layers import (
@@ -100,6 +102,7 @@ class NativeEngine:
         from lenet import _native
 
         self.network = network
+        self._class_weights = class_weights_of(objective, network)
         self.threads = threads
         self.instruction_set = instruction_set or choose_instruction_set()
         self.layout = Layout.of(network)
@@ -116,6 +119,7 @@ class NativeEngine:
                 *(optimizer.eps, optimizer.average),
             ],
             label_smoothing=objective.label_smoothing,
+            class_weights=self._class_weights,
             threads=threads,
             instruction_set=self.instruction_set,
         )
@@ -169,6 +173,7 @@ class NativeEngine:
             labels=labels,
             order=order,
             augmentation=None if table is None else np.ascontiguousarray(table, np.int8),
+            shares=self._shares(labels[order], batches.weights, batches.batch_size),
             batch_size=batches.batch_size,
             learning_rates=np.ascontiguousarray(batches.learning_rates, np.float64),
             position=_place(batches.position),
@@ -177,11 +182,16 @@ class NativeEngine:
         return Metrics(losses, correct, len(order))
 
     def gradients(
-        self, images: NDArray[np.uint8], labels: NDArray[np.int64], position: Position
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        position: Position,
+        weights: NDArray[np.float32] | None = None,
     ) -> Gradients:
         images, labels = self._checked(images, labels)
         flat = np.empty(self.layout.size, np.float32)
-        loss, correct = self._core.gradients(images, labels, _place(position), flat)
+        share = self._shares(labels, weights, len(labels))
+        loss, correct = self._core.gradients(images, labels, share, _place(position), flat)
         return Gradients(flat, self.layout, Metrics(np.array([loss]), correct, len(images)))
 
     def apply(self, gradients: Gradients, learning_rate: float) -> None:
@@ -242,6 +252,13 @@ class NativeEngine:
         ]
         self._core.activations(np.ascontiguousarray(images), outputs)
         return outputs
+
+    def _shares(
+        self, labels: NDArray[np.int64], weights: NDArray[np.float32] | None, batch_size: int
+    ) -> NDArray[np.float32] | None:
+        """See ``protocol.shares``; float32 as the kernels take them."""
+        share = shares(self._class_weights, labels, weights, batch_size)
+        return None if share is None else share.astype(np.float32)
 
     def _checked(
         self, images: NDArray[np.uint8], labels: NDArray[np.int64]

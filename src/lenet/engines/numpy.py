@@ -13,7 +13,7 @@ threads would wait for each other in every small product: on a busy machine they
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -28,8 +28,10 @@ from lenet.engines.protocol import (
     Metrics,
     Pictures,
     Position,
+    class_weights_of,
     normalization_table,
     refuse_1998_layers,
+    shares,
 )
 from lenet.machine import keep_freed_memory
 from lenet.network.architecture import Network, trace
@@ -77,6 +79,7 @@ class NumpyEngine:
     ) -> None:
         trace(network)
         refuse_1998_layers(network)
+        self._class_weights = class_weights_of(objective, network)
         self.network = network
         self.optimizer = optimizer
         self.objective = objective
@@ -126,22 +129,35 @@ class NumpyEngine:
                 images = augment(images, batches.augmentation[place])
             at = batches.position
             position = Position(at.seed, at.epoch, at.first_sample + place.start)
-            gradients = self.gradients(images, split.labels[chosen], position)
+            weights = None if batches.weights is None else batches.weights[place]
+            gradients = self.gradients(images, split.labels[chosen], position, weights)
             self.apply(gradients, float(learning_rate))
             losses.append(gradients.metrics.losses)
             correct += gradients.metrics.correct
         return Metrics(np.concatenate(losses), correct, len(batches.order))
 
     def gradients(
-        self, images: NDArray[np.uint8], labels: NDArray[np.int64], position: Position
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        position: Position,
+        weights: NDArray[np.float32] | None = None,
     ) -> Gradients:
         parameters = self.layout.views(self._flat)
+        share = shares(self._class_weights, labels, weights, len(labels))
+        scale = None if share is None else share.astype(self.dtype)
 
         def of_chunk(part: slice) -> tuple[Array, float, int]:
             place = Position(position.seed, position.epoch, position.first_sample + part.start)
             logits, caches = self._forward(images[part], parameters, place)
-            losses, dlogits = cross_entropy(logits, labels[part], self.objective.label_smoothing)
-            gradient = self._backward(dlogits / len(images), caches, parameters)
+            losses, dlogits = cross_entropy(
+                logits, labels[part], self.objective.label_smoothing, self._class_weights
+            )
+            if scale is None:
+                dlogits = dlogits / len(images)
+            else:
+                dlogits, losses = dlogits * scale[part], losses * (scale[part] * len(images))
+            gradient = self._backward(dlogits, caches, parameters)
             correct = int((logits.argmax(0) == labels[part]).sum())
             return self.layout.flatten(gradient, self.dtype), _sum(losses), correct
 
@@ -481,14 +497,22 @@ def sigmoid(x: Array) -> Array:
 
 
 def cross_entropy(
-    logits: Array, labels: NDArray[np.int64], label_smoothing: float
+    logits: Array,
+    labels: NDArray[np.int64],
+    label_smoothing: float,
+    class_weights: Sequence[float] = (),
 ) -> tuple[Array, Array]:
     """Each picture's loss (n,), and its gradient (classes, n) by the logits (classes, n)."""
     shifted = logits - logits.max(0)
     log_probabilities = shifted - np.log(np.exp(shifted).sum(0))
     target = np.full_like(logits, label_smoothing / len(logits))
     target[labels, np.arange(len(labels))] += 1 - label_smoothing
-    return -(target * log_probabilities).sum(0), np.exp(log_probabilities) - target
+    if not class_weights:
+        return -(target * log_probabilities).sum(0), np.exp(log_probabilities) - target
+    # each class's part of the target is weighted, as in PyTorch, and so adds up to no 1
+    target *= np.asarray(class_weights, logits.dtype)[:, None]
+    gradient = np.exp(log_probabilities) * target.sum(0) - target
+    return -(target * log_probabilities).sum(0), gradient
 
 
 # --- dropout, augmentation, optimiser ----------------------------------------------------------

@@ -7,6 +7,7 @@ weights, see the same pictures in the same order and drop the same units.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from lenet.network.architecture import Network
 from lenet.network.layers import Conv2d, Of1998
 from lenet.network.parameters import Layout, State
+from lenet.optimization import Objective
 
 
 class EngineError(ValueError):
@@ -52,6 +54,7 @@ class Batches:
     learning_rates: NDArray[np.float64]  # (ceil(n / batch_size),) one a step
     augmentation: NDArray[np.int8] | None  # (n, 3) rows down, columns right, mirrored or not
     position: Position
+    weights: NDArray[np.float32] | None = None  # (n,) how much each counts; None: all alike
 
     def steps(self) -> list[slice]:
         """The place of each step's pictures in ``order``; the last may be short."""
@@ -61,7 +64,10 @@ class Batches:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Sums over the pictures seen, kept a batch apart so that any grouping gives equal sums."""
+    """Sums over the pictures seen, kept a batch apart so that any grouping gives equal sums.
+
+    Where pictures or classes have weights, a batch's loss is the weighted mean times its pictures.
+    """
 
     losses: NDArray[np.float64]  # (batches,) the sum of the loss over each batch's pictures
     correct: int
@@ -111,9 +117,13 @@ class Engine(Protocol):
         """One optimiser step a batch; what the network said before each step is summed."""
 
     def gradients(
-        self, images: NDArray[np.uint8], labels: NDArray[np.int64], position: Position
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        position: Position,
+        weights: NDArray[np.float32] | None = None,
     ) -> Gradients:
-        """The mean gradient of one batch, in training mode; nothing changes."""
+        """The (weighted) mean gradient of one batch, in training mode; nothing changes."""
 
     def apply(self, gradients: Gradients, learning_rate: float) -> None:
         """One optimiser step with these gradients."""
@@ -137,6 +147,44 @@ def normalization_table(network: Network) -> NDArray[np.float64]:
     mean = np.resize(network.normalization.mean, channels)[:, None]
     deviation = np.resize(network.normalization.deviation, channels)[:, None]
     return np.asarray((np.arange(256) / 255 - mean) / deviation, np.float64)
+
+
+def shares(
+    class_weights: Sequence[float],
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float32] | None,
+    batch_size: int,
+) -> NDArray[np.float64] | None:
+    """How much of its batch's mean loss each picture is, (n,); None where all are 1 / batch.
+
+    The loss of a batch is Σ sᵢ · lossᵢ / Σ sᵢ · w[labelᵢ], s the weights of the pictures and w
+    those of the classes (which are in lossᵢ already), as in PyTorch's CrossEntropyLoss. A batch
+    whose weights add up to 0 teaches nothing: its shares are 0. Raises ValueError where there is
+    not one weight a picture.
+    """
+    if weights is None and not class_weights:
+        return None
+    if weights is not None and weights.shape != labels.shape:
+        raise ValueError(f"the weights have shape {weights.shape}, not {labels.shape}")
+    each = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
+    counted = each * np.asarray(class_weights)[labels] if class_weights else each
+    starts = np.arange(0, len(labels), batch_size)
+    sums = np.repeat(np.add.reduceat(counted, starts), batch_size)[: len(labels)]
+    return np.asarray(np.divide(each, sums, out=np.zeros(len(labels)), where=sums > 0))
+
+
+def class_weights_of(objective: Objective, network: Network) -> tuple[float, ...]:
+    """A weight for each class of the network, or none at all.
+
+    Raises EngineError for another number of them, SettingError where they are no numbers yet.
+    """
+    numbers = objective.numbers
+    if numbers and len(numbers) != len(network.classes):
+        raise EngineError(
+            f"objective.class_weights has {len(numbers)} numbers; network {network.name!r} has "
+            f"{len(network.classes)} classes"
+        )
+    return numbers
 
 
 def check_pictures(

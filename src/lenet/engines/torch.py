@@ -28,7 +28,9 @@ from lenet.engines.protocol import (
     Pictures,
     Position,
     check_pictures,
+    class_weights_of,
     normalization_table,
+    shares,
 )
 from lenet.machine import keep_freed_memory
 from lenet.network.architecture import Network, trace
@@ -95,6 +97,8 @@ class TorchEngine:
         self._format = torch.channels_last if self.device == "cpu" else torch.contiguous_format
         self._loss = torch.compile(self._losses, dynamic=False) if compile else self._losses
 
+        self._numbers = class_weights_of(objective, network)
+        self._class_weights = self._floats(self._numbers) if self._numbers else None
         table = normalization_table(network)
         self._pixel_values = self._floats(table.reshape(-1))  # (channels · 256,)
         offsets = self._integers(256 * np.arange(len(table)))
@@ -160,6 +164,10 @@ class TorchEngine:
                     for step, (_, learning_rate) in enumerate(plan, self._step + 1)
                 ]
             )  # (steps, 5)
+            share = shares(
+                self._numbers, split.labels[batches.order], batches.weights, batches.batch_size
+            )
+            scale = None if share is None else self._floats(share)  # (n,)
             losses = torch.empty(len(plan), dtype=self._sum_type, device=self.device)
             correct = torch.empty(len(plan), dtype=torch.int64, device=self.device)
             for i, (part, _) in enumerate(plan):
@@ -167,7 +175,14 @@ class TorchEngine:
                 pictures = images.index_select(0, chosen)
                 if changes is not None:
                     pictures = augment(pictures, changes[part])
-                batch = pictures, labels.index_select(0, chosen), places[i], numbers[i]
+                batch: tuple[Tensor, ...] = (
+                    pictures,
+                    labels.index_select(0, chosen),
+                    places[i],
+                    numbers[i],
+                )
+                if scale is not None:
+                    batch = (*batch, scale[part])
                 # Capturing a graph takes longer than the one step of a short last batch.
                 full = len(chosen) == batches.batch_size
                 step = self._captured(batch) if self.device == "cuda" and full else self._train_step
@@ -177,13 +192,19 @@ class TorchEngine:
         return Metrics(sums, right, len(batches.order))
 
     def gradients(
-        self, images: NDArray[np.uint8], labels: NDArray[np.int64], position: Position
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        position: Position,
+        weights: NDArray[np.float32] | None = None,
     ) -> Gradients:
         check_pictures(self.network, images, labels)
+        share = shares(self._numbers, labels, weights, len(labels))
         with self._settings():
             place = self._integers(dropout_place(position, position.first_sample))
+            scale = None if share is None else self._floats(share)
             gradient, loss, correct = self._gradient(
-                as_tensor(images).to(self.device), self._integers(labels), place
+                as_tensor(images).to(self.device), self._integers(labels), place, scale
             )
             metrics = Metrics(np.array([loss.item()], np.float64), int(correct.item()), len(labels))
             return Gradients(gradient.cpu().numpy(), self.layout, metrics)
@@ -195,33 +216,44 @@ class TorchEngine:
             self._update(self._floats(gradients.flat), self._floats(numbers))
 
     def _train_step(
-        self, images: Tensor, labels: Tensor, place: Tensor, numbers: Tensor
+        self,
+        images: Tensor,
+        labels: Tensor,
+        place: Tensor,
+        numbers: Tensor,
+        scale: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """One optimiser step on a batch (n, c, h, w) uint8; its loss sum and correct count.
 
         No number that differs from step to step is a Python number, and no tensor is made from
         one: that is what lets a CUDA graph repeat it.
         """
-        gradient, loss, correct = self._gradient(images, labels, place)
+        gradient, loss, correct = self._gradient(images, labels, place, scale)
         self._update(gradient, numbers)
         return loss, correct
 
     def _gradient(
-        self, images: Tensor, labels: Tensor, place: Tensor
+        self, images: Tensor, labels: Tensor, place: Tensor, scale: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The mean gradient, flat (size,), the loss sum and the correct count of a batch."""
+        """The mean gradient, flat (size,), the loss sum and the correct count of a batch.
+
+        ``scale`` (n,) is each picture's share of the mean where they are not alike.
+        """
         losses, logits = self._loss(images, labels, place)
-        share = torch.full_like(losses, 1 / len(labels))
+        share = torch.full_like(losses, 1 / len(labels)) if scale is None else scale
         found = torch.autograd.grad(losses, list(self._parameters.values()), share)
         gradient = torch.cat([part.reshape(-1) for part in found])
         correct = (logits.detach().argmax(1) == labels).sum()
-        return gradient, losses.detach().sum(dtype=self._sum_type), correct
+        losses = losses.detach() if scale is None else losses.detach() * (scale * len(labels))
+        return gradient, losses.sum(dtype=self._sum_type), correct
 
     def _losses(self, images: Tensor, labels: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
         """Each picture's loss (n,), as the objective has it, and its logits (n, classes)."""
         logits = self._forward(images, self._parameters, place)
         smoothing = self.objective.label_smoothing
-        losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+        losses = F.cross_entropy(
+            logits, labels, self._class_weights, reduction="none", label_smoothing=smoothing
+        )
         return losses, logits
 
     @torch.no_grad()

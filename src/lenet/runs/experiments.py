@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from lenet.files import as_path
 from lenet.network import layer_text, zoo
 from lenet.network.architecture import Network, trace, trouble_with_name
 from lenet.network.layers import ArchitectureError, Layer, show_shape
-from lenet.optimization import Optimizer
+from lenet.optimization import Optimizer, Settings
 from lenet.runs.record import RunError, RunRecord
 from lenet.runs.record import read as read_run
 from lenet.runs.run import Run, first_checkpoint
@@ -49,6 +50,7 @@ from lenet.training import (
     recipes,
     steps_per_epoch,
     verdict,
+    weighting,
 )
 from lenet.training.recipes import Recipe
 from lenet.untrusted import shown
@@ -68,6 +70,11 @@ class Experiment:
     snapshots: bool = False  # kept at every reading
     remarks: tuple[str, ...] = ()  # what was fitted to the pictures, a line each
     preparation: Preparation | None = None  # of the photographs that the pictures were made of
+
+    @property
+    def settings(self) -> Settings:
+        """The recipe's settings, with numbers for the class weights of these pictures."""
+        return _settled(self.recipe.settings, self.parts)
 
     def train(
         self, callbacks: Sequence[Callbacks] = (), stop: Callable[[], bool] = lambda: False
@@ -95,9 +102,7 @@ class Experiment:
                     told.append(keeping)
                 for remark in self.remarks:
                     call(told, "on_remark", remark)
-                outcome = fit(
-                    self.engine, self.parts, self.recipe.settings, self.run.start, told, stop
-                )
+                outcome = fit(self.engine, self.parts, self.settings, self.run.start, told, stop)
                 if self.snapshots:
                     keep_last(outcome)
                 if outcome.finished and not last_words and (last := self._verdict(outcome)):
@@ -145,7 +150,7 @@ class Experiment:
 
     def _verdict(self, outcome: Outcome) -> str | None:
         """Why the network has not learnt, judged by the whole run, or None where it has."""
-        settings, train = self.recipe.settings, self.parts.train
+        settings, train = self.settings, self.parts.train
         with self._result_loaded(outcome):
             return verdict.conclude(
                 self.engine,
@@ -218,8 +223,7 @@ def begin(
     else:
         network = _fitted(network, shape, loaded.train.classes)
     choice = engines.choose(engine, network, device)
-    settings = recipe.settings
-    made = engines.make(choice, network, settings.optimizer, settings.objective, threads, compile)
+    made = _engine_for(recipe, parts, choice, network, threads, compile)
     folder = None if out is None else as_path(out, "out")
     run = create_run(recipe, network, describe_data(loaded, parts), made, folder)
     run.remarks += loaded.remarks
@@ -278,14 +282,8 @@ def go_on(
     if device is None:  # that of another engine may be none of the one asked for
         device = before["device"] if engine in (None, before["name"]) else "auto"
     choice = engines.choose(engine or before["name"], record.network, device)
-    made = engines.make(
-        choice,
-        record.network,
-        recipe.settings.optimizer,
-        recipe.settings.objective,
-        before["threads"] if threads is None else threads,
-        compile,
-    )
+    threads = before["threads"] if threads is None else threads
+    made = _engine_for(recipe, parts, choice, record.network, threads, compile)
     run = resume_run(folder, recipe, made)
     wanted = snapshots or folder_of(folder).is_dir()
     return Experiment(recipe, parts, made, choice, run, wanted, preparation=loaded.preparation)
@@ -366,6 +364,23 @@ def train(
     with live.choose_view(experiment.recipe.settings, len(experiment.parts.train)) as view:
         experiment.train([view])
     return read_run(experiment.run.folder)
+
+
+def _settled(settings: Settings, parts: Parts) -> Settings:
+    return replace(settings, objective=weighting.resolved(settings.objective, parts.train))
+
+
+def _engine_for(
+    recipe: Recipe,
+    parts: Parts,
+    choice: Choice,
+    network: Network,
+    threads: int | None,
+    compile: bool,
+) -> Engine:
+    """The engine that trains this network on these pictures."""
+    settings = _settled(recipe.settings, parts)
+    return engines.make(choice, network, settings.optimizer, settings.objective, threads, compile)
 
 
 def with_network(recipe: Recipe, network: Network) -> Recipe:
@@ -463,12 +478,14 @@ def describe_data(loaded: Dataset, parts: Parts) -> dict[str, Any]:
         for name in ("train", "val", "test")
         if (split := getattr(parts, name)) is not None
     }
+    weights = loaded.train.weights
+    own = {} if weights is None else {"weights": sha256(weights.tobytes()).hexdigest()}
     return {
         "name": loaded.name,
         "source": str(loaded.source),
         "bundled": loaded.bundled,
         "licence": loaded.licence,
-        "sha256": dict(loaded.sha256),
+        "sha256": {**loaded.sha256, **own},
         "examples": examples,
     }
 

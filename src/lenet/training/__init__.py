@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from lenet.data import Split
 from lenet.engines import Batches, Engine, Metrics, Position
 from lenet.network.parameters import Parameters, State
-from lenet.optimization import Settings
+from lenet.optimization import BALANCED, Settings
 from lenet.training.diagnosis import diagnose
+from lenet.training.weighting import balanced_order
 
 READINGS_PER_EPOCH = 5  # as often as the tutorials plot
 STRETCH_S = 0.1  # how long an engine trains before it is asked whether to stop
@@ -195,11 +196,15 @@ def reading_points(settings: Settings, train: Split) -> list[int]:
 
 
 def draw_epoch(
-    settings: Settings, examples: int, epoch: int
+    settings: Settings, labels: NDArray[np.int64], epoch: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int8] | None]:
     """The order of an epoch's pictures (n,), and how each is changed (n, 3) or None."""
     random = np.random.default_rng((settings.seed, epoch + 1))
-    order = random.permutation(examples)
+    examples = len(labels)
+    if settings.sampling == BALANCED:
+        order = balanced_order(random, labels)
+    else:
+        order = random.permutation(examples)
     shift, flip = settings.augmentation.shift, settings.augmentation.flip
     if not shift and not flip:
         return order, None
@@ -219,7 +224,7 @@ def train_to_next_reading(
 ) -> Iterator[Progress]:
     """The progress after each stretch of about ``STRETCH_S``, up to the next reading point."""
     point = next(p for p in reading_points(settings, train) if p > progress.sample)
-    order, table = draw_epoch(settings, len(train), progress.epoch)
+    order, table = draw_epoch(settings, train.labels, progress.epoch)
     first_step = progress.epoch * steps_per_epoch(settings, train)
     size, steps = settings.batch_size, 1
     while progress.sample < point:
@@ -234,6 +239,7 @@ def train_to_next_reading(
                 learning_rates=rates[step : step + math.ceil((part.stop - part.start) / size)],
                 augmentation=None if table is None else table[part],
                 position=Position(settings.seed, progress.epoch, progress.sample),
+                weights=None if train.weights is None else train.weights[order[part]],
             ),
         )
         check_finite(metrics, step, rates)

@@ -30,6 +30,7 @@ from lenet.training.symptoms import (
     WeightSymptoms,
     measure_symptoms,
 )
+from lenet.training.weighting import weights_of
 
 # Natural starts took up to 600 steps (at batch 256: 150,000 pictures) and 1,600 steps (at batch
 # 64: 100,000 pictures): beyond both numbers, somebody waits for what should be helped along.
@@ -74,7 +75,7 @@ def diagnose(
     of every step of the run. Nothing in the engine changes.
     """
     classes = len(engine.network.classes)
-    plateau = find_plateau(history, train.labels, classes, settings)
+    plateau = find_plateau(history, train.labels, classes, settings, weights_of(train))
     if plateau is None or not is_long(plateau):
         return None
     with np.errstate(all="ignore"):  # weights of 1e20 are a finding here, no error

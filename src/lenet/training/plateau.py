@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.optimization import Settings
+from lenet.optimization import Objective, Settings
+from lenet.training.weighting import emphasis
 
 LOSS_MARGIN = 0.015  # down to 2.268: so low some networks begin, by luck
 ACCURACY_MARGIN = 0.75  # of chance · (1 - chance): up to 0.17 of 10 classes, 0.69 of 2
@@ -59,23 +60,28 @@ class _Part:
 
 
 def find_plateau(
-    history: Sequence[Reading], labels: NDArray[np.int64], classes: int, settings: Settings
+    history: Sequence[Reading],
+    labels: NDArray[np.int64],
+    classes: int,
+    settings: Settings,
+    weights: NDArray[np.float32] | None = None,
 ) -> Plateau | None:
     """The stretch up to the last reading in which nothing was learnt, or None.
 
     Nothing is learnt where the loss is not below that of the best constant outputs, and the
     accuracy not above that of naming the most frequent class, by more than chance explains.
+    ``weights`` are those of the training pictures.
     """
     if not history:
         return None
-    share = np.bincount(labels, minlength=classes) / len(labels)  # (classes,)
-    smoothing = settings.objective.label_smoothing
-    share = (1 - smoothing) * share + smoothing / classes
-    surprise = -np.log(share[share > 0])
+    counted = emphasis(labels, classes, settings, weights)
+    share = np.bincount(labels, counted, classes).astype(np.float64)  # (classes,)
+    share = _smoothed(np.asarray(share / share.sum()), settings.objective)
+    surprise = -np.log(share[share > 0] / share.sum())
     share = share[share > 0]
     ignorant_loss = float(share @ surprise)
     spread = math.sqrt(float(share @ (surprise - ignorant_loss) ** 2))  # 0 for balanced classes
-    chance = float(share.max())
+    chance = float(share.max() / share.sum())
     luck = math.sqrt(chance * (1 - chance))
 
     def ignorant(part: _Part) -> bool:
@@ -95,6 +101,21 @@ def find_plateau(
         steps=history[-1].step - parts[-1].first_step,
         pictures=pictures,
     )
+
+
+def _smoothed(share: NDArray[np.float64], objective: Objective) -> NDArray[np.float64]:
+    """The mean target of a batch, (classes,), from the share that each class has in its mean.
+
+    It adds up to 1 but where both labels are smoothed and classes have weights.
+    """
+    smoothing, classes = objective.label_smoothing, len(share)
+    if not smoothing or not objective.numbers:
+        return (1 - smoothing) * share + smoothing / classes
+    weights = np.asarray(objective.numbers)
+    # Σ of weights over the labels of a batch divides all: 1 / Σ share / w is its mean
+    met = share > 0
+    mean_weight = 1 / float((share[met] / weights[met]).sum())
+    return (1 - smoothing) * share + smoothing / classes * weights / mean_weight
 
 
 def _parts(history: Sequence[Reading], epoch_pictures: int, batch_size: int) -> list[_Part]:

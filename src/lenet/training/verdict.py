@@ -20,6 +20,7 @@ from lenet.optimization import Settings
 from lenet.training import diagnosis
 from lenet.training.plateau import ACCURACY_MARGIN, LOSS_MARGIN, Plateau, Reading, find_plateau
 from lenet.training.symptoms import Symptoms, measure_symptoms
+from lenet.training.weighting import emphasis, weights_of
 
 EXAMINED: Final = 1_000  # training pictures; accuracy to within 0.02 where it is 0.1
 BLOWN_UP: Final = 2.0  # times the loss of a guess: no network that has learnt is so wrong at home
@@ -60,9 +61,11 @@ def conclude(
     """
     if not history:
         return None
-    chosen = np.linspace(0, len(train.labels) - 1, min(EXAMINED, len(train.labels)))
-    examined = _Pictures(train.images[chosen.astype(int)], train.labels[chosen.astype(int)])
-    guess = best_guess(train.labels, len(engine.network.classes))
+    classes = len(engine.network.classes)
+    counted = emphasis(train.labels, classes, settings, weights_of(train))
+    chosen = _examined(len(train.labels), counted)
+    examined = _Pictures(train.images[chosen], train.labels[chosen])
+    guess = best_guess(train.labels if counted is None else examined.labels, classes)
     if not guess.loss:
         return None  # one class: there is nothing to learn
     with np.errstate(all="ignore"):  # weights of 1e30 are a finding here, no error
@@ -90,6 +93,16 @@ class _Pictures:
     labels: NDArray[np.int64]
 
 
+def _examined(pictures: int, counted: NDArray[np.float64] | None) -> NDArray[np.int64]:
+    """Which pictures the network is judged by: spread evenly, or as much as each counts."""
+    count = min(EXAMINED, pictures)
+    if counted is None:
+        return np.linspace(0, pictures - 1, count).astype(np.int64)
+    sums = np.cumsum(counted)
+    places = (np.arange(count) + 0.5) / count * sums[-1]
+    return np.asarray(np.searchsorted(sums, places).clip(0, pictures - 1), np.int64)
+
+
 def best_guess(labels: NDArray[np.int64], classes: int) -> Guess:
     """What always the same outputs reach on pictures with these labels."""
     share = np.bincount(labels, minlength=classes) / len(labels)
@@ -115,7 +128,7 @@ def _plateau(
     guess: Guess,
 ) -> Plateau:
     """The plateau that the run ended on; its last epoch where the readings show none."""
-    found = find_plateau(history, train.labels, classes, settings)
+    found = find_plateau(history, train.labels, classes, settings, weights_of(train))
     if found is not None:
         return found
     pictures = min(len(train.labels), history[-1].examples_seen)

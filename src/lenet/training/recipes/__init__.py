@@ -27,12 +27,14 @@ from lenet.optimization import (
     SettingError,
     Settings,
     usual_learning_rate,
+    weights_text,
 )
 from lenet.untrusted import UntrustedError, from_toml, shown
 
 LARGEST = 100_000  # bytes of a recipe's file; a network of many layers has some thousand
 LONGEST_PATH = 4_096
 LONGEST_TITLE = 300
+LONGEST_WEIGHTS = 20_000
 
 
 class RecipeError(ValueError):
@@ -331,6 +333,8 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
     """The value as the field's type; whole numbers pass for numbers, nothing else is converted."""
     wanted = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     kind = next((k for k in wanted if kind in (k, k | None)), kind)
+    if key == "objective.class_weights":  # a table or a list is one way to write it
+        value = weights_text(value)
     # NumPy's numbers are numbers, too: sweeps are written with them
     accepted = {int: numbers.Integral, float: numbers.Real}.get(kind, kind)
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
@@ -356,7 +360,8 @@ def _check_text(key: str, text: str) -> None:
             )
         return
     names = ("network", "initialization")
-    most = LONGEST_PATH if key == "data" else LONGEST_NAME if key in names else LONGEST_TITLE
+    longest = {"data": LONGEST_PATH, "objective.class_weights": LONGEST_WEIGHTS}
+    most = LONGEST_NAME if key in names else longest.get(key, LONGEST_TITLE)
     # the name of a folder may hold bytes that are no text
     trouble = trouble_with_name(text.encode(errors="replace").decode(), most)
     if trouble:

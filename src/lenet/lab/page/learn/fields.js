@@ -2,6 +2,7 @@
 
 const METHODS = ["sgd", "adam", "adamw"];
 const SCHEDULES = ["constant", "step", "cosine", "one-cycle"];
+const SAMPLINGS = ["shuffled", "balanced"];
 const INITIALIZATIONS = ["xavier", "xavier-linear", "torch", "he", "lecun"];
 
 // What an optimiser begins with where nobody says otherwise (src/lenet/optimization.py).
@@ -35,6 +36,7 @@ export const FIELDS = [
   { key: "schedule.gamma", ...real(0, 1), more: true, kinds: ["step"] },
   { key: "schedule.final", ...real(0, 1), more: true, kinds: ["cosine"] },
   { key: "objective.label_smoothing", ...real(0, 1), more: true },
+  { key: "sampling", ...oneOf(SAMPLINGS), more: true },
   { key: "augmentation.shift", ...whole(0, 127), more: true },
   { key: "augmentation.flip", ...flag, more: true },
   { key: "early_stopping.patience", ...whole(0), more: true },
