@@ -205,8 +205,8 @@ NB_MODULE(_native, m) {
             [](Engine* self, std::tuple<int, int, int> input_shape, int classes,
                const std::vector<LayerTuple>& layers, Array<const float> table,
                const std::string& method, bool nesterov, const std::vector<double>& numbers,
-               double label_smoothing, const std::vector<float>& class_weights, int threads,
-               const std::string& instruction_set) {
+               double label_smoothing, int threads, const std::string& instruction_set,
+               const std::vector<float>& class_weights) {
                 Description description;
                 std::tie(description.channels, description.height, description.width) = input_shape;
                 description.classes = classes;
@@ -220,7 +220,8 @@ NB_MODULE(_native, m) {
             },
             nb::arg("input_shape"), nb::arg("classes"), nb::arg("layers"), nb::arg("table"),
             nb::arg("method"), nb::arg("nesterov"), nb::arg("numbers"), nb::arg("label_smoothing"),
-            nb::arg("class_weights"), nb::arg("threads"), nb::arg("instruction_set"))
+            nb::arg("threads"), nb::arg("instruction_set"),
+            nb::arg("class_weights") = std::vector<float>())
         .def_prop_ro("parameters", vector_of<&Engine::parameters>)
         .def_prop_ro("moment1", vector_of<&Engine::moment1>)
         .def_prop_ro("moment2", vector_of<&Engine::moment2>)
@@ -231,8 +232,8 @@ NB_MODULE(_native, m) {
             "train",
             [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
                Array<const std::int64_t> order, OptionalArray<const std::int8_t> augmentation,
-               OptionalArray<const float> shares, std::int64_t batch_size,
-               Array<const double> learning_rates, const Place32& position, Array<double> losses) {
+               std::int64_t batch_size, Array<const double> learning_rates, const Place32& position,
+               Array<double> losses, OptionalArray<const float> shares) {
                 Pictures pictures = pictures_of(images);
                 pictures.labels = labels.data(), pictures.order = order.data();
                 pictures.augmentation = data(augmentation), pictures.shares = data(shares);
@@ -243,20 +244,23 @@ NB_MODULE(_native, m) {
                 });
             },
             nb::arg("images"), nb::arg("labels"), nb::arg("order"), nb::arg("augmentation").none(),
-            nb::arg("shares").none(), nb::arg("batch_size"), nb::arg("learning_rates"),
-            nb::arg("position"), nb::arg("losses"))
-        .def("gradients",
-             [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
-                OptionalArray<const float> shares, const Place32& position, Array<float> gradient) {
-                 Pictures pictures = pictures_of(images);
-                 pictures.labels = labels.data(), pictures.shares = data(shares);
-                 double loss = 0;
-                 const std::int64_t correct = without_gil([&] {
-                     return self.gradients(pictures, position_of(true, position), gradient.data(),
-                                           &loss);
-                 });
-                 return std::make_tuple(loss, correct);
-             })
+            nb::arg("batch_size"), nb::arg("learning_rates"), nb::arg("position"),
+            nb::arg("losses"), nb::arg("shares") = nb::none())
+        .def(
+            "gradients",
+            [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
+               const Place32& position, Array<float> gradient, OptionalArray<const float> shares) {
+                Pictures pictures = pictures_of(images);
+                pictures.labels = labels.data(), pictures.shares = data(shares);
+                double loss = 0;
+                const std::int64_t correct = without_gil([&] {
+                    return self.gradients(pictures, position_of(true, position), gradient.data(),
+                                          &loss);
+                });
+                return std::make_tuple(loss, correct);
+            },
+            nb::arg("images"), nb::arg("labels"), nb::arg("position"), nb::arg("gradient"),
+            nb::arg("shares") = nb::none())
         .def("apply",
              [](Engine& self, Array<const float> gradient, double learning_rate) {
                  without_gil([&] { self.apply(gradient.data(), learning_rate); });

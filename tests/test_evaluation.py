@@ -35,7 +35,22 @@ def test_json_has_every_number() -> None:
         "examples": 0,
         "recall": None,
         "precision": None,
+        "f1": None,
     }
+    assert values["balanced_accuracy"] == values["macro_recall"] == 0.75
+    assert values["macro_f1"] == pytest.approx((12 / 17 + 18 / 23) / 2)
+
+
+def test_unequal_classes_by_figures_of_scikit_learn() -> None:
+    # sklearn.metrics 1.9: balanced_accuracy_score, and precision_recall_fscore_support
+    # (average="macro", zero_division=0), of these 110 pictures
+    report = Report("", ("a", "b", "c"), 0.5, np.array([[95, 5, 0], [3, 2, 0], [4, 1, 0]]))
+    assert report.accuracy == pytest.approx(0.8818181818)
+    assert report.balanced_accuracy == pytest.approx(0.45)
+    assert report.macro_precision == pytest.approx(0.3937908497)
+    assert report.macro_f1 == pytest.approx(0.4160954557)
+    assert [report.f1(label) for label in range(3)] == pytest.approx([190 / 202, 4 / 13, 0])
+    assert report.precision(2) is None
 
 
 @pytest.mark.parametrize(("width", "matrix"), [(100, True), (12, False)])

@@ -30,9 +30,9 @@ class Engine:
         nesterov: bool,
         numbers: Sequence[float],
         label_smoothing: float,
-        class_weights: Sequence[float],
         threads: int,
         instruction_set: str,
+        class_weights: Sequence[float] = (),
     ) -> None: ...
     def changed(self) -> None: ...
     def train(
@@ -41,20 +41,19 @@ class Engine:
         labels: NDArray[np.int64],
         order: NDArray[np.int64],
         augmentation: NDArray[np.int8] | None,
-        shares: NDArray[np.float32] | None,
         batch_size: int,
         learning_rates: NDArray[np.float64],
         position: tuple[int, int, int],
         losses: NDArray[np.float64],
+        shares: NDArray[np.float32] | None = None,
     ) -> int: ...
     def gradients(
         self,
         images: NDArray[np.uint8],
         labels: NDArray[np.int64],
-        shares: NDArray[np.float32] | None,
         position: tuple[int, int, int],
         gradient: NDArray[np.float32],
-        /,
+        shares: NDArray[np.float32] | None = None,
     ) -> tuple[float, int]: ...
     def apply(self, gradient: NDArray[np.float32], learning_rate: float, /) -> None: ...
     def evaluate(

@@ -119,9 +119,9 @@ class NativeEngine:
                 *(optimizer.eps, optimizer.average),
             ],
             label_smoothing=objective.label_smoothing,
-            class_weights=self._class_weights,
             threads=threads,
             instruction_set=self.instruction_set,
+            **({"class_weights": self._class_weights} if self._class_weights else {}),
         )
         moments = (self._core.moment1, self._core.moment2)
         self._moments = dict(zip(optimizer.moments, moments, strict=False))
@@ -173,11 +173,11 @@ class NativeEngine:
             labels=labels,
             order=order,
             augmentation=None if table is None else np.ascontiguousarray(table, np.int8),
-            shares=self._shares(labels[order], batches.weights, batches.batch_size),
             batch_size=batches.batch_size,
             learning_rates=np.ascontiguousarray(batches.learning_rates, np.float64),
             position=_place(batches.position),
             losses=losses,
+            **self._shares(labels[order], batches.weights, batches.batch_size),
         )
         return Metrics(losses, correct, len(order))
 
@@ -190,8 +190,8 @@ class NativeEngine:
     ) -> Gradients:
         images, labels = self._checked(images, labels)
         flat = np.empty(self.layout.size, np.float32)
-        share = self._shares(labels, weights, len(labels))
-        loss, correct = self._core.gradients(images, labels, share, _place(position), flat)
+        shares = self._shares(labels, weights, len(labels))
+        loss, correct = self._core.gradients(images, labels, _place(position), flat, **shares)
         return Gradients(flat, self.layout, Metrics(np.array([loss]), correct, len(images)))
 
     def apply(self, gradients: Gradients, learning_rate: float) -> None:
@@ -255,10 +255,10 @@ class NativeEngine:
 
     def _shares(
         self, labels: NDArray[np.int64], weights: NDArray[np.float32] | None, batch_size: int
-    ) -> NDArray[np.float32] | None:
-        """See ``protocol.shares``; float32 as the kernels take them."""
+    ) -> dict[str, NDArray[np.float32]]:
+        """``protocol.shares`` as the compiled part takes them; empty where all count alike."""
         share = shares(self._class_weights, labels, weights, batch_size)
-        return None if share is None else share.astype(np.float32)
+        return {} if share is None else {"shares": share.astype(np.float32)}
 
     def _checked(
         self, images: NDArray[np.uint8], labels: NDArray[np.int64]

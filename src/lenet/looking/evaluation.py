@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,33 @@ class Report:
         """The share of what was called this class that is; None where nothing was."""
         total = int(self.confusion[:, label].sum())
         return int(self.confusion[label, label]) / total if total else None
+
+    def f1(self, label: int) -> float | None:
+        """The harmonic mean of precision and recall; None where neither has anything to count.
+
+        0 where nothing of this class was recognised, as in scikit-learn.
+        """
+        total = int(self.confusion[label].sum()) + int(self.confusion[:, label].sum())
+        return 2 * int(self.confusion[label, label]) / total if total else None
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean recall of the classes that have pictures: each counts alike, however rare."""
+        return self._mean(self.recall)
+
+    @property
+    def macro_precision(self) -> float:
+        """The mean precision of the classes that have pictures; 0 for one that was never named."""
+        return self._mean(self.precision)
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 of the classes that have pictures."""
+        return self._mean(self.f1)
+
+    def _mean(self, share: Callable[[int], float | None]) -> float:
+        there = np.flatnonzero(self.confusion.sum(1))
+        return sum(share(int(label)) or 0.0 for label in there) / len(there)
 
     def mistaken_for(self, label: int) -> tuple[int, int] | None:
         """The class that this one is most often called instead, and how often; None if never."""
@@ -162,12 +189,17 @@ def to_json(report: Report) -> dict[str, Any]:
         "examples": report.examples,
         "loss": report.loss,
         "accuracy": report.accuracy,
+        "balanced_accuracy": report.balanced_accuracy,
+        "macro_precision": report.macro_precision,
+        "macro_recall": report.balanced_accuracy,
+        "macro_f1": report.macro_f1,
         "classes": [
             {
                 "name": name,
                 "examples": int(report.confusion[label].sum()),
                 "recall": report.recall(label),
                 "precision": report.precision(label),
+                "f1": report.f1(label),
             }
             for label, name in enumerate(report.classes)
         ],
@@ -182,11 +214,12 @@ def render(report: Report, width: int) -> RenderableType:
     from rich.text import Text
 
     head = Text(
-        f"loss {report.loss:.4f}, accuracy {report.accuracy:.4f} on {report.examples:,} pictures"
+        f"loss {report.loss:.4f}, accuracy {report.accuracy:.4f} on {report.examples:,} pictures; "
+        f"balanced accuracy {report.balanced_accuracy:.4f}"
     )
     classes = Table(box=None, pad_edge=False, header_style="bold")
     classes.add_column("class")
-    for heading in ("pictures", "recognised", "right when named"):
+    for heading in ("pictures", "precision", "recall", "F1"):
         classes.add_column(heading, justify="right")
     classes.add_column("most often mistaken for")
     for label, name in enumerate(report.classes):
@@ -194,11 +227,23 @@ def render(report: Report, width: int) -> RenderableType:
         classes.add_row(
             Text(name),  # a stranger's text, no markup
             f"{int(report.confusion[label].sum()):,}",
-            _share(report.recall(label)),
             _share(report.precision(label)),
+            _share(report.recall(label)),
+            _share(report.f1(label)),
             Text(f"{report.classes[mistaken[0]]} ({mistaken[1]})" if mistaken else "–"),
         )
-    parts: list[RenderableType] = [head, Text(), classes]
+    classes.add_section()
+    classes.add_row(
+        "mean",
+        "",
+        _share(report.macro_precision),
+        _share(report.balanced_accuracy),
+        _share(report.macro_f1),
+        "",
+    )
+    note = Text("recall: of its pictures so many were recognised; precision: so many were right ")
+    note.append("when it was named; F1: both in one number")
+    parts: list[RenderableType] = [head, Text(), classes, Text(), note]
     matrix = _matrix(report)
     if _matrix_width(report) <= width:
         parts += [Text(), Text("rows: what it is; columns: what it was called"), matrix]
