@@ -1,0 +1,109 @@
+"""One preparation: the page's JavaScript and Python make the same of the same photographs."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import photographs
+from conftest import IMPORT_MAP
+from lenet import data
+from lenet.data.picture_pixels import pixels_of_file
+from lenet.data.preparation import prepare, usual
+from photographs import Photograph
+
+MOST = 2.0  # of 255: what a pixel may differ by in the mean
+PAGE = f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Prepared</title>
+<script type="importmap">{IMPORT_MAP}</script>
+<script type="module" src="/prepared.js"></script>
+</html>
+"""
+PAGE_JS = """
+import { openPicture } from "lenet/explore/picture/picture-file.js";
+import { preparedSteps } from "lenet/explore/picture/upload.js";
+
+globalThis.prepared = async (name, base64, model, settings) => {
+  const bytes = Uint8Array.from(atob(base64), (sign) => sign.charCodeAt(0));
+  const opened = await openPicture(new File([bytes], name));
+  const { pixels } = preparedSteps(opened, model, settings);
+  return [...pixels];
+};
+globalThis.ready = true;
+"""
+Prepared = Callable[[Photograph, Any, str], NDArray[np.uint8]]
+DIGITS = {"network": {"input_shape": [1, 28, 28], "classes": [*"0123456789"]}, "data": "mnist"}
+CLOTHES = {
+    "network": {
+        "input_shape": [1, 28, 28],
+        "classes": [*data.KNOWN["fashion-mnist"].classes],
+    },
+    "data": "fashion-mnist",
+}
+
+
+@pytest.fixture(scope="module")
+def in_the_page(browser: Any, site: Any) -> Iterator[Prepared]:
+    site.files["/prepared.html"] = PAGE.encode()
+    site.files["/prepared.js"] = PAGE_JS.encode()
+    page = browser.new_page()
+    page.goto(f"{site.address}/prepared.html")
+    page.wait_for_function("globalThis.ready")
+
+    def prepared(photograph: Photograph, model: Any, ground: str) -> NDArray[np.uint8]:
+        channels, height, width = model["network"]["input_shape"]
+        pixels = page.evaluate(
+            "([name, content, model, settings]) => prepared(name, content, model, settings)",
+            [
+                photograph.name,
+                base64.b64encode(photograph.content).decode(),
+                model,
+                {"ground": ground, "crop": "auto"},
+            ],
+        )
+        return np.array(pixels, np.uint8).reshape(channels, height, width)
+
+    yield prepared
+    page.close()
+
+
+def in_python(photograph: Photograph, model: Any, ground: str) -> NDArray[np.uint8]:
+    import io
+
+    network = model["network"]
+    how = usual(tuple(network["input_shape"]), network["classes"], model["data"])
+    pixels = pixels_of_file(io.BytesIO(photograph.content), photograph.name)
+    return prepare(pixels, how, ground)
+
+
+def named(made: Iterator[Photograph]) -> dict[str, Photograph]:
+    return {photograph.name: photograph for photograph in made}
+
+
+CASES = [
+    *(pytest.param(p, DIGITS, "auto", id=p.name) for p in photographs.digits()),
+    *(pytest.param(p, CLOTHES, "auto", id=p.name) for p in photographs.clothes()),
+    *(
+        pytest.param(p, DIGITS, "light", id=f"{p.name}-light")
+        for p in list(photographs.digits())[::3]
+    ),
+]
+
+
+@pytest.mark.parametrize(("photograph", "model", "ground"), CASES)
+def test_page_and_python_make_the_same(
+    photograph: Photograph, model: Any, ground: str, in_the_page: Prepared
+) -> None:
+    there, here = in_the_page(photograph, model, ground), in_python(photograph, model, ground)
+    difference = np.abs(there.astype(int) - here.astype(int))
+    print(json.dumps([photograph.name, difference.mean(), int(difference.max())]))
+    assert here.max() > 60  # something is there
+    assert difference.mean() < MOST
