@@ -1,6 +1,7 @@
 """Data sets as uint8 pictures and integer labels: found, downloaded, verified, read, divided.
 
-A data set is four IDX files (gzip or not; what a file is, its first bytes say, not its name):
+Somebody's own pictures are given by a path, and recognised (``sources``), or were imported and
+have a name (``stored``). A data set that is known beforehand (``known``) is four IDX files (gzip or not; what a file is, its first bytes say, not its name):
 
     train-images-idx3-ubyte   train-labels-idx1-ubyte   "train"
     t10k-images-idx3-ubyte    t10k-labels-idx1-ubyte    "test"; `test-…` is read as well
@@ -15,19 +16,16 @@ A data set asked for by name is looked for in these places, and never replaced b
 
 What is verified is the SHA-256 of the decompressed bytes, since gzip containers of the same data
 differ. Downloads are kept decompressed: such a data set loads in a quarter of the time.
-
-Sources: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits" (the format is
-described there); H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", arXiv:1708.07747.
 """
 
 import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -41,20 +39,25 @@ from lenet.data.idx_folder import (
     count_classes,
     emnist,
     files_in,
+    holds_idx,
     read_classes,
     read_folder,
 )
 from lenet.data.idx_folder import UnknownDataError as UnknownDataError
+from lenet.data.known import BUNDLED as BUNDLED
+from lenet.data.known import KNOWN as KNOWN
+from lenet.data.known import Known as Known
+from lenet.data.progress import counting
 from lenet.data.split import IN_MEMORY as IN_MEMORY
 from lenet.data.split import Dataset as Dataset
 from lenet.data.split import Split as Split
 from lenet.data.split import hold_out as hold_out
 from lenet.data.split import subset as subset
+from lenet.data.stored import DESCRIPTION, find_stored, load_stored, names_stored
 from lenet.files import UNFINISHED, as_path
 from lenet.names import did_you_mean, known_as
 
 DISTRIBUTIONS: Final = Path("/usr/share/datasets")
-BUNDLED: Final = Path(__file__).with_name("datasets") / "fashion-mnist-small"
 
 STALE_S: Final = 600.0
 
@@ -71,82 +74,6 @@ class DataNotFoundError(DataError):
         self.summary = summary
 
 
-@dataclass(frozen=True, eq=False)
-class Known:
-    """What is known beforehand about a data set with a name."""
-
-    name: str
-    classes: tuple[str, ...]
-    licence: str
-    sha256: Mapping[str, str]  # of FILES, decompressed
-    mirrors: tuple[str, ...]  # addresses at which FILES lie with `.gz` added
-    download_bytes: int
-
-
-_FASHION_CLASSES: Final = (
-    *("t-shirt", "trouser", "pullover", "dress", "coat"),
-    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
-)
-_FASHION_LICENCE: Final = "MIT, Copyright 2017 Zalando SE"
-
-
-def _hashes(*sha256: str) -> Mapping[str, str]:
-    return MappingProxyType(dict(zip(FILES, sha256, strict=True)))
-
-
-KNOWN: Final[Mapping[str, Known]] = MappingProxyType(
-    {
-        "fashion-mnist": Known(
-            "fashion-mnist",
-            _FASHION_CLASSES,
-            _FASHION_LICENCE,
-            _hashes(
-                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-            ),
-            (
-                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-                "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
-                "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
-            ),
-            30_878_645,
-        ),
-        "mnist": Known(
-            "mnist",
-            tuple("0123456789"),
-            "CC BY-SA 3.0, Yann LeCun, Corinna Cortes, Christopher Burges",
-            _hashes(
-                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-            ),
-            (
-                "https://ossci-datasets.s3.amazonaws.com/mnist",
-                "https://storage.googleapis.com/cvdf-datasets/mnist",
-            ),
-            11_594_722,
-        ),
-        # Made from fashion-mnist by scripts/make_bundled_data.py; comes with the package.
-        "fashion-mnist-small": Known(
-            "fashion-mnist-small",
-            _FASHION_CLASSES,
-            _FASHION_LICENCE,
-            _hashes(
-                "98e7770917579140c254c16bfc44d2ea54daef3773797258e8f05598ee3b958a",
-                "3590f8eb444dca2ad294ae69a9b7d395df1f8e15b3c74892b1e329027b7024f6",
-                "20bd1066a36b81f2f5d3b77fb060a67eaef3f88fbd60e094306a8d8c1395a36a",
-                "8df04a80abad89cbe22a19e3f9a1cfa7ab8bf03467bfaf485c85268519eeeb3d",
-            ),
-            (),
-            0,
-        ),
-    }
-)
-
-
 # ---------------------------------------------------------------------------------- loading
 
 
@@ -158,10 +85,11 @@ def load(
     progress: bool = False,
     mirrors: Sequence[str] | None = None,
 ) -> Dataset:
-    """The data set of that name, or in that folder; every byte of a named one is verified.
+    """The data set of that name, or at that path; every byte of a named one is verified.
 
-    A path is a string with a separator in it, or that starts with `.` or `~`, or that is an
-    existing folder; names that are known come first. A folder's classes are the lines of its
+    A path is a string with a separator in it, or that starts with `.` or `~`, or at which there
+    is a folder or a file; names that are known, or that were imported, come first. What a path
+    may hold, `sources` says. The classes of a folder of IDX files are the lines of its
     `classes.txt`; without one they are those of the known data set that it holds, else
     "0" to "k-1". For `progress` and `mirrors` see `fetch`.
 
@@ -176,12 +104,18 @@ def load(
             "there: lenet.go_on(run, data=…), lenet.evaluate(run, split=(images, labels)), "
             "lenet.features(run, picture)"
         )
-    if not isinstance(name_or_path, str) or (text not in KNOWN and _looks_like_a_path(text)):
-        return _load_folder(Path(os.path.expanduser(text)))
-    known = _known(text)
-    text = known.name
+    if isinstance(name_or_path, str) and (stored := find_imported(text, data_dir)):
+        loaded = load_stored(stored)
+        if os.path.lexists(text):
+            said = f"{text} is the data set that was imported; for what is here write ./{text}"
+            loaded = replace(loaded, remarks=(*loaded.remarks, said))
+        return loaded
+    if not isinstance(name_or_path, str) or is_path(text):
+        return load_path(Path(os.path.expanduser(text)), progress=progress)
     if data_dir is not None and not os.path.isdir(os.path.expanduser(data_dir)):
         raise UnknownDataError(f"the data folder {data_dir} does not exist; check its spelling")
+    known = _known(text)
+    text = known.name
     folder = find(text, data_dir)
     if folder is None and download:
         folder = fetch(text, progress=progress, mirrors=mirrors)
@@ -190,8 +124,42 @@ def load(
     return _load_known(known, folder)
 
 
-def _looks_like_a_path(text: str) -> bool:
-    return text[:1] in {".", "~"} or bool({os.sep, os.altsep} & {*text}) or os.path.isdir(text)
+def is_path(text: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
+    """Whether `load` takes the text for a path rather than a name."""
+    if text in KNOWN or find_imported(text, data_dir):
+        return False
+    return text[:1] in {".", "~"} or bool({os.sep, os.altsep} & {*text}) or os.path.exists(text)
+
+
+def find_imported(name: str, data_dir: str | os.PathLike[str] | None = None) -> Path | None:
+    """The folder of the data set that was imported under that name, or None."""
+    return None if name in KNOWN else find_stored(name, _roots(data_dir))
+
+
+def imported(data_dir: str | os.PathLike[str] | None = None) -> dict[str, Path]:
+    """The data sets that were imported, by their name, and where they lie."""
+    found = names_stored(_roots(data_dir))
+    return {name: folder for name, folder in found.items() if name not in KNOWN}
+
+
+def _roots(data_dir: str | os.PathLike[str] | None) -> list[Path]:
+    given = [place for place in (data_dir, os.environ.get("LENET_DATA")) if place]
+    return [*(Path(os.path.expanduser(place)) for place in given), cache_dir()]
+
+
+def load_path(path: Path, *, progress: bool = False) -> Dataset:
+    """The data set at a path: imported, IDX files, or one of `sources`. Raises DataError."""
+    if (path / DESCRIPTION).is_file():
+        return load_stored(path)
+    if path.is_dir() and holds_idx(path):
+        return _load_folder(path)
+    from lenet.data import sources
+
+    found = sources.recognise(path, sources.Asked())
+    if found is None:
+        return _load_folder(path)
+    with counting(f"reading {found.name}", found.pictures, progress) as told:
+        return sources.read(found, told)
 
 
 def check_classes(loaded: Dataset) -> None:
@@ -203,7 +171,8 @@ def check_classes(loaded: Dataset) -> None:
             "A network needs pictures of two classes or more, labelled 0, 1 and so on"
         )
     pictures = loaded.train.images
-    if (pictures[:2] == pictures[0]).all() and (pictures == pictures[0]).all():
+    starts = range(0, len(pictures), 1024)  # the first that differs ends it
+    if all((pictures[start : start + 1024] == pictures[0]).all() for start in starts):
         raise DataError(
             f"{loaded.source}: all training pictures are the same: nothing in them tells one class "
             "from another. Give the pictures themselves"
@@ -253,8 +222,9 @@ def _known(name: str) -> Known:
     found = known_as(name, KNOWN)
     if found is None:
         hint = did_you_mean(name, KNOWN)
+        own = "".join(f", {name}" for name in sorted(imported())[:10])
         raise UnknownDataError(
-            f"no data set is called {name!r}; {hint}choose from {', '.join(KNOWN)}; "
+            f"no data set is called {name!r}; {hint}choose from {', '.join(KNOWN)}{own}; "
             "a folder of your own is given with a separator, such as ./pictures"
         )
     return KNOWN[found]
@@ -263,10 +233,9 @@ def _known(name: str) -> Known:
 def _places(name: str, data_dir: str | os.PathLike[str] | None) -> list[Path]:
     if not KNOWN[name].mirrors:
         return [BUNDLED]
-    given = [place for place in (data_dir, os.environ.get("LENET_DATA")) if place]
-    roots = [Path(os.path.expanduser(place)) for place in given]
-    own = [folder for root in roots for folder in (root / name, root)]
-    return [*own, cache_dir() / name, DISTRIBUTIONS / name]
+    *given, cache = _roots(data_dir)
+    own = [folder for root in given for folder in (root / name, root)]
+    return [*own, cache / name, DISTRIBUTIONS / name]
 
 
 def _holds_another(folder: Path, known: Known) -> bool:
@@ -320,7 +289,8 @@ def _load_known(known: Known, folder: Path) -> Dataset:
 def _load_folder(folder: Path) -> Dataset:
     if not os.path.isdir(folder):
         raise UnknownDataError(
-            f"{folder} is not a folder; give one that holds {', '.join(FILES)} (.gz or not)"
+            f"{folder} is not a folder; give one that holds {', '.join(FILES)} (.gz or not), or one "
+            "folder of pictures a class; or a .csv or .npz file"
         )
     four = read_folder(folder, REMEDY)
     hashes = {file: read.sha256 for file, read in four.files.items()}

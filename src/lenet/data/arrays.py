@@ -60,7 +60,7 @@ def dataset(given: Any, classes: Sequence[str] | None = None) -> Dataset:
         train = split(first[0], first[1], names)
         test = split(second[0], second[1], names, "test_images", "test_labels")
     else:
-        first, second = pictures(first), _label_array(second, "labels")
+        first, second = pictures(first), label_array(second, "labels")
         _check_lengths(first, second, "images", "labels")
         names = tuple(classes) if classes is not None else _names(second)
         whole = split(first, second, names)
@@ -71,7 +71,7 @@ def dataset(given: Any, classes: Sequence[str] | None = None) -> Dataset:
             "equal in size"
         )
     parts: tuple[NDArray[Any], ...] = (train.images, train.labels, test.images, test.labels)
-    hashes = {file: _sha256(array) for file, array in zip(FILES, parts, strict=True)}
+    hashes = {file: idx_sha256(array) for file, array in zip(FILES, parts, strict=True)}
     return Dataset(
         IN_MEMORY,
         train,
@@ -95,9 +95,9 @@ def split(
     ``labels`` (n,) are whole numbers from 0, or names of the classes. Raises DataError.
     """
     pixels = pictures(images, images_name)
-    numbers = _numbers(labels, tuple(classes), labels_name)
+    numbers = numbers_of(labels, tuple(classes), labels_name)
     _check_lengths(pixels, numbers, images_name, labels_name)
-    identity = f"{IN_MEMORY} (SHA-256 of images {_sha256(pixels)}, of labels {_sha256(numbers)})"
+    identity = f"{IN_MEMORY} (SHA-256 of images {idx_sha256(pixels)}, of labels {idx_sha256(numbers)})"
     return Split(pixels, numbers, tuple(classes), identity)
 
 
@@ -109,10 +109,21 @@ def pictures(images: Any, name: str = "images") -> UInt8:
     Raises DataError for other shapes, for shapes that could be meant in two ways, and for other
     values.
     """
-    array = _array(images, name)
+    return np.ascontiguousarray(_bytes(_channels_first(_array(images, name), name), name))
+
+
+def mapped_pictures(images: Any, name: str = "images") -> UInt8:
+    """The pictures as ``pictures`` gives them; bytes that are in a file stay there."""
+    if isinstance(images, np.memmap) and images.dtype == np.uint8:
+        return _channels_first(images, name)
+    return pictures(images, name)
+
+
+def _channels_first(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """A view of the pictures as (n, channels, height, width)."""
     if array.ndim == 3:
-        array = array[:, None]
-    elif array.ndim == 4:
+        return array[:, None]
+    if array.ndim == 4:
         first, last = array.shape[1] in CHANNELS, array.shape[3] in CHANNELS
         if first == last:
             what = (
@@ -122,17 +133,14 @@ def pictures(images: Any, name: str = "images") -> UInt8:
                 f"{name} {array.shape} {what}; give (n, channels, height, width) with 1 or 3 "
                 "channels"
             )
-        if last:
-            array = array.transpose(0, 3, 1, 2)
-    else:
-        hint = ""
-        if array.ndim == 2 and (side := int(np.sqrt(array.shape[1]))) ** 2 == array.shape[1]:
-            hint = f": for {side}×{side} pixels, {name}.reshape(-1, {side}, {side})"
-        raise DataError(
-            f"{name} has shape {array.shape}; give (n, height, width) or (n, channels, height, "
-            f"width){hint}"
-        )
-    return np.ascontiguousarray(_bytes(array, name))
+        return array.transpose(0, 3, 1, 2) if last else array
+    hint = ""
+    if array.ndim == 2 and (side := int(np.sqrt(array.shape[1]))) ** 2 == array.shape[1]:
+        hint = f": for {side}×{side} pixels, {name}.reshape(-1, {side}, {side})"
+    raise DataError(
+        f"{name} has shape {array.shape}; give (n, height, width) or (n, channels, height, "
+        f"width){hint}"
+    )
 
 
 def picture(image: Any, name: str = "picture") -> UInt8:
@@ -281,7 +289,7 @@ def _is_pair(value: Any) -> bool:
 
 def _names(*parts: Any) -> tuple[str, ...]:
     """The classes' names that follow from the labels alone."""
-    arrays = [_label_array(labels, "labels") for labels in parts]
+    arrays = [label_array(labels, "labels") for labels in parts]
     if any(array.dtype.kind == "U" for array in arrays):
         return tuple(sorted({str(name) for array in arrays for name in array.tolist()}))
     highest = max((int(array.max()) for array in arrays if len(array)), default=0)
@@ -299,7 +307,8 @@ def _names(*parts: Any) -> tuple[str, ...]:
     return tuple(map(str, range(highest + 1)))
 
 
-def _label_array(labels: Any, name: str) -> NDArray[Any]:
+def label_array(labels: Any, name: str) -> NDArray[Any]:
+    """The labels (n,) as int64, or as texts. Raises DataError, naming them."""
     array = _plain(labels, name)
     if array.dtype == np.bool_:
         array = array.astype(np.int64)
@@ -328,9 +337,9 @@ def _unboxed(array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(np.int64) if values and all(whole) else array
 
 
-def _numbers(labels: Any, classes: tuple[str, ...], name: str) -> NDArray[np.int64]:
+def numbers_of(labels: Any, classes: tuple[str, ...], name: str) -> NDArray[np.int64]:
     """Labels as numbers of classes."""
-    array = _label_array(labels, name)
+    array = label_array(labels, name)
     if array.dtype.kind == "U":
         known = {label: number for number, label in enumerate(classes)}
         if unknown := sorted({*array.tolist()} - known.keys()):
@@ -347,7 +356,7 @@ def _numbers(labels: Any, classes: tuple[str, ...], name: str) -> NDArray[np.int
     return array.astype(np.int64)
 
 
-def _sha256(array: NDArray[Any]) -> str:
+def idx_sha256(array: NDArray[Any]) -> str:
     """That of an IDX file with these pictures (grey ones without an axis of channels) or labels."""
     values = array.astype(np.uint8, copy=False)
     if values.ndim == 4 and values.shape[1] == 1:

@@ -75,6 +75,14 @@ def files_in(folder: Path) -> dict[str, Path]:
     return found
 
 
+def holds_idx(folder: Path) -> bool:
+    """Whether a file of the folder has one of the usual names."""
+    try:
+        return any(map(_ANY_NAME.fullmatch, os.listdir(folder)))
+    except OSError:
+        return False
+
+
 def read_folder(folder: Path, remedy: str) -> FourFiles:
     """The four files of a folder that fit together; their names may have a prefix, as EMNIST's.
 

@@ -57,12 +57,18 @@ class Dataset:
     name: str
     train: Split
     test: Split
-    source: str  # the folder it was read from
+    source: str  # the folder or file it was read from
     licence: str
     sha256: Mapping[str, str]  # file name -> SHA-256 of the decompressed bytes
     bundled: bool
-    remarks: tuple[str, ...] = ()  # what was taken otherwise than it stands in the files
-    preparation: Preparation | None = None  # of photographs, where these were made of some
+    remarks: tuple[str, ...] = ()  # what it is, and what was taken otherwise than it stands there
+    val: Split | None = None  # a part of its own to choose by
+    preparation: Preparation | None = None  # how its pictures were made of other ones
+
+
+def is_mapped(images: UInt8) -> bool:
+    """Whether these pictures stay in their file, and are read a stretch at a time (``mapped``)."""
+    return isinstance(images, np.memmap)
 
 
 def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
@@ -71,20 +77,20 @@ def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     The same fraction of every class is held out, rounded; a class with two pictures or more is
     in both parts. Depends on nothing but (labels, fraction, seed).
 
+    Pictures that stay in their file are not copied: they were mixed by class when the file was
+    made, and its last ones are held out, whatever the seed.
+
     Raises DataError unless 0 < fraction < 1, and when no class has two pictures.
     """
-    if not 0 < fraction < 1:
-        raise DataError(
-            f"the fraction held out is {fraction}; it must lie between 0 and 1, such as 0.1"
+    _check_fraction(fraction)
+    if is_mapped(split.images):
+        kept = len(split) - round(len(split) * fraction)
+        how = f"the last {len(split) - kept} as stored"
+        return (
+            _stretch(split, slice(0, kept), f"{split.identity}; what remains without {how}"),
+            _stretch(split, slice(kept, None), f"{split.identity}; {how}"),
         )
-    counts = np.bincount(split.labels, minlength=len(split.classes))
-    takes = np.clip(np.floor(counts * fraction + 0.5).astype(np.int64), 1, None)
-    takes = np.minimum(takes, np.maximum(counts - 1, 0))
-    if not takes.any():
-        raise DataError(
-            f"nothing can be held out of {len(split)} pictures: no class has two of them"
-        )
-    held = _draw(split.labels, takes, (seed, 0x76616C))  # "val"
+    held = rows_held_out(split.labels, len(split.classes), fraction, seed)
     how = f"{float(fraction)!r} held out by class, seed {seed}"
     return (
         _part(split, ~held, f"{split.identity}; what remains, {how}"),
@@ -92,13 +98,41 @@ def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     )
 
 
+def rows_held_out(
+    labels: Int64, classes: int, fraction: float, seed: int
+) -> NDArray[np.bool_]:
+    """Which of the examples with these labels ``hold_out`` holds out, (n,)."""
+    _check_fraction(fraction)
+    counts = np.bincount(labels, minlength=classes)
+    takes = np.clip(np.floor(counts * fraction + 0.5).astype(np.int64), 1, None)
+    takes = np.minimum(takes, np.maximum(counts - 1, 0))
+    if not takes.any():
+        raise DataError(
+            f"nothing can be held out of {len(labels)} pictures: no class has two of them"
+        )
+    return _draw(labels, takes, (seed, 0x76616C))  # "val"
+
+
+def _check_fraction(fraction: float) -> None:
+    if not 0 < fraction < 1:
+        raise DataError(
+            f"the fraction held out is {fraction}; it must lie between 0 and 1, such as 0.1"
+        )
+
+
 def subset(split: Split, count: int, seed: int) -> Split:
     """That many pictures, each class in its share, in the order of the split.
+
+    Of pictures that stay in their file it is a stretch that the seed chooses, and no copy.
 
     Raises DataError unless 1 <= count <= len(split).
     """
     if not 1 <= count <= len(split):
         raise DataError(f"cannot take {count} of {len(split)} pictures; take 1 to {len(split)}")
+    if is_mapped(split.images):
+        start = int(np.random.default_rng((seed, 0x737562)).random() * (len(split) - count + 1))
+        how = f"{count} as stored, from {start} on"
+        return _stretch(split, slice(start, start + count), f"{split.identity}; {how}")
     counts = np.bincount(split.labels, minlength=len(split.classes))
     takes, remainders = np.divmod(counts * count, len(split))
     # Largest remainders first, so that the shares add up to count.
@@ -124,6 +158,10 @@ def _draw(labels: Int64, takes: Int64, seed: tuple[int, int]) -> NDArray[np.bool
 def _part(split: Split, chosen: NDArray[np.bool_], identity: str) -> Split:
     weights = None if split.weights is None else split.weights[chosen]
     return Split(split.images[chosen], split.labels[chosen], split.classes, identity, weights)
+
+def _stretch(split: Split, part: slice, identity: str) -> Split:
+    weights = None if split.weights is None else split.weights[part]
+    return Split(split.images[part], split.labels[part], split.classes, identity, weights)
 
 
 def _check_weights(weights: Float32, pictures: int) -> None:

@@ -50,7 +50,7 @@ class Described:
         """Whether it can be read without a download."""
         if self.source in data.KNOWN:
             return data.available(self.source)
-        return Path(self.source).is_dir()
+        return Path(self.source).exists() or data.find_imported(self.source) is not None
 
 
 @dataclass(frozen=True, eq=False)

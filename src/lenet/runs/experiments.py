@@ -23,6 +23,7 @@ from lenet.data import (
     arrays,
     check_classes,
     hold_out,
+    is_path,
     preparation,
 )
 from lenet.data import load as load_data
@@ -55,6 +56,9 @@ from lenet.training import (
 from lenet.training.recipes import Recipe
 from lenet.untrusted import shown
 
+VAL_SHARE = 0.1  # of somebody's own pictures
+LEAST_TO_HOLD_OUT = 10  # pictures a class, on the average
+WATCH = "early_stopping needs a held-out part to watch: add --val 0.1"
 OWN = "mine"  # the name of a network that is given as a list of layers
 
 
@@ -201,14 +205,16 @@ def begin(
     given = None if data is None else arrays.dataset(data)
     if given:
         recipe = replace(recipe, data=given.name)
-    own = Path(os.path.expanduser(recipe.data))
-    if given is None and recipe.data not in KNOWN and own.is_dir():
-        recipe = replace(recipe, data=str(own.resolve()))  # to be found on resuming
+    if given is None and is_path(recipe.data, data_dir):
+        own = Path(os.path.expanduser(recipe.data))
+        if own.exists():
+            recipe = replace(recipe, data=str(own.resolve()))  # to be found on resuming
     if not recipe.layers:
         recipe = replace(recipe, network=zoo.name_of(recipe.network))
     check(recipe)
     loaded = given or load_data(recipe.data, data_dir, progress=progress)
     check_classes(loaded)
+    recipe, said = hold_out_of_own(recipe, loaded, chosen)
     for name in loaded.train.classes:
         if trouble := trouble_with_name(name):
             raise DataError(f"{loaded.source}: the class name {shown(name)} {trouble}")
@@ -226,7 +232,7 @@ def begin(
     made = _engine_for(recipe, parts, choice, network, threads, compile)
     folder = None if out is None else as_path(out, "out")
     run = create_run(recipe, network, describe_data(loaded, parts), made, folder)
-    run.remarks += loaded.remarks
+    run.remarks += [*loaded.remarks, *said]
     photographs = loaded.preparation
     return Experiment(recipe, parts, made, choice, run, snapshots, tuple(remarks), photographs)
 
@@ -412,8 +418,36 @@ def check(recipe: Recipe) -> None:
         raise recipes.RecipeError(
             f"val is {recipe.val}, must be the share to hold out: at least 0 and below 1"
         )
-    if recipe.settings.early_stopping.patience and not recipe.val:
-        raise recipes.RecipeError("early_stopping needs a held-out part to watch: add --val 0.1")
+    known = recipe.data in KNOWN  # other pictures may bring a part to watch
+    if known and recipe.settings.early_stopping.patience and not recipe.val:
+        raise recipes.RecipeError(WATCH)
+
+
+def hold_out_of_own(
+    recipe: Recipe, loaded: Dataset, chosen: Collection[str] | None
+) -> tuple[Recipe, list[str]]:
+    """The recipe with a share to hold out of somebody's own pictures, and a line that says so.
+
+    Where nobody chose otherwise, a tenth: without pictures that it was not trained on, a network
+    cannot be judged before it is tested. Raises RecipeError where early stopping has none.
+    """
+    said = []
+    if loaded.val is not None and recipe.val:
+        recipe = replace(recipe, val=0.0)
+        said.append(f"the {len(loaded.val):,} val pictures that the data brings are held out")
+    elif (
+        loaded.val is None
+        and not recipe.val
+        and chosen is not None
+        and "val" not in chosen
+        and loaded.name not in KNOWN
+        and len(loaded.train) >= LEAST_TO_HOLD_OUT * len(loaded.train.classes)
+    ):
+        recipe = replace(recipe, val=VAL_SHARE)
+        said.append("a tenth of the training pictures is held out, to choose by (--val 0: none)")
+    if recipe.settings.early_stopping.patience and not recipe.val and loaded.val is None:
+        raise recipes.RecipeError(WATCH)
+    return recipe, said
 
 
 def build_network(
@@ -466,7 +500,7 @@ def _fitted(network: Network, shape: tuple[int, int, int], classes: tuple[str, .
 def divide(recipe: Recipe, loaded: Dataset) -> Parts:
     """The pictures to learn from, those held out as the recipe says, and the test set."""
     if not recipe.val:
-        return Parts(loaded.train, None, loaded.test)
+        return Parts(loaded.train, loaded.val, loaded.test)
     train, val = hold_out(loaded.train, recipe.val, recipe.settings.seed)
     return Parts(train, val, loaded.test)
 

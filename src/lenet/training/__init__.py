@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data import Split
+from lenet.data import Split, mapped
 from lenet.engines import Batches, Engine, Metrics, Position
 from lenet.network.parameters import Parameters, State
 from lenet.optimization import BALANCED, Settings
@@ -196,13 +196,18 @@ def reading_points(settings: Settings, train: Split) -> list[int]:
 
 
 def draw_epoch(
-    settings: Settings, labels: NDArray[np.int64], epoch: int
+    settings: Settings, labels: NDArray[np.int64], epoch: int, in_blocks: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int8] | None]:
-    """The order of an epoch's pictures (n,), and how each is changed (n, 3) or None."""
+    """The order of an epoch's pictures (n,), and how each is changed (n, 3) or None.
+
+    ``in_blocks`` is for pictures that stay in their file (``mapped.epoch_order``).
+    """
     random = np.random.default_rng((settings.seed, epoch + 1))
     examples = len(labels)
     if settings.sampling == BALANCED:
         order = balanced_order(random, labels)
+    elif in_blocks:
+        order = mapped.epoch_order(random, examples)
     else:
         order = random.permutation(examples)
     shift, flip = settings.augmentation.shift, settings.augmentation.flip
@@ -224,40 +229,49 @@ def train_to_next_reading(
 ) -> Iterator[Progress]:
     """The progress after each stretch of about ``STRETCH_S``, up to the next reading point."""
     point = next(p for p in reading_points(settings, train) if p > progress.sample)
-    order, table = draw_epoch(settings, train.labels, progress.epoch)
+    in_file = mapped.is_mapped(train.images)
+    order, table = draw_epoch(settings, train.labels, progress.epoch, in_blocks=in_file)
     first_step = progress.epoch * steps_per_epoch(settings, train)
     size, steps = settings.batch_size, 1
-    while progress.sample < point:
-        started = time.perf_counter()
-        part = slice(progress.sample, min(progress.sample + steps * size, point))
-        step = first_step + progress.sample // size
-        metrics = engine.train(
-            train,
-            Batches(
-                order=order[part],
-                batch_size=size,
-                learning_rates=rates[step : step + math.ceil((part.stop - part.start) / size)],
-                augmentation=None if table is None else table[part],
-                position=Position(settings.seed, progress.epoch, progress.sample),
-                weights=None if train.weights is None else train.weights[order[part]],
-            ),
-        )
-        check_finite(metrics, step, rates)
-        elapsed = time.perf_counter() - started
-        loss_sum = progress.loss_sum
-        for loss in metrics.losses:  # one by one: the sum must not depend on the stretches
-            loss_sum += float(loss)
-        progress = replace(
-            progress,
-            sample=part.stop,
-            loss_sum=loss_sum,
-            correct=progress.correct + metrics.correct,
-            examples_seen=progress.examples_seen + metrics.examples,
-            wall_s=progress.wall_s + elapsed,
-            train_s=progress.train_s + elapsed,
-        )
-        steps = max(1, int(STRETCH_S / elapsed * len(metrics.losses)))
-        yield progress
+    with mapped.stretches(train, order, size) as stretch:
+        while progress.sample < point:
+            started = time.perf_counter()
+            stop = min(progress.sample + steps * size, point)
+            pictures, rows = stretch(progress.sample, stop)
+            part = slice(progress.sample, progress.sample + len(rows))
+            step = first_step + progress.sample // size
+            metrics = engine.train(
+                pictures,
+                Batches(
+                    order=rows,
+                    batch_size=size,
+                    learning_rates=rates[step : step + math.ceil(len(rows) / size)],
+                    augmentation=None if table is None else table[part],
+                    position=Position(settings.seed, progress.epoch, progress.sample),
+                    weights=None if train.weights is None else train.weights[order[part]],
+                ),
+            )
+            check_finite(metrics, step, rates)
+            elapsed = time.perf_counter() - started
+            progress = advanced(progress, metrics, elapsed)
+            steps = max(1, int(STRETCH_S / elapsed * len(metrics.losses)))
+            yield progress
+
+
+def advanced(progress: Progress, metrics: Metrics, elapsed: float) -> Progress:
+    """The progress after a stretch that took so many seconds."""
+    loss_sum = progress.loss_sum
+    for loss in metrics.losses:  # one by one: the sum must not depend on the stretches
+        loss_sum += float(loss)
+    return replace(
+        progress,
+        sample=progress.sample + metrics.examples,
+        loss_sum=loss_sum,
+        correct=progress.correct + metrics.correct,
+        examples_seen=progress.examples_seen + metrics.examples,
+        wall_s=progress.wall_s + elapsed,
+        train_s=progress.train_s + elapsed,
+    )
 
 
 def check_finite(metrics: Metrics, first_step: int, rates: NDArray[np.float64]) -> None:
@@ -275,13 +289,27 @@ def measure(engine: Engine, split: Split | None, progress: Progress) -> Metrics 
     """What the network makes of a split; TrainingError where that is no number."""
     if split is None:
         return None
-    metrics = engine.evaluate(split)
+    metrics = evaluate_pieces(engine, split)
     if not math.isfinite(metrics.loss):
         raise TrainingError(
             f"after epoch {progress.epoch + 1} the loss on {split.identity} is {metrics.loss:g}. "
             "Try a smaller learning rate"
         )
     return metrics
+
+
+def evaluate_pieces(engine: Engine, split: Split) -> Metrics:
+    """What the network makes of a split, a piece at a time where it is larger than memory."""
+    found = [engine.evaluate(piece) for piece in mapped.pieces(split)]
+    if len(found) == 1:
+        return found[0]
+    confusions = [metrics.confusion for metrics in found if metrics.confusion is not None]
+    return Metrics(
+        np.concatenate([metrics.losses for metrics in found]),
+        sum(metrics.correct for metrics in found),
+        sum(metrics.examples for metrics in found),
+        np.sum(confusions, axis=0) if len(confusions) == len(found) else None,
+    )
 
 
 def read(

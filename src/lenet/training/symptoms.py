@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.data import mapped
 from lenet.engines import Engine, Pictures, Position
 from lenet.engines.numpy import optimizer_step, saturated
 from lenet.network.architecture import Network, trace
@@ -79,7 +80,7 @@ def measure_symptoms(
     last = history[-1]
     probe = np.linspace(0, len(train.labels) - 1, min(PROBE_PICTURES, len(train.labels)))
     chosen = probe.astype(np.int64)  # spread evenly: files may be sorted by class
-    images, labels = train.images[chosen], train.labels[chosen]
+    images, labels = mapped.gather(train.images, chosen), train.labels[chosen]
     # the highest so far is what somebody set; at the end of a schedule the last one is near 0
     learning_rate = float(rates[: last.step].max())
 

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.data import mapped
 from lenet.engines import Engine, Pictures
 from lenet.network.parameters import State
 from lenet.optimization import Settings
@@ -64,7 +65,7 @@ def conclude(
     classes = len(engine.network.classes)
     counted = emphasis(train.labels, classes, settings, weights_of(train))
     chosen = _examined(len(train.labels), counted)
-    examined = _Pictures(train.images[chosen], train.labels[chosen])
+    examined = _Pictures(mapped.gather(train.images, chosen), train.labels[chosen])
     guess = best_guess(train.labels if counted is None else examined.labels, classes)
     if not guess.loss:
         return None  # one class: there is nothing to learn
