@@ -1,7 +1,8 @@
 """Data sets as uint8 pictures and integer labels: found, downloaded, verified, read, divided.
 
 Somebody's own pictures are given by a path, and recognised (``sources``), or were imported and
-have a name (``stored``). A data set that is known beforehand (``known``) is four IDX files (gzip or not; what a file is, its first bytes say, not its name):
+have a name (``stored``). A data set that is known beforehand (``known``) is four IDX files (gzip
+or not; what a file is, its first bytes say, not its name):
 
     train-images-idx3-ubyte   train-labels-idx1-ubyte   "train"
     t10k-images-idx3-ubyte    t10k-labels-idx1-ubyte    "test"; `test-…` is read as well
@@ -23,9 +24,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -289,8 +290,8 @@ def _load_known(known: Known, folder: Path) -> Dataset:
 def _load_folder(folder: Path) -> Dataset:
     if not os.path.isdir(folder):
         raise UnknownDataError(
-            f"{folder} is not a folder; give one that holds {', '.join(FILES)} (.gz or not), or one "
-            "folder of pictures a class; or a .csv or .npz file"
+            f"{folder} is not a folder; give one that holds {', '.join(FILES)} (.gz or not), or "
+            "one folder of pictures a class; or a .csv or .npz file"
         )
     four = read_folder(folder, REMEDY)
     hashes = {file: read.sha256 for file, read in four.files.items()}

@@ -111,7 +111,9 @@ def _role(name: str) -> tuple[str, str] | None:
 
 
 def _wanted(names: list[str]) -> list[str]:
-    return [name for name in names if _role(name) or name in CLASSES or re.fullmatch(r"arr_\d", name)]
+    return [
+        name for name in names if _role(name) or name in CLASSES or re.fullmatch(r"arr_\d", name)
+    ]
 
 
 def name_arrays(arrays: Mapping[str, Array], path: Path) -> NamedArrays:
@@ -136,7 +138,9 @@ def name_arrays(arrays: Mapping[str, Array], path: Path) -> NamedArrays:
         raise DataError(f"{path}: no array is called images or x_train; {_how(arrays)}")
     names = next((arrays[name] for name in CLASSES if name in arrays), None)
     texts = names is not None and names.ndim == 1 and names.dtype.kind == "U"
-    return NamedArrays(parts, tuple(map(str, names.tolist())) if texts and names is not None else None)
+    return NamedArrays(
+        parts, tuple(map(str, names.tolist())) if texts and names is not None else None
+    )
 
 
 def _how(arrays: Mapping[str, Array]) -> str:

@@ -97,7 +97,9 @@ def split(
     pixels = pictures(images, images_name)
     numbers = numbers_of(labels, tuple(classes), labels_name)
     _check_lengths(pixels, numbers, images_name, labels_name)
-    identity = f"{IN_MEMORY} (SHA-256 of images {idx_sha256(pixels)}, of labels {idx_sha256(numbers)})"
+    identity = (
+        f"{IN_MEMORY} (SHA-256 of images {idx_sha256(pixels)}, of labels {idx_sha256(numbers)})"
+    )
     return Split(pixels, numbers, tuple(classes), identity)
 
 

@@ -21,10 +21,8 @@ from lenet.data.idx import DataError
 from lenet.data.idx_folder import LONGEST_CLASS
 from lenet.untrusted import plain, shown
 
-SUFFIXES: Final = frozenset(
-    (*(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib"),)
-    + (".tif", ".tiff", ".webp")
-)
+_ENDS: Final = ("png", "jpg", "jpeg", "jpe", "jfif", "gif", "bmp", "dib", "tif", "tiff", "webp")
+SUFFIXES: Final = frozenset(f".{end}" for end in _ENDS)
 UNREAD: Final = frozenset((".heic", ".heif", ".avif", ".svg", ".jp2", ".jxl", ".psd", ".raw"))
 NO_PICTURES: Final = frozenset(("thumbs.db", "desktop.ini", "__macosx"))  # systems leave these
 PARTS: Final[Mapping[str, str]] = {
@@ -136,7 +134,9 @@ def _folders(folder: Path) -> list[Path]:
     """The folders in it; links to folders are taken at this level."""
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if not is_hidden(entry.name) and _is_dir(entry)]
+            names = [
+                entry.name for entry in entries if not is_hidden(entry.name) and _is_dir(entry)
+            ]
     except OSError:
         return []
     return [folder / name for name in sorted(names)]

@@ -34,7 +34,8 @@ LABELS: Final = ("label", "labels", "class", "target", "category", "emotion", "y
 PATHS: Final = ("path", "file", "filename", "file_name", "filepath", "image", "image_path", "img")
 USAGE: Final[dict[str, str]] = {
     **PARTS,
-    **{"publictest": "val", "privatetest": "test"},  # as in FER2013
+    "publictest": "val",  # as in FER2013
+    "privatetest": "test",
 }
 MOST_BYTES: Final = 1 << 32
 LONGEST_LINE: Final = 4_000_000  # characters: a picture of 512×512 in colour has 3,000,000
@@ -70,8 +71,8 @@ def read_csv(path: Path) -> CsvPictures:
             size = os.fstat(file.fileno()).st_size
             if size > MOST_BYTES:
                 raise DataError(f"{path}: has {size:,} bytes; at most {MOST_BYTES:,} are read")
-            lines = _lines(io.TextIOWrapper(file, "utf-8-sig", newline=""), path)
-            return _read(lines, path)
+            with io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+                return _read(_lines(text, path), path)
     except FileError as error:
         raise DataError(str(error)) from None
     except UnicodeDecodeError as error:

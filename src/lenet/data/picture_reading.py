@@ -102,7 +102,9 @@ def read_pictures(
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
         tasks = (paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE))
-        waiting = [pool.submit(read, some) for some, _ in zip(tasks, range(2 * workers), strict=False)]
+        waiting = [
+            pool.submit(read, some) for some, _ in zip(tasks, range(2 * workers), strict=False)
+        ]
         while waiting:
             made, good, found = waiting.pop(0).result()
             if (some := next(tasks, None)) is not None:

@@ -203,7 +203,9 @@ def _csv_part(read: CsvPictures, labels: Int64, rows: Int64 | None) -> Part:
 
 
 def _of_arrays(path: Path, kind: str, found: NamedArrays) -> Source:
-    labels = {part: arrays.label_array(y, f"{path}: labels") for part, (_, y) in found.parts.items()}
+    labels = {
+        part: arrays.label_array(y, f"{path}: labels") for part, (_, y) in found.parts.items()
+    }
     classes, numbers, remarks = _classes_of(path, labels, found.classes)
     parts = {}
     for part, (images, _) in found.parts.items():
@@ -224,7 +226,9 @@ def _classes_of(
 ) -> tuple[tuple[str, ...], dict[str, Int64], tuple[str, ...]]:
     """The classes, and each part's labels as their numbers."""
     if given is not None and all(array.dtype.kind != "U" for array in labels.values()):
-        checked = {part: arrays.numbers_of(y, given, f"{path}: labels") for part, y in labels.items()}
+        checked = {
+            part: arrays.numbers_of(y, given, f"{path}: labels") for part, y in labels.items()
+        }
         return given, checked, ()
     texts = any(array.dtype.kind == "U" for array in labels.values())
     values = np.unique(np.concatenate([np.unique(array) for array in labels.values()]))
@@ -330,7 +334,7 @@ def read(source: Source, told: Callable[[int], None] = lambda count: None) -> Da
         pixels, numbers = arrays.idx_sha256(images), arrays.idx_sha256(labels)
         identity = f"{source.name}/{part} (SHA-256 of images {pixels}, of labels {numbers})"
         splits[part] = (Split(images, labels, source.classes, identity), pixels, numbers)
-    hashes = {}
+    hashes: dict[str, str] = {}
     for part, files in (("train", FILES[:2]), ("test", FILES[2:]), ("val", VAL_FILES)):
         if part in splits:
             hashes.update(zip(files, splits[part][1:], strict=True))
@@ -377,4 +381,3 @@ def _read_rows(
         kept[start : start + len(made)] = good
         start += len(made)
     return (images, labels) if kept.all() else (images[kept], labels[kept])
-

@@ -98,9 +98,7 @@ def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     )
 
 
-def rows_held_out(
-    labels: Int64, classes: int, fraction: float, seed: int
-) -> NDArray[np.bool_]:
+def rows_held_out(labels: Int64, classes: int, fraction: float, seed: int) -> NDArray[np.bool_]:
     """Which of the examples with these labels ``hold_out`` holds out, (n,)."""
     _check_fraction(fraction)
     counts = np.bincount(labels, minlength=classes)

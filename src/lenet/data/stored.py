@@ -64,9 +64,9 @@ def names_stored(roots: Iterable[Path]) -> dict[str, Path]:
         except OSError:
             continue
         for name in names[:10_000]:
-            if name not in found and NAME.fullmatch(name):
-                if os.path.isfile(root / name / DESCRIPTION):
-                    found[name] = root / name
+            there = NAME.fullmatch(name) and os.path.isfile(root / name / DESCRIPTION)
+            if there and name not in found:
+                found[name] = root / name
     return found
 
 
@@ -88,11 +88,16 @@ def load_stored(folder: Path) -> Dataset:
 
 def _load(folder: Path, described: dict[str, Any]) -> Dataset:
     name, classes = described["name"], tuple(described["classes"])
-    if not isinstance(name, str) or not all(map(_is_class, classes)) or not 1 <= len(classes) <= 256:
+    if (
+        not isinstance(name, str)
+        or not all(map(_is_class, classes))
+        or not 1 <= len(classes) <= 256
+    ):
         raise UntrustedError("its name or its classes are none")
     channels, height, width = (_size(value) for value in described["shape"])
     shape = (channels, height, width)
-    splits, hashes = {}, {}
+    splits: dict[str, Split] = {}
+    hashes: dict[str, str] = {}
     for part in PARTS:
         if part not in described["parts"]:
             continue

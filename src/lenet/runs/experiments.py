@@ -14,6 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lenet import engines
 from lenet.data import (
     IN_MEMORY,
@@ -24,6 +26,7 @@ from lenet.data import (
     check_classes,
     hold_out,
     is_path,
+    mapped,
     preparation,
 )
 from lenet.data import load as load_data
@@ -134,7 +137,9 @@ class Experiment:
         notes = {"preparation": preparation.to_dict(own)}
         if self.parts.val is not None:
             with self._result_loaded(outcome):
-                logits = self.engine.logits(self.parts.val.images)
+                logits = np.concatenate(
+                    [self.engine.logits(piece.images) for piece in mapped.pieces(self.parts.val)]
+                )
             fitted = calibration.fit_calibration(logits, self.parts.val.labels)
             notes["calibration"] = calibration.to_dict(fitted)
         return notes
