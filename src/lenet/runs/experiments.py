@@ -445,7 +445,7 @@ def hold_out_of_own(
         and not recipe.val
         and chosen is not None
         and "val" not in chosen
-        and loaded.name not in KNOWN
+        and loaded.name not in {*KNOWN, IN_MEMORY}
         and len(loaded.train) >= LEAST_TO_HOLD_OUT * len(loaded.train.classes)
     ):
         recipe = replace(recipe, val=VAL_SHARE)
