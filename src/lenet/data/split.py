@@ -157,6 +157,7 @@ def _part(split: Split, chosen: NDArray[np.bool_], identity: str) -> Split:
     weights = None if split.weights is None else split.weights[chosen]
     return Split(split.images[chosen], split.labels[chosen], split.classes, identity, weights)
 
+
 def _stretch(split: Split, part: slice, identity: str) -> Split:
     weights = None if split.weights is None else split.weights[part]
     return Split(split.images[part], split.labels[part], split.classes, identity, weights)
