@@ -8,8 +8,8 @@ import json
 import math
 import struct
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from dataclasses import MISSING, fields, replace
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -30,6 +30,7 @@ from lenet.network.architecture import (
 )
 from lenet.network.layers import (
     RBF,
+    SATURATED_SHARE,
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -43,7 +44,9 @@ from lenet.network.layers import (
     Sigmoid,
     Subsample,
     Tanh,
+    curve,
     padding_of,
+    role_of,
     stride_of,
 )
 from lenet.network.parameters import Parameters, State, initialize
@@ -377,6 +380,71 @@ def test_trace_is_that_of_python(shared_page: Any) -> None:
     found = shared_page.evaluate(script, [to_dict(network) for network in networks])
     for network, rows in zip(networks, found, strict=True):
         assert rows == [as_js(row) for row in trace(network)], network
+
+
+FACTS = """() => [...LAYERS].map(([type, facts]) => ({
+  type, ...facts,
+  arguments: Object.entries(facts.arguments).map(([name, {otherwise}]) =>
+    otherwise === undefined ? [name] : [name, otherwise]),
+}))"""
+CURVES = """([type, layer, inputs]) => {
+  const {value, derivative, steepest, formula, bounds} = LAYERS.get(type);
+  const dx = 1e-5;
+  return {
+    values: inputs.map((x) => value(x, layer)),
+    slopes: inputs.map((x) => derivative(x, layer)),
+    measured: inputs.map((x) => (value(x + dx, layer) - value(x - dx, layer)) / (2 * dx)),
+    steepest: steepest(layer),
+    formula: formula(layer),
+    bounds: bounds(layer).map((bound) => (Number.isFinite(bound) ? bound : null)),
+  };
+}"""
+
+
+def test_the_page_knows_the_kinds_of_layers_that_python_knows(shared_page: Any) -> None:
+    found = {facts["type"]: facts for facts in shared_page.evaluate(FACTS)}
+    assert found.keys() == {cls.__name__ for cls in get_args(Layer)}
+    for cls in get_args(Layer):
+        assert found[cls.__name__]["role"] == role_of(cls)
+        known = [
+            [field.name] if field.default is MISSING else [field.name, field.default]
+            for field in fields(cls)
+        ]
+        assert found[cls.__name__]["arguments"] == known
+    assert shared_page.evaluate("SATURATED_SHARE") == SATURATED_SHARE
+
+
+@pytest.mark.parametrize("layer", ACTIVATIONS, ids=repr)
+def test_an_activations_facts_are_those_of_its_function(shared_page: Any, layer: Layer) -> None:
+    described = to_dict(Network("one", (1, 1, 1), (layer, Flatten(), Linear(1, 2)), ("a", "b")))
+    asked = [
+        type(layer).__name__,
+        described["layers"][0],
+        [0.013 * n + 0.001 for n in range(-800, 801)],
+    ]
+    found = shared_page.evaluate(CURVES, asked)
+    known = curve(layer)
+    assert (found["formula"], found["steepest"]) == (known.formula, pytest.approx(known.steepest))
+    finite = [bound if math.isfinite(bound) else None for bound in known.bounds]
+    assert found["bounds"] == finite
+    np.testing.assert_allclose(found["slopes"], found["measured"], atol=1e-4)
+    assert np.abs(found["slopes"]).max() == pytest.approx(found["steepest"], rel=1e-3)
+    low, high = known.bounds
+    assert low <= min(found["values"])
+    assert max(found["values"]) <= high
+
+
+def test_every_kind_and_argument_has_its_words(shared_page: Any) -> None:
+    script = """async () => {
+      const words = (await import("lenet/i18n/compare.js")).default;
+      const needed = [...LAYERS].flatMap(([type, {role, arguments: known}]) => [
+        ...(["activation", "pooling"].includes(role) ? [`compare.type.${type}`] : []),
+        ...Object.entries(known).filter(([, {follows, isTable}]) => !follows && !isTable)
+          .map(([name]) => `compare.argument.${name}`),
+      ]);
+      return needed.filter((key) => !words.en[key] || !words.zh[key]);
+    }"""
+    assert shared_page.evaluate(script) == []
 
 
 def test_left_out_arguments_are_those_of_torch(shared_page: Any) -> None:

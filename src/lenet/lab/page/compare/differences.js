@@ -1,33 +1,11 @@
 /** Two networks layer by layer: which belong together, and their differences in words. */
 
 import { count, percent, show } from "lenet/dom.js";
+import { connectionCount, isConvolution, isDense, LAYERS } from "lenet/network/layers.js";
 import { layerName } from "lenet/shared/layer-rows.js";
 import { shapeText } from "lenet/shared/words.js";
 
-const ROLES = {
-  Conv2d: "weights",
-  Linear: "weights",
-  RBF: "weights",
-  AvgPool2d: "pooling",
-  MaxPool2d: "pooling",
-  Subsample: "pooling",
-  Sigmoid: "activation",
-  Tanh: "activation",
-  ReLU: "activation",
-  ScaledTanh: "activation",
-  Flatten: "flatten",
-  Dropout: "dropout",
-};
 const GAP = 0.7; // a layer without a counterpart; two cost more than any match
-const ARGUMENTS = {
-  Conv2d: ["out_channels", "kernel_size", "stride", "padding"],
-  AvgPool2d: ["kernel_size", "stride", "padding"],
-  MaxPool2d: ["kernel_size", "stride", "padding"],
-  Subsample: ["kernel_size"],
-  Linear: ["out_features"],
-  RBF: ["out_features"],
-  Dropout: ["p"],
-};
 
 /**
  * The layers of two traced networks in rows [left, right], null where one has no counterpart.
@@ -69,20 +47,23 @@ export function align(left, right) {
 function match(one, other) {
   const sizes = size(one) === size(other) ? 0 : 0.1;
   if (one.type === other.type) return sizes;
-  if (ROLES[one.type] !== ROLES[other.type]) return Infinity;
-  const kinds = [one.type, other.type];
+  if (partOf(one.type) !== partOf(other.type)) return Infinity;
   // a convolution stands for a dense layer only where both make as many units of the whole picture
-  if (kinds.includes("Conv2d") && sizes > 0) return Infinity;
+  if ([one, other].some(({ type }) => isConvolution(type)) && sizes > 0) return Infinity;
   return 0.4 + sizes;
 }
+
+/** The part that a type of layer plays in a network: whatever has kernels or codes plays one. */
+const partOf = (type) => (isConvolution(type) || isDense(type) ? "weights" : LAYERS.get(type).role);
 
 const size = (row) => row.outputShape.reduce((a, b) => a * b, 1);
 
 /** What is different between a row's two layers, as [name, left, right] of their arguments. */
 export function argumentsThatDiffer(one, other) {
   if (one.type !== other.type) return [];
-  return (ARGUMENTS[one.type] ?? [])
-    .map((name) => [name, one.layer[name], other.layer[name]])
+  return Object.entries(LAYERS.get(one.type).arguments)
+    .filter(([, { follows, isTable }]) => !follows && !isTable)
+    .map(([name]) => [name, one.layer[name], other.layer[name]])
     .filter(([, left, right]) => left !== right);
 }
 
@@ -134,7 +115,7 @@ export function inWords(left, right, rows, t) {
       });
     }
     sayKernels(one, other, say);
-    if (ROLES[one.type] === "weights" && one.type !== other.type) {
+    if (partOf(one.type) === "weights" && one.type !== other.type) {
       say(one.type === "RBF" || other.type === "RBF" ? "output" : "type", {
         left: layerName(one),
         right: layerName(other),
@@ -160,15 +141,12 @@ const sum = (traced) => traced.reduce((all, row) => all + row.parameters, 0);
 
 /** A convolution of which not every kernel exists. */
 function sayKernels(one, other, say) {
-  if (one.type !== "Conv2d" || other.type !== "Conv2d") return;
-  const kernels = ({ layer }) =>
-    layer.connections?.reduce((all, sources) => all + sources.length, 0)
-    ?? layer.in_channels * layer.out_channels;
+  if (!isConvolution(one.type) || !isConvolution(other.type)) return;
   if (!one.layer.connections === !other.layer.connections) return;
   const [key, row] = one.layer.connections ? ["table-left", one] : ["table-right", other];
   say(key, {
     layer: layerName(row),
-    n: kernels(row),
+    n: connectionCount(row.layer),
     all: row.layer.in_channels * row.layer.out_channels,
   });
 }
@@ -185,7 +163,7 @@ function sayAlone(rows, side, say) {
 
 function typesOf(rows, role) {
   return [0, 1].map((side) => [
-    ...new Set(rows.map((row) => row[side]?.type).filter((type) => type && ROLES[type] === role)),
+    ...new Set(rows.map((row) => row[side]?.type).filter((type) => type && partOf(type) === role)),
   ]);
 }
 

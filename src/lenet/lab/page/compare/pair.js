@@ -3,6 +3,7 @@
 import { createCalculator } from "lenet/calculator.js";
 import { align, argumentsThatDiffer, inWords } from "lenet/compare/differences.js";
 import { fill, h, percent } from "lenet/dom.js";
+import { isReshaping } from "lenet/network/layers.js";
 import { softmax } from "lenet/network/softmax.js";
 import { trace } from "lenet/network/trace.js";
 import { createBars, layerRow, scales } from "lenet/shared/layer-rows.js";
@@ -118,7 +119,7 @@ export default function mountPair(section, { backend, t, memory, fail }) {
         SIDES.map((side) => h("h3", {}, models[side].said)),
       ),
       aligned
-        .filter((pair) => pair.some((row) => row && row.type !== "Flatten"))
+        .filter((pair) => pair.some((row) => row && !isReshaping(row.type)))
         .map((pair) => {
           const [one, other] = pair;
           const same =

@@ -1,12 +1,12 @@
 /** How the values of each layer are spread: outputs, weights, gradients; as small histograms. */
 
 import { fill, h, percent } from "lenet/dom.js";
+import { isIdentity, LAYERS, boundsOf } from "lenet/network/layers.js";
 import { figure, roundText } from "lenet/shared/words.js";
 
 const KINDS = ["activation", "gradient", "weight"];
 const WIDTH = 128;
 const HEIGHT = 36;
-const BOUNDS = { Sigmoid: [0, 1], Tanh: [-1, 1], ScaledTanh: [-1.7159, 1.7159] };
 
 /** The distributions in `container`; `draw(statistics, rows)` shows a moment's. */
 export default function createDistributions(container, t) {
@@ -32,7 +32,7 @@ export default function createDistributions(container, t) {
       fill(
         body,
         layers
-          .filter(({ kind }) => !["Flatten", "Dropout"].includes(kind))
+          .filter(({ kind }) => !isIdentity(kind))
           .map((layer) =>
             h(
               "tr",
@@ -80,7 +80,7 @@ function shareOf(part, kind, values, t) {
       much: values.saturated > 0.5,
     };
   }
-  if (kind === "ReLU" || values.zero > 0) {
+  if (LAYERS.get(kind).rectifies || values.zero > 0) {
     return { text: t("learn.zero", { share: percent(values.zero) }), much: values.zero > 0.9 };
   }
   return null;
@@ -88,7 +88,8 @@ function shareOf(part, kind, values, t) {
 
 /** The histogram's axis: a layer's bounds where it has some, else round numbers about zero. */
 export function axisFor(part, kind, { minimum, maximum }) {
-  if (part === "activation" && kind in BOUNDS) return BOUNDS[kind];
+  const bounds = part === "activation" ? boundsOf(kind) : null;
+  if (bounds?.every(Number.isFinite)) return bounds;
   const most = roundUp(Math.max(Math.abs(minimum), Math.abs(maximum)));
   return part === "activation" && minimum >= 0 ? [0, most] : [-most, most];
 }

@@ -2,6 +2,7 @@
 
 import { largest, legend, paint, signedColor } from "lenet/colors.js";
 import { fill, h } from "lenet/dom.js";
+import { isConvolution, isDense } from "lenet/network/layers.js";
 import { layerName } from "lenet/shared/layer-rows.js";
 import { figure, shapeText } from "lenet/shared/words.js";
 
@@ -60,12 +61,12 @@ export function firstWeights({ network, weights, traced }) {
   const row = traced.find(({ index }) => weights.has(`${index}.weight`));
   if (!row) return null;
   const { shape, data } = weights.get(`${row.index}.weight`);
-  if (row.type === "Conv2d" && shape.length === 4) {
+  if (isConvolution(row.type) && shape.length === 4) {
     const [count, planes, height, width] = shape;
     return { row, count, planes, height, width, values: data, dense: false };
   }
   const [planes, height, width] = network.input_shape;
-  const sees = row.type === "Linear" && shape[1] === planes * height * width;
+  const sees = isDense(row.type) && shape[1] === planes * height * width;
   if (!sees) return null;
   return { row, count: shape[0], planes, height, width, values: data, dense: true };
 }

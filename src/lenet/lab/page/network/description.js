@@ -1,6 +1,6 @@
 /** A network as lenet.network.architecture.to_dict describes it, checked and completed. */
 
-import { isPooling, LARGEST, LAYERS } from "./layers.js";
+import { defaultsOf, isPooling, LARGEST, LAYERS } from "./layers.js";
 
 /** Throws an Error where what a network says besides its layers is not in order. */
 export function checkHead({ input_shape: shape, layers, classes, normalization }) {
@@ -43,8 +43,7 @@ export function complete(index, description) {
       throw new Error(`${where} has an unknown key ${quoted(name)}`);
     }
   }
-  const defaults = Object.entries(known).map(([name, { otherwise }]) => [name, otherwise]);
-  const layer = { type, ...Object.fromEntries(defaults), ...description };
+  const layer = { type, ...defaultsOf(type), ...description };
   if (isPooling(type)) layer.stride ??= layer.kernel_size;
   if (type === "Subsample") layer.padding = 0;
   for (const [name, value] of Object.entries(layer)) {

@@ -7,8 +7,8 @@
 /** The largest that any size may be. */
 export const LARGEST = 2 ** 31 - 1;
 
-/** The share of an activation's steepest slope below which it is saturated. */
-export const SATURATED = 0.05;
+/** An activation is saturated where its slope is below this share of its steepest. */
+export const SATURATED_SHARE = 0.04;
 
 // An argument: `otherwise`, its value where it is left out (none: it must be given);
 // `refusal(value, layer)`, what it must be, in words, and "" where it is; `follows`: the layers
@@ -34,14 +34,17 @@ const whole = (value) => (Number.isInteger(value) ? "" : "a whole number");
 const atMost = (value) => (value <= LARGEST ? "" : `at most ${LARGEST}`);
 const between = (value, most) => (value >= 0 && value <= most ? "" : `from 0 to ${most}`);
 
+const short = (value) => String(+value.toFixed(4)).replace("-", "−");
+
 /**
  * Each type with its facts, the arguments in the order and with the defaults of
  * lenet.network.architecture:
  * - role: "convolution", "pooling", "dense", "activation", "dropout" or "reshaping"
  * - letter: of its stage, where it begins one
+ * - weightedSum: whether an output is a sum of inputs times weights, and a bias
  * - keepsRange: whether its outputs lie within the bounds of its inputs
  * - of an activation: formula(layer), value(x, layer), derivative(x, layer), steepest(layer), the
- *   largest slope; range(layer), the bounds of its values; rectifies: whether it is 0 below 0 and
+ *   largest slope; bounds(layer), [low, high] of its values; rectifies: whether it is 0 below 0 and
  *   passes everything above
  */
 export const LAYERS = new Map(
@@ -49,6 +52,7 @@ export const LAYERS = new Map(
     Conv2d: {
       role: "convolution",
       letter: "C",
+      weightedSum: true,
       arguments: {
         in_channels: INPUT_SIZE,
         out_channels: SIZE,
@@ -80,7 +84,7 @@ export const LAYERS = new Map(
         return y * (1 - y);
       },
       steepest: () => 0.25,
-      range: () => [0, 1],
+      bounds: () => [0, 1],
     },
     Tanh: {
       role: "activation",
@@ -89,7 +93,7 @@ export const LAYERS = new Map(
       value: (x) => Math.tanh(x),
       derivative: (x) => 1 - Math.tanh(x) ** 2,
       steepest: () => 1,
-      range: () => [-1, 1],
+      bounds: () => [-1, 1],
     },
     ReLU: {
       role: "activation",
@@ -98,7 +102,7 @@ export const LAYERS = new Map(
       value: (x) => (x < 0 ? 0 : x), // NaN stays NaN
       derivative: (x) => (x > 0 ? 1 : 0),
       steepest: () => 1,
-      range: () => [0, Infinity],
+      bounds: () => [0, Infinity],
       rectifies: true,
     },
     Dropout: {
@@ -110,6 +114,7 @@ export const LAYERS = new Map(
     Linear: {
       role: "dense",
       letter: "F",
+      weightedSum: true,
       arguments: { in_features: INPUT_SIZE, out_features: SIZE },
     },
     ScaledTanh: {
@@ -118,12 +123,11 @@ export const LAYERS = new Map(
         amplitude: { ...FACTOR, otherwise: 1.7159 },
         slope: { ...FACTOR, otherwise: 2 / 3 },
       },
-      formula: ({ amplitude, slope }) =>
-        `${+amplitude.toFixed(4)} · tanh(${+slope.toFixed(4)} · x)`,
+      formula: ({ amplitude, slope }) => `${short(amplitude)} · tanh(${short(slope)} · x)`,
       value: (x, { amplitude, slope }) => amplitude * Math.tanh(slope * x),
       derivative: (x, { amplitude, slope }) => amplitude * slope * (1 - Math.tanh(slope * x) ** 2),
       steepest: ({ amplitude, slope }) => Math.abs(amplitude * slope),
-      range: ({ amplitude }) => [-Math.abs(amplitude), Math.abs(amplitude)],
+      bounds: ({ amplitude }) => [-Math.abs(amplitude), Math.abs(amplitude)],
     },
     Subsample: {
       role: "pooling",
@@ -137,7 +141,8 @@ export const LAYERS = new Map(
   }),
 );
 
-const roleOf = (type) => LAYERS.get(type)?.role;
+/** The role of a type of layer, undefined where there is no such type. */
+export const roleOf = (type) => LAYERS.get(type)?.role;
 
 /** Whether a type of layer changes each number by itself, by one function. */
 export const isActivation = (type) => roleOf(type) === "activation";
@@ -145,11 +150,40 @@ export const isActivation = (type) => roleOf(type) === "activation";
 /** Whether a type of layer makes one number of each window of a map. */
 export const isPooling = (type) => roleOf(type) === "pooling";
 
+/** Whether a type of layer moves kernels over maps. */
+export const isConvolution = (type) => roleOf(type) === "convolution";
+
 /** Whether a type of layer has windows that it moves over maps. */
-export const isWindowed = (type) => isPooling(type) || roleOf(type) === "convolution";
+export const isWindowed = (type) => isPooling(type) || isConvolution(type);
 
 /** Whether each output of a type of layer sees every input. */
 export const isDense = (type) => roleOf(type) === "dense";
+
+/** Whether a type of layer gives the same numbers another shape. */
+export const isReshaping = (type) => roleOf(type) === "reshaping";
+
+/** Whether a type of layer passes the same numbers in the same order, but in training. */
+export const isIdentity = (type) => isReshaping(type) || roleOf(type) === "dropout";
+
+/** Whether each output of a type of layer is made of the input at its own place. */
+export const isElementwise = (type) => isActivation(type) || roleOf(type) === "dropout";
+
+/** Whether each output of a type of layer is a sum of inputs times weights, and a bias. */
+export const isWeightedSum = (type) => LAYERS.get(type)?.weightedSum === true;
+
+/** The arguments of a type of layer that are left out, by their names; undefined for the others. */
+export function defaultsOf(type) {
+  const entries = Object.entries(LAYERS.get(type).arguments);
+  return Object.fromEntries(entries.map(([name, { otherwise }]) => [name, otherwise]));
+}
+
+/**
+ * The bounds [low, high] of an activation's values, of other layers' null. Without a description
+ * they are those of the arguments' defaults.
+ */
+export function boundsOf(type, layer = defaultsOf(type)) {
+  return LAYERS.get(type).bounds?.(layer) ?? null;
+}
 
 /** The input channels that an output channel of a convolution sees. */
 export function connected({ in_channels: channels, connections }, output) {

@@ -2,10 +2,9 @@
 
 import { inkColor, largest, paint, signedColor } from "lenet/colors.js";
 import { fill, h, percent } from "lenet/dom.js";
+import { isReshaping, LAYERS, boundsOf } from "lenet/network/layers.js";
 import { softmax } from "lenet/network/softmax.js";
 import { className, figure, shapeText } from "lenet/shared/words.js";
-
-const BOUNDED = { Sigmoid: 1, Tanh: 1, ScaledTanh: 1.7159 };
 
 /** A layer's name as the rows have it: "C1 Conv2d"; those without a stage have their number. */
 export function layerName({ stage, type, index }) {
@@ -20,12 +19,12 @@ export function layerName({ stage, type, index }) {
  */
 export function scales(traced, outputs) {
   const found = [];
-  traced.forEach(({ type }, i) => {
+  traced.forEach(({ type, layer }, i) => {
     const before = found[i - 1];
-    const passes = ["AvgPool2d", "MaxPool2d", "Flatten", "Dropout"].includes(type);
-    if (type in BOUNDED) found.push({ limit: BOUNDED[type], signed: type !== "Sigmoid" });
-    else if (passes && before) found.push(before);
-    else found.push({ limit: largest(outputs[i]), signed: type !== "ReLU" });
+    if (before && LAYERS.get(type).keepsRange) return found.push(before);
+    const [low, high] = boundsOf(type, layer) ?? [-Infinity, Infinity];
+    const most = Math.max(-low, high);
+    found.push({ limit: Number.isFinite(most) ? most : largest(outputs[i]), signed: low < 0 });
   });
   return found;
 }
@@ -82,7 +81,7 @@ export function createLayers(container, t) {
       const now = JSON.stringify(traced.map((row) => [row.type, row.outputShape]));
       if (now !== key) {
         key = now;
-        rows = traced.map((row) => (row.type === "Flatten" ? null : layerRow(row, t)));
+        rows = traced.map((row) => (isReshaping(row.type) ? null : layerRow(row, t)));
         fill(
           container,
           rows.filter(Boolean).map((row) => row.element),

@@ -2,21 +2,10 @@
 
 import { fill, h, show } from "lenet/dom.js";
 import { exact } from "lenet/explore/arithmetic/grid.js";
+import { LAYERS, SATURATED_SHARE } from "lenet/network/layers.js";
 
-const SATURATED = 0.05; // of the steepest slope
 const [WIDTH, HEIGHT] = [132, 66];
 const REACH = 6; // the curve is drawn from −6 to 6, at least
-
-const FUNCTIONS = {
-  Sigmoid: { value: (x) => 1 / (1 + Math.exp(-x)), steepest: () => 0.25, range: () => [0, 1] },
-  Tanh: { value: Math.tanh, steepest: () => 1, range: () => [-1, 1] },
-  ReLU: { value: (x) => Math.max(0, x), steepest: () => 1, range: (reach) => [0, reach] },
-  ScaledTanh: {
-    value: (x, { amplitude, slope }) => amplitude * Math.tanh(slope * x),
-    steepest: ({ amplitude, slope }) => Math.abs(amplitude * slope),
-    range: (reach, { amplitude }) => [-Math.abs(amplitude), Math.abs(amplitude)],
-  },
-};
 
 /** The block {element, update(result, layer)} for an `arithmetic` of an activation. */
 export function activationBlock(t) {
@@ -57,15 +46,17 @@ export function activationBlock(t) {
         exact("activation", total, 4),
       );
       fill(slope, "f′(x) = ", exact("derivative", derivative, 4));
-      remark.textContent = t(remarkOf(kind, derivative, FUNCTIONS[kind].steepest(layer)));
+      remark.textContent = t(remarkOf(kind, layer, derivative));
       drawCurve(kind, layer, input, total);
     },
   };
 
   function drawCurve(kind, layer, x, y) {
-    const { value, range } = FUNCTIONS[kind];
+    const { value, bounds } = LAYERS.get(kind);
     const reach = Math.min(Math.max(REACH, Math.abs(x) * 1.1 || 0), 60);
-    const [low, high] = range(reach, layer);
+    const [low, high] = bounds(layer).map((bound) =>
+      Number.isFinite(bound) ? bound : value(Math.sign(bound) * reach, layer),
+    );
     const pad = 5;
     const toX = (u) => pad + ((u + reach) / (2 * reach)) * (WIDTH - 2 * pad);
     const toY = (v) => HEIGHT - pad - ((v - low) / (high - low)) * (HEIGHT - 2 * pad);
@@ -84,9 +75,10 @@ export function activationBlock(t) {
 }
 
 /** The word for what a slope means: how much a change of the input comes through. */
-function remarkOf(kind, derivative, steepest) {
-  if (kind === "ReLU") return derivative === 0 ? "activation.off" : "activation.on";
-  return Math.abs(derivative) < SATURATED * steepest
+function remarkOf(kind, layer, derivative) {
+  const { rectifies, steepest } = LAYERS.get(kind);
+  if (rectifies) return derivative === 0 ? "activation.off" : "activation.on";
+  return Math.abs(derivative) < SATURATED_SHARE * steepest(layer)
     ? "activation.saturated"
     : "activation.sensitive";
 }

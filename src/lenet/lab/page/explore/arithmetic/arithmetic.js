@@ -27,19 +27,11 @@ import {
   outputOf,
 } from "lenet/explore/network/units.js";
 import { arithmetic } from "lenet/network/arithmetic.js";
-import { isActivation } from "lenet/network/layers.js";
+import { isActivation, roleOf } from "lenet/network/layers.js";
 
 const BEHIND_MS = 120; // between two renewals while one draws: the maps come first
 const PATIENCE_MS = 500; // that numbers of two moments may stand beside one another
-const BLOCKS = {
-  Conv2d: convolutionBlock,
-  AvgPool2d: poolingBlock,
-  MaxPool2d: poolingBlock,
-  Subsample: poolingBlock,
-  Linear: denseBlock,
-  RBF: denseBlock,
-  pixel: pixelBlock,
-};
+const BLOCKS = { convolution: convolutionBlock, pooling: poolingBlock, dense: denseBlock };
 
 /** The panel of a unit's arithmetic in a section; it follows and sets the store's unit. */
 export default function mountArithmetic(section, { store, t, announce }) {
@@ -126,7 +118,7 @@ export default function mountArithmetic(section, { store, t, announce }) {
 
   /** Other blocks: the layer, or what a unit of it reads, is another. */
   function build(traced, { layer }, { own, next }, key) {
-    const make = BLOCKS[own.kind] ?? passingBlock;
+    const make = own.kind === "pixel" ? pixelBlock : (BLOCKS[roleOf(own.kind)] ?? passingBlock);
     const block = make(t, traced, own, { roomy: section.clientWidth >= 560 });
     const activation = isActivation(own.kind) || next ? activationBlock(t) : null;
     const softmax = layer === traced.length - 1 ? softmaxTable(t, layer) : null;

@@ -1,7 +1,6 @@
 /** Changes of a network's weights and channels, each as a copy: what was trained stays as it is. */
 
-const PASSING = ["Sigmoid", "Tanh", "ReLU", "ScaledTanh", "Dropout"];
-const PER_CHANNEL = [...PASSING, "AvgPool2d", "MaxPool2d", "Subsample"];
+import { isElementwise, isPooling, isWeightedSum } from "lenet/network/layers.js";
 
 /**
  * How a layer's weights are to be looked at: {layer, type, name, bias, outputs, inputs, rows,
@@ -35,7 +34,7 @@ function mapsBefore(traced, layer) {
   for (let index = layer - 1; index >= 0; index--) {
     const { type, inputShape } = traced[index];
     if (type === "Flatten") return inputShape;
-    if (!PASSING.includes(type)) return null;
+    if (!isElementwise(type)) return null;
   }
   return null;
 }
@@ -47,7 +46,7 @@ export function weightsBehind(traced, { layer, channel }) {
     if (weightView(traced, index)) return { layer: index, output: channel };
     if (type === "Flatten") {
       channel = Math.floor(channel / (inputShape[1] * inputShape[2]));
-    } else if (!PER_CHANNEL.includes(type)) {
+    } else if (!isElementwise(type) && !isPooling(type)) {
       return null;
     }
   }
@@ -135,9 +134,9 @@ function blur(kernel, rows, columns) {
 export function gateable(traced) {
   const found = [];
   for (const { index, type, stage } of traced) {
-    if (type !== "Conv2d" && type !== "Linear") continue;
+    if (!isWeightedSum(type)) continue;
     let layer = index;
-    while (layer + 1 < traced.length && PASSING.includes(traced[layer + 1].type)) layer += 1;
+    while (layer + 1 < traced.length && isElementwise(traced[layer + 1].type)) layer += 1;
     if (layer === traced.length - 1) continue;
     found.push({ layer, after: index, stage, channels: traced[layer].outputShape[0] });
   }

@@ -18,6 +18,7 @@ import {
 } from "lenet/explore/network/units.js";
 import { ranked } from "lenet/network/arithmetic.js";
 import { normalize } from "lenet/network/forward.js";
+import { isWeightedSum } from "lenet/network/layers.js";
 import { unitAt } from "lenet/network/shapes.js";
 
 const ZOOMS = [2.5, 2, 1.75, 1.5, 1.25, 1];
@@ -178,7 +179,7 @@ export default function mountMaps(section, { store, t, announce, memory }) {
   /** Points at a first unit, so that there is something to read: the strongest first sum. */
   function greet(traced, outputs) {
     greeted = memory.mapsGreeted = true;
-    const layer = traced.findIndex(({ type }) => type === "Conv2d" || type === "Linear");
+    const layer = traced.findIndex(({ type }) => isWeightedSum(type));
     if (store.get().unit === null && layer >= 0) {
       store.set({ unit: { layer, index: ranked(outputs[layer], 1)[0] } });
     }
