@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from lenet.data import Dataset
+from lenet.data.preparation import Preparation, prepare, usual
 from lenet.drawing.text_width import cells
 from lenet.engines import EngineError
 from lenet.looking import feature_maps
@@ -154,45 +155,40 @@ def test_a_file_of_the_right_size_stays_as_it_is(tmp_path: Path, small: Dataset)
     picture = find_picture(str(path), LENET, None)
     assert np.array_equal(picture.pixels, small.test.images[0])
     assert (picture.name, picture.label) == ("boot", None)
-    assert picture.source == "boot.png (28×28, made grey and 28×28)"
+    assert picture.source == "boot.png (made grey and 28×28)"
 
 
-def test_a_larger_file_is_averaged_and_not_cropped(tmp_path: Path) -> None:
-    pixels = np.zeros((56, 84), np.uint8)
-    pixels[:, :42] = 200
-    picture = picture_from_file(save(tmp_path / "half.png", pixels, "L"), LENET)
-    assert picture.pixels.shape == (1, 28, 28)
-    assert (picture.pixels[0, :, :14] == 200).all()
-    assert (picture.pixels[0, :, 14:] == 0).all()
-
-
-def test_transparent_parts_are_black(tmp_path: Path) -> None:
-    pixels = np.full((28, 28, 4), 255, np.uint8)
-    pixels[:14, :, 3] = 0
-    picture = picture_from_file(save(tmp_path / "clear.png", pixels, "RGBA"), LENET)
-    assert (picture.pixels[0, :14] == 0).all()
-    assert (picture.pixels[0, 14:] == 255).all()
+def test_a_larger_file_is_prepared_as_the_network_s_own_pictures(tmp_path: Path) -> None:
+    pixels = np.full((300, 400), 230, np.uint8)  # a dark bar on paper: a one
+    pixels[50:250, 180:220] = 20
+    path = save(tmp_path / "one.png", pixels, "L")
+    picture = find_picture(str(path), LENET, None)
+    assert np.array_equal(picture.pixels, prepare(pixels, usual((1, 28, 28), LENET.classes)))
+    plain = picture_from_file(path, Preparation(1, 28, 28, "stretch"))
+    assert plain.pixels[0, 0, 0] == 230
+    with pytest.raises(PictureError, match=r"grey\.png: nothing stands out from the ground"):
+        find_picture(str(save(tmp_path / "grey.png", np.full((9, 9), 99), "L")), LENET, None)
 
 
 def test_three_channels_stay_in_order(tmp_path: Path) -> None:
-    network = zoo.build("lenet", (3, 32, 32))
     pixels = np.zeros((32, 32, 3), np.uint8)
     pixels[..., 1] = 90
-    picture = picture_from_file(save(tmp_path / "green.png", pixels, "RGB"), network)
+    path = save(tmp_path / "green.png", pixels, "RGB")
+    picture = picture_from_file(path, Preparation(3, 32, 32))
     assert [int(channel.max()) for channel in picture.pixels] == [0, 90, 0]
+    assert picture.source == "green.png (made RGB and 32×32)"
 
 
 def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     path = tmp_path / "no.png"
     path.write_bytes(b"no picture")
+    how = usual((1, 28, 28), LENET.classes)
     with pytest.raises(PictureError, match="not a picture that LeNet reads"):
-        picture_from_file(path, LENET)
+        picture_from_file(path, how)
     whole = save(tmp_path / "cut.png", np.zeros((64, 64)), "L").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(PictureError, match="cannot be read"):
-        picture_from_file(tmp_path / "cut.png", LENET)
-    with pytest.raises(PictureError, match="takes 2 channels"):
-        picture_from_file(path, zoo.build("lenet", (2, 28, 28)))
+        picture_from_file(tmp_path / "cut.png", how)
 
 
 def test_a_picture_of_another_size_is_refused() -> None:

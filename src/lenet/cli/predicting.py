@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 SHOWN = 24  # pictures that --show draws
+EVERY_S = 0.1  # seconds after which a terminal is shown what has come
 
 
 @commands.command(
@@ -162,14 +164,27 @@ def _progress(total: int) -> Iterator[tuple[Callable[..., None], Callable[[], No
     columns = (TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), TimeRemaining())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=total)
+        lines: list[str] = []
+        shown = time.monotonic()
+
+        def flush() -> None:
+            nonlocal shown
+            text, shown = "".join(lines), time.monotonic()
+            lines.clear()
+            if console.stderr:
+                print(text, end="")
+            elif text:  # above the bar; a name in it is no markup, and is never cut
+                console.print(text, end="", markup=False, soft_wrap=True)
 
         def tell(line: str, end: str = "\n") -> None:
-            if console.stderr:
-                print(line, end=end)
-            else:  # above the bar; a name in it is no markup, and is never cut
-                console.print(line, end=end, markup=False, soft_wrap=True)
+            lines.append(line + end)
+            if time.monotonic() - shown > EVERY_S:  # each time the bar is drawn anew
+                flush()
 
-        yield tell, lambda: progress.advance(task)
+        try:
+            yield tell, lambda: progress.advance(task)
+        finally:
+            flush()
 
 
 def _draw(model: Model, sources: Sequence[Source], top: int, ground: str, path: Path) -> None:

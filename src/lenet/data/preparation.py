@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -102,6 +102,26 @@ def usual(input_shape: tuple[int, int, int], classes: Sequence[str], data: str =
     if channels == 3 or not (fashion or digits):
         return Preparation(channels, height, width)
     return Preparation(channels, height, width, "object" if fashion else "digit", "dark")
+
+
+def of_notes(
+    notes: Mapping[str, Any],
+    input_shape: tuple[int, int, int],
+    classes: Sequence[str],
+    data: str = "",
+) -> Preparation:
+    """The preparation that a model's file tells, else the usual one of ``data``.
+
+    Raises PreparationError where it makes other pictures than the network takes.
+    """
+    told = notes.get("preparation")
+    found = usual(input_shape, classes, data) if told is None else from_dict(told)
+    shape = (found.channels, found.height, found.width)
+    if shape != input_shape:
+        raise PreparationError(
+            f"its preparation makes pictures of {shape}, its network takes {input_shape}"
+        )
+    return found
 
 
 def prepare(image: UInt8, preparation: Preparation, ground: str = "auto") -> UInt8:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from lenet import data, engines, runs
 from lenet.data import arrays
+from lenet.data import preparation as preparing
+from lenet.data.preparation import Preparation
 from lenet.files import as_path, write_atomically
 from lenet.looking import convolution_kernels as kernel_numbers
 from lenet.looking import diagrams, evaluation
@@ -55,6 +57,7 @@ class Subject:
     parameters: Parameters
     folder: Path | None  # of the run; None for a network that was not trained
     remark: str = ""  # where the weights are only the first ones, or have learnt nothing: that
+    notes: Mapping[str, Any] = field(default_factory=dict)  # of the file, a stranger's
 
     def test_split(
         self,
@@ -69,6 +72,14 @@ class Subject:
         name = runs.read(self.folder).recipe.data
         return data.load(name, data_dir, download=download, progress=progress).test
 
+    def preparation(self) -> Preparation:
+        """How a photograph becomes a picture of the network's. Raises PreparationError."""
+        name = ""
+        if self.folder is not None and (self.folder / "run.json").exists():
+            name = str(runs.read(self.folder, history=False).info["data"].get("name") or "")
+        network = self.network
+        return preparing.of_notes(self.notes, network.input_shape, network.classes, name)
+
 
 def open_subject(model: Model) -> Subject:
     """The network and weights of a run's folder or a model file; else a network's first weights.
@@ -81,9 +92,9 @@ def open_subject(model: Model) -> Subject:
         model = model.folder
     path = as_path(model, "model")
     if os.fspath(model) not in zoo.NETWORKS and path.exists():
-        network, parameters = runs.load_model(path)
+        network, parameters, notes = runs.load_model_and_notes(path)
         folder = path if path.is_dir() else path.parent
-        return Subject(network, parameters, folder, ending(folder))
+        return Subject(network, parameters, folder, ending(folder), notes)
     if path.parent != Path():  # the name of no network
         raise ValueError(f"{path} does not exist; 'lenet runs' lists your runs")
     return _untrained(zoo.build(os.fspath(model)))
@@ -217,7 +228,8 @@ def _features(
         # a picture's own file needs no data set
         is_file = isinstance(what, str) and os.path.isfile(what)
         split = None if is_file else subject.test_split(data_dir, progress=progress)
-        found = maps_of_picture.find_picture(what, subject.network, split)
+        how = None if split is not None else subject.preparation()
+        found = maps_of_picture.find_picture(what, subject.network, split, how)
     spoken = words.known_language(language)
     return maps_of_picture.features(subject.network, subject.parameters, found, spoken)
 

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet import engines
-from lenet.data.picture_files import PictureFileError, open_picture
+from lenet.data.picture_files import PictureFileError
+from lenet.data.picture_pixels import read_pixels
+from lenet.data.preparation import Preparation, PreparationError, prepare, usual
 from lenet.drawing.text_width import cells, padded, wrapped
 from lenet.looking.evaluation import softmax
 from lenet.looking.explanations import Language
@@ -171,14 +173,17 @@ def features(
 # --- pictures ----------------------------------------------------------------------------------
 
 
-def find_picture(what: str | int, network: Network, split: Split | None) -> Picture:
+def find_picture(
+    what: str | int, network: Network, split: Split | None, how: Preparation | None = None
+) -> Picture:
     """The picture that is asked for: a file, an index into the split, or "CLASS:n".
 
-    "dress:2" is the third dress of the split. Raises PictureError where there is none.
+    "dress:2" is the third dress of the split; ``how`` a file is prepared, else as is usual for the
+    network's classes. Raises PictureError where there is none.
     """
     text = str(what)
     if not isinstance(what, int) and os.path.isfile(text):
-        return picture_from_file(Path(text), network)
+        return picture_from_file(Path(text), how or usual(network.input_shape, network.classes))
     if isinstance(what, int) or re.fullmatch(r"-?\d{1,18}", text):
         return _from_split(split, int(text), text)
     name, colon, number = text.rpartition(":")
@@ -213,35 +218,20 @@ def _from_split(split: Split | None, index: int, text: str) -> Picture:
     )
 
 
-def picture_from_file(path: Path, network: Network) -> Picture:
-    """A picture's file as the network takes it: turned upright, made grey or RGB, resized.
+def picture_from_file(path: Path, how: Preparation) -> Picture:
+    """A picture's file as the network takes it, prepared as for ``lenet predict``.
 
-    The whole picture is stretched to the network's height and width, averaged where it shrinks
-    (Pillow's box filter); transparent parts become black. Nothing else: it is neither cropped nor
-    inverted, so a dark digit on white paper is not what a network trained on MNIST has seen.
-    Raises PictureError for a file that is no picture.
+    Raises PictureError for a file that is no picture, or in which there is nothing.
     """
-    from PIL import Image, ImageOps
-
-    channels, height, width = network.input_shape
-    if channels not in (1, 3):
-        raise PictureError(
-            f"network {network.name!r} takes {channels} channels; a picture's file has 1 or 3"
-        )
     try:
-        with open_picture(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
+        pixels = prepare(read_pixels(path), how)
     except PictureFileError as error:
         raise PictureError(str(error)) from None
-    opaque = Image.new("RGBA", upright.size, "black")
-    opaque.alpha_composite(upright)
-    made = opaque.convert("L" if channels == 1 else "RGB")
-    small = made.resize((width, height), Image.Resampling.BOX)
-    pixels = np.asarray(small, np.uint8).reshape(height, width, channels).transpose(2, 0, 1)
-    kind = "grey" if channels == 1 else "RGB"
-    was = f"{upright.width}×{upright.height}"
-    source = f"{path.name} ({was}, made {kind} and {width}×{height})"
-    return Picture(np.ascontiguousarray(pixels), path.stem, source, None)
+    except PreparationError as error:
+        raise PictureError(f"{path}: {error}") from None
+    kind = "RGB" if how.channels == 3 else "grey"
+    source = f"{path.name} (made {kind} and {how.width}×{how.height})"
+    return Picture(pixels, path.stem, source, None)
 
 
 # --- tutorial 003's figure ---------------------------------------------------------------------

@@ -18,7 +18,7 @@ from lenet import engines, runs
 from lenet.data import preparation as preparing
 from lenet.data.idx import UInt8
 from lenet.data.picture_pixels import pixels_of, read_pixels
-from lenet.data.preparation import Preparation, PreparationError, usual
+from lenet.data.preparation import Preparation, PreparationError
 from lenet.engines import Engine
 from lenet.files import as_path
 from lenet.network.architecture import Network
@@ -148,18 +148,12 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
     where = Path(os.path.expanduser(as_path(path, "path")))
     network, parameters, notes = runs.load_model_and_notes(where)
     try:
-        own = notes.get("preparation")
-        found = _usual(where, network) if own is None else preparing.from_dict(own)
+        name = _data_of(where)
+        found = preparing.of_notes(notes, network.input_shape, network.classes, name)
         fitted = notes.get("calibration")
         calibration = Calibration() if fitted is None else calibrating.from_dict(fitted)
     except (PreparationError, CalibrationError) as error:
         raise WeightsError(f"{where}: {error}") from None
-    shape = (found.channels, found.height, found.width)
-    if shape != network.input_shape:
-        raise WeightsError(
-            f"{where}: its preparation makes pictures of {shape}, its network takes "
-            f"{network.input_shape}"
-        )
     model = Model(network, parameters, found, calibration, str(where), threads)
     _ = model.engine  # better now than at the first picture
     return model
@@ -173,13 +167,12 @@ def notes_of(model: Model) -> dict[str, Any]:
     }
 
 
-def _usual(where: Path, network: Network) -> Preparation:
-    """What photographs become for a model that says nothing of it: by the run's data set."""
+def _data_of(where: Path) -> str:
+    """The name of the data set that a run was trained on; empty for a model of no run."""
     folder = where if where.is_dir() else where.parent
-    name = ""
-    if (folder / "run.json").is_file():
-        name = str(runs.read(folder, history=False).info["data"].get("name") or "")
-    return usual(network.input_shape, network.classes, name)
+    if not (folder / "run.json").is_file():
+        return ""
+    return str(runs.read(folder, history=False).info["data"].get("name") or "")
 
 
 def _pixels(picture: Any) -> UInt8:
