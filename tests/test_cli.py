@@ -533,7 +533,10 @@ def test_a_run_that_is_not_there(command: str, capsys: pytest.CaptureFixture[str
         ("runs --root nowhere", "nowhere does not exist"),
         ("run nothing.py", "nothing.py: No such file"),
         ("explain pool --lang fr", "--lang must be en or zh, got 'fr'"),
-        ("export . --to pdf", "--to must be html, got 'pdf'"),
+        (
+            "export . --to pdf",
+            "--to must be one of html, onnx, c, torch, ",
+        ),
         ("train quickstart --network lenet5", "cannot be trained; it can be inspected"),
     ],
 )

@@ -29,8 +29,9 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def slow_if_it_trains(page: Path) -> object:
-    """The READMEs' commands train networks: seconds each, and the CLI's own tests are fast."""
-    marks = [pytest.mark.slow] if page.name.startswith("README") else []
+    """These pages' commands train networks: seconds each, and the CLI's own tests are fast."""
+    slow = page.name.startswith("README") or page.name == "export.md"
+    marks = [pytest.mark.slow] if slow else []
     return pytest.param(page, marks=marks, id=page.name)
 
 

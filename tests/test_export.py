@@ -174,7 +174,10 @@ def test_a_run_may_be_called_as_a_network_is(
             "runs/nowhere is not a run: it does not exist. 'lenet runs' lists",
         ),
         (["lenet", "--to", "html"], "lenet is not a run: it does not exist"),
-        ([".", "--to", "pdf"], "--to must be html, got 'pdf'"),
+        (
+            [".", "--to", "pdf"],
+            "--to must be one of html, onnx, c, torch, ",
+        ),
     ],
 )
 def test_what_cannot_be_exported_is_told(

@@ -17,6 +17,7 @@ from lenet.cli import (
     data,
     experiments,
     explaining,
+    exporting,
     lab,
     looking,
     predicting,
@@ -56,7 +57,16 @@ def options_of_the_program(
     """Train LeNet on real pictures in seconds, look inside it, and keep what was trained."""
 
 
-for _subject in (training, looking, predicting, experiments, lab, run_file, this_machine):
+for _subject in (
+    training,
+    looking,
+    predicting,
+    experiments,
+    exporting,
+    lab,
+    run_file,
+    this_machine,
+):
     app.add_typer(_subject.commands)  # without a name: its commands are the program's own
 app.add_typer(data.commands, name="data")
 app.add_typer(explaining.commands, name="explain")

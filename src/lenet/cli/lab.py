@@ -1,4 +1,4 @@
-"""lenet export and lenet lab: a trained network as a page."""
+"""lenet lab: the page."""
 
 from __future__ import annotations
 
@@ -7,35 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lenet.cli.options import DataDir, RunOrModel, whole
+from lenet.cli.options import whole
 
 commands = typer.Typer()
-
-
-@commands.command(
-    epilog="""\
-lenet export runs/2026-11-21-d2l-1 --to html
-lenet export runs/2026-11-21-d2l-1 --to html --out lenet.html"""
-)
-def export(
-    run: RunOrModel,
-    to: Annotated[str, typer.Option(help="html: a page to explore the network, in one file.")],
-    out: Annotated[
-        Path | None, typer.Option(help="The file; in the run's folder by default.")
-    ] = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Make a file of a trained network that others can use."""
-    from lenet.files import write_atomically
-    from lenet.lab.export import html
-    from lenet.looking.explanations import known_language
-
-    if to.lower() != "html":
-        raise typer.BadParameter(f"--to must be html, got {to!r}")
-    content = html.of_run(run, data_dir, known_language(None)).encode()
-    path = out or (run if run.is_dir() else run.parent) / f"{run.resolve().name}.html"
-    write_atomically(path, content)
-    print(f"{path}  ({len(content) / 1e3:,.0f} kB)")
 
 
 @commands.command(

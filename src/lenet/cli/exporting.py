@@ -1,0 +1,83 @@
+"""lenet export: a trained network as a file that others use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lenet.cli.options import DataDir, RunOrModel
+
+commands = typer.Typer()
+KINDS = ("html", "onnx", "c", "torch", "tensorboard", "card")
+
+
+@commands.command(
+    epilog="""\
+lenet export runs/2026-11-21-d2l-1 --to onnx
+lenet export runs/2026-11-21-d2l-1 --to c --quantize int8
+lenet export runs/2026-11-21-d2l-1 --to html --out lenet.html"""
+)
+def export(
+    run: RunOrModel,
+    to: Annotated[
+        str,
+        typer.Option(
+            help="html (a page to explore the network), onnx, c (one header), torch (source and "
+            "weights), tensorboard (the history) or card (a folder for a model hub)."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The file or folder; else in the run's folder.")
+    ] = None,
+    quantize: Annotated[
+        str | None, typer.Option(help="int8: a quarter of the size; for onnx and c.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is at --out.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a file of a trained network that others can use."""
+    kind = to.lower()
+    if kind not in KINDS:
+        raise typer.BadParameter(f"--to must be one of {', '.join(KINDS)}, got {to!r}")
+    if quantize is not None and (quantize.lower() != "int8" or kind not in ("onnx", "c")):
+        wrong = "goes with --to onnx and --to c" if quantize.lower() == "int8" else "must be int8"
+        raise typer.BadParameter(f"--quantize {wrong}, got {quantize!r} and --to {to}")
+    if out is not None and out.exists() and not force:
+        raise typer.BadParameter(f"{out} is already there; --force writes over it")
+    folder = run if run.is_dir() else run.parent
+    if kind == "html":
+        _html(run, out or folder / f"{run.resolve().name}.html", data_dir)
+    else:
+        _file(run, folder, kind, out, quantize is not None, data_dir)
+
+
+def _html(run: Path, path: Path, data_dir: Path | None) -> None:
+    from lenet.files import write_atomically
+    from lenet.lab.export import html
+    from lenet.looking.explanations import known_language
+
+    content = html.of_run(run, data_dir, known_language(None)).encode()
+    write_atomically(path, content)
+    print(f"{path}  ({len(content) / 1e3:,.0f} kB)")
+
+
+def _file(
+    run: Path, folder: Path, kind: str, out: Path | None, int8: bool, data_dir: Path | None
+) -> None:
+    from lenet.cli.printing import say
+    from lenet.ship import exporting
+
+    form = exporting.FORMATS[kind]
+    what = exporting.subject(run, data_dir, pictures=form.pictures)
+    path = out or folder / f"{what.name}{'-int8' if int8 else ''}{form.ending}"
+    made = form.write(what, path, int8) if form.int8 else form.write(what, path)
+    for written in made.paths:
+        size = f"  ({written.stat().st_size / 1e3:,.1f} kB)" if written.is_file() else ""
+        print(f"{written}{size}")
+    for remark in made.remarks:
+        say(remark)
+    print("how to use it:\n")
+    for line in made.snippet.splitlines():
+        print(f"    {line}".rstrip())

@@ -1,0 +1,1 @@
+"""A trained network as one C header: planned, quantized, written, compiled to be checked."""
