@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 import lenet
 from lenet import data
 from lenet.data.preparation import Preparation
-from lenet.network.architecture import (
+from lenet.network.architecture import Network, Normalization, trace_layers
+from lenet.network.layers import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -23,12 +24,9 @@ from lenet.network.architecture import (
     Layer,
     Linear,
     MaxPool2d,
-    Network,
-    Normalization,
     ReLU,
     Sigmoid,
     Tanh,
-    trace_layers,
 )
 from lenet.network.parameters import initialize
 from lenet.ship.c import compiled, header, quantized

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from lenet.network.architecture import show_shape, trace
-from lenet.network.inspection import describe
+from lenet.network.architecture import trace
+from lenet.network.layers import (
+    notation,
+    show_shape,
+)
 from lenet.untrusted import plain
 
 if TYPE_CHECKING:
@@ -186,8 +189,8 @@ def config(model: Model) -> dict[str, Any]:
 
 
 def _layer_row(row: Any) -> str:
-    notation, options = describe(row.layer)
-    layer = ", ".join((notation, *options))
+    kind, options = notation(row.layer)
+    layer = ", ".join((kind, *options))
     return f"| {row.index} | {layer} | {show_shape(row.output_shape)} | {row.parameters:,} |"
 
 

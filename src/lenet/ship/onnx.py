@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.data import preparation as preparations
-from lenet.network.architecture import (
+from lenet.network.architecture import to_dict, trace
+from lenet.network.layers import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -31,8 +32,6 @@ from lenet.network.architecture import (
     Tanh,
     show_shape,
     stride_of,
-    to_dict,
-    trace,
 )
 from lenet.ship.missing import import_extra
 

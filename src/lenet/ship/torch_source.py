@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lenet.data import preparation as preparations
-from lenet.network.architecture import (
+from lenet.network.architecture import trace
+from lenet.network.layers import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -22,7 +23,6 @@ from lenet.network.architecture import (
     Sigmoid,
     Tanh,
     show_shape,
-    trace,
 )
 
 if TYPE_CHECKING:

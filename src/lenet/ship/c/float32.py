@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.engines.protocol import normalization_table
-from lenet.network.architecture import AvgPool2d, Network, ReLU, Sigmoid, Tanh
+from lenet.network.architecture import Network
+from lenet.network.layers import (
+    AvgPool2d,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
 from lenet.network.parameters import Parameters
 from lenet.ship.c.plan import Activation, Stage, arena, stages
 from lenet.ship.c.text import Arithmetic, stage_function

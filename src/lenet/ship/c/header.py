@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.data import preparation as preparations
-from lenet.network.architecture import Network, show_shape
+from lenet.network.architecture import Network
+from lenet.network.layers import (
+    show_shape,
+)
 from lenet.ship.c import float32, int8
 from lenet.ship.c.float32 import array, floats
 from lenet.ship.c.plan import stages

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from lenet.network.architecture import AvgPool2d, MaxPool2d, ReLU
+from lenet.network.layers import (
+    AvgPool2d,
+    MaxPool2d,
+    ReLU,
+)
 from lenet.ship.c.float32 import array, floats
 from lenet.ship.c.plan import arena
 from lenet.ship.c.quantized import QuantizedNetwork, QuantizedStage, Table

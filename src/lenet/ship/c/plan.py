@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from lenet.network.architecture import (
+from lenet.network.architecture import Network, TracedLayer, trace
+from lenet.network.layers import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -18,14 +19,11 @@ from lenet.network.architecture import (
     Flatten,
     Linear,
     MaxPool2d,
-    Network,
     ReLU,
     Shape,
     Sigmoid,
     Tanh,
-    TracedLayer,
     stride_of,
-    trace,
 )
 
 Activation = Sigmoid | Tanh | ReLU

@@ -17,13 +17,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.network.architecture import (
+from lenet.network.architecture import Network
+from lenet.network.layers import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
     Linear,
     MaxPool2d,
-    Network,
     ReLU,
     Sigmoid,
     Tanh,

@@ -7,8 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from lenet.network.architecture import AvgPool2d, Conv2d, Linear, show_shape, stride_of
-from lenet.network.inspection import describe
+from lenet.network.layers import (
+    AvgPool2d,
+    Conv2d,
+    Linear,
+    notation,
+    show_shape,
+    stride_of,
+)
 from lenet.ship.c.plan import Stage
 
 LARGEST_UNROLLED: Final = 7  # columns of a kernel that are written out
@@ -58,8 +64,8 @@ def title(stage: Stage) -> str:
     """
     names = []
     for row in stage.rows:
-        notation, options = describe(row.layer)
-        names.append(f"{row.index} {', '.join((notation, *options))}")
+        kind, options = notation(row.layer)
+        names.append(f"{row.index} {', '.join((kind, *options))}")
     shapes = f"{show_shape(stage.input_shape)} -> {show_shape(stage.output_shape)}"
     return ascii_of(f"{'; '.join(names)}: {shapes}")
 
