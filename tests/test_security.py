@@ -27,7 +27,8 @@ from starlette.routing import Route
 from asgi import Client
 from lenet.lab import security
 from lenet.lab.connection import PatientProtocol
-from lenet.lab.security import Addresses, Guard, addresses, content_policy
+from lenet.lab.security import Guard, content_policy
+from lenet.web.addresses import Addresses, addresses, is_everywhere, is_loopback
 
 PORT = 4711
 TOKEN = "a-token"
@@ -173,11 +174,13 @@ def test_no_text_is_taken_for_an_address(text: str) -> None:
 def test_which_hosts_stay_on_this_machine() -> None:
     inside = ["127.0.0.1", "::1", "localhost", "127.1.2.3"]
     assert [
-        host for host in [*inside, "0.0.0.0", "::", "", "lab.example"] if security.is_loopback(host)
+        host for host in [*inside, "0.0.0.0", "::", "", "lab.example"] if is_loopback(host)
     ] == inside
-    assert [
-        host for host in ("0.0.0.0", "::", "", "127.0.0.1", "x") if security.is_everywhere(host)
-    ] == ["0.0.0.0", "::", ""]
+    assert [host for host in ("0.0.0.0", "::", "", "127.0.0.1", "x") if is_everywhere(host)] == [
+        "0.0.0.0",
+        "::",
+        "",
+    ]
 
 
 # --- the token ---------------------------------------------------------------------------------

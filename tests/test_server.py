@@ -23,7 +23,7 @@ pytest.importorskip("fastapi")
 
 from asgi import Answer, Client
 from lenet import data, runs, training
-from lenet.lab import datasets, listen, opened, security
+from lenet.lab import datasets, opened
 from lenet.lab.app import WEB, make_app
 from lenet.lab.events import Hub, message_of
 from lenet.lab.lab import Lab
@@ -35,6 +35,8 @@ from lenet.network.weights import load_network, pack_network, unpack
 from lenet.runs import COLUMNS, experiments, snapshots
 from lenet.runs.experiments import Experiment
 from lenet.training import recipes
+from lenet.web.addresses import addresses
+from lenet.web.listening import listen
 
 TOKEN = "a-token"
 HOST = "127.0.0.1:4711"
@@ -79,7 +81,7 @@ def lab(root: Path) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def client(lab: Lab) -> Iterator[Client]:
-    known = security.addresses("127.0.0.1", 4711)
+    known = addresses("127.0.0.1", 4711)
     client = Client(make_app(lab, TOKEN, known), host=HOST, x_lenet_token=TOKEN)
     yield client
     client.close()
@@ -470,7 +472,7 @@ def test_what_is_deleted_can_be_restored(client: Client, lab: Lab, root: Path) -
 
 
 def test_every_change_needs_the_token(lab: Lab) -> None:
-    known = security.addresses("127.0.0.1", 4711)
+    known = addresses("127.0.0.1", 4711)
     stranger = Client(make_app(lab, TOKEN, known), host=HOST)
     try:
         schema = good(stranger.get("/api/openapi.json"))
@@ -707,7 +709,7 @@ def page(lab: Lab, tmp_path: Path) -> Iterator[Client]:
     ):
         (tmp_path / "web" / name).write_text(text)
     (tmp_path / "secret.js").write_text("secret")
-    known = security.addresses("127.0.0.1", 4711)
+    known = addresses("127.0.0.1", 4711)
     client = Client(make_app(lab, TOKEN, known, web=tmp_path / "web"), host=HOST)
     yield client
     client.close()

@@ -17,12 +17,10 @@ from pathlib import Path
 from types import FrameType
 
 from lenet.installing import how_to_install
+from lenet.web.addresses import addresses, is_everywhere, is_loopback
+from lenet.web.listening import ServerError, listen
 
 NEEDED = ("fastapi", "starlette", "uvicorn", "pydantic")
-
-
-class ServerError(ValueError):
-    """Why the lab cannot be served here; the message says what to do."""
 
 
 def serve(
@@ -54,25 +52,6 @@ def check_installed() -> None:
         )
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises ServerError where that cannot be."""
-    if not 0 <= port <= 65_535:
-        raise ServerError(f"port {port}: give one from 1 to 65535, or 0 for any that is free")
-    try:
-        found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, _, _, _, address = found[0]
-        listening = socket.create_server(address[:2], family=family, backlog=128)
-        # its connections inherit it: else a body waits 40 ms for its head to be acknowledged
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listening
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        hint = "; another program listens there: give another --port" if port else ""
-        raise ServerError(f"cannot listen on {host}, port {port}: {reason}{hint}") from None
-
-
 def wants_browser(environment: Mapping[str, str]) -> bool:
     """Whether there seems to be a screen, and somebody before it."""
     if any(environment.get(name) for name in ("CI", "SSH_CONNECTION", "LENET_CI")):
@@ -85,7 +64,6 @@ def wants_browser(environment: Mapping[str, str]) -> bool:
 def _serve(folder: Path, listening: socket.socket, host: str, browser: bool) -> None:
     import uvicorn
 
-    from lenet.lab import security
     from lenet.lab.app import make_app
     from lenet.lab.connection import PatientProtocol
     from lenet.lab.jobs import LabError
@@ -97,7 +75,7 @@ def _serve(folder: Path, listening: socket.socket, host: str, browser: bool) -> 
     except LabError as error:
         raise ServerError(str(error)) from None
     token = secrets.token_urlsafe(24)
-    known = security.addresses(host, port)
+    known = addresses(host, port)
     box: list[uvicorn.Server] = []
     app = make_app(lab, token, known, lambda: bool(box) and box[0].should_exit)
     config = uvicorn.Config(
@@ -115,9 +93,9 @@ def _serve(folder: Path, listening: socket.socket, host: str, browser: bool) -> 
     )
     server = uvicorn.Server(config)
     box.append(server)
-    name = "127.0.0.1" if security.is_everywhere(host) else host
+    name = "127.0.0.1" if is_everywhere(host) else host
     url = f"http://{f'[{name}]' if ':' in name else name}:{port}/#token={token}"
-    if not security.is_loopback(host):
+    if not is_loopback(host):
         print(
             f"lenet: warning: on {host} others on the network can reach this page; anyone who has "
             "the address below with its token can train and delete, and what is sent is not "

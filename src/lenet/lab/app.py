@@ -20,9 +20,10 @@ from lenet.lab.api import make_router
 from lenet.lab.events import Hub
 from lenet.lab.jobs import LabError
 from lenet.lab.lab import Event, Lab
-from lenet.lab.security import Addresses, Guard
+from lenet.lab.security import Guard
 from lenet.runs import RunError
 from lenet.untrusted import plain
+from lenet.web.addresses import Addresses
 
 WEB: Final = Path(__file__).parent / "page"
 TICK_S: Final = 0.1
