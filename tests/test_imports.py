@@ -14,7 +14,7 @@ SOURCE = Path(lenet.__file__).parent
 
 # The rooms in layers: a file imports rooms of lower lines, and siblings in its own room.
 LAYERS = (
-    {"files", "installing", "machine", "names", "untrusted", "_native", "__version__"},
+    {"files", "installing", "machine", "names", "untrusted", "web", "_native", "__version__"},
     {"network", "data", "optimization"},
     {"engines"},
     {"training", "torch"},
@@ -22,7 +22,7 @@ LAYERS = (
     {"runs"},
     {"looking", "d2l", "scratch"},
     {"walkthrough", "ship"},
-    {"tutorial", "lab", "benchmark", "doctor"},
+    {"tutorial", "lab", "serve", "benchmark", "doctor"},
     {"cli"},
     {"__main__", "__init__"},
 )

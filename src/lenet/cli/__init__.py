@@ -22,6 +22,7 @@ from lenet.cli import (
     looking,
     predicting,
     run_file,
+    serving,
     this_machine,
     training,
 )
@@ -64,6 +65,7 @@ for _subject in (
     experiments,
     exporting,
     lab,
+    serving,
     run_file,
     this_machine,
 ):
