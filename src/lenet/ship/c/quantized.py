@@ -27,6 +27,7 @@ from lenet.network.layers import (
     ReLU,
     Sigmoid,
     Tanh,
+    curve,
     stride_of,
 )
 from lenet.network.parameters import Parameters
@@ -116,12 +117,12 @@ def quantize(
     Raises ArchitectureError for what cannot be computed so, by the layer.
     """
     planned = _apart(network)
-    ranges = _ranges(network, parameters, planned, pictures[:CALIBRATION_PICTURES])
+    sizes = _sizes(network, parameters, planned, pictures[:CALIBRATION_PICTURES])
     found: list[QuantizedStage] = []
     form = _picture_format(network)
     for number, stage in enumerate(planned):
         last = number == len(planned) - 1
-        one = _quantize(network, stage, form, ranges[number], parameters, last)
+        one = _quantize(network, stage, form, sizes[number], parameters, last)
         found.append(one)
         if one.output is not None:
             form = one.output
@@ -179,27 +180,42 @@ def function(activation: Activation) -> Callable[[Float], Float]:
             return lambda x: np.maximum(x, 0)
 
 
-def _ranges(
+@dataclass(frozen=True)
+class _Sizes:
+    """How large values become in a stage, over the pictures that it is calibrated on."""
+
+    before: float = 0.0  # of what the layer with weights gives
+    after: float = 0.0  # of what leaves
+
+
+def _sizes(
     network: Network,
     parameters: Parameters,
     planned: tuple[Stage, ...],
     pictures: NDArray[np.uint8],
-) -> list[tuple[float, float]]:
-    """The least and the largest value that leaves each stage, in float, over the pictures."""
+) -> list[_Sizes]:
+    """The largest values of each stage, in float."""
     from lenet import engines
 
     if len(pictures) == 0:
         raise ValueError("no pictures to calibrate on; give at least one")
     engine = engines.with_weights(network, parameters)
-    found = [(math.inf, -math.inf)] * len(planned)
-    ends = [stage.rows[-1].index for stage in planned]
+    found = [_Sizes()] * len(planned)
     for at in range(0, len(pictures), CHUNK):
-        outputs = engine.activations(pictures[at : at + CHUNK])
-        for number, end in enumerate(ends):
-            least, most = found[number]
-            values = outputs[end]
-            found[number] = min(least, float(values.min())), max(most, float(values.max()))
-    if not all(math.isfinite(value) for pair in found for value in pair):
+        largest = [
+            float(np.abs(values).max()) for values in engine.activations(pictures[at : at + CHUNK])
+        ]
+        if not all(map(math.isfinite, largest)):
+            found = [_Sizes(math.inf)]
+            break
+        found = [
+            _Sizes(
+                max(sizes.before, largest[stage.index]),
+                max(sizes.after, largest[stage.rows[-1].index]),
+            )
+            for sizes, stage in zip(found, planned, strict=True)
+        ]
+    if found[0].before == math.inf:
         raise ValueError(
             f"the values in network {network.name!r} are not finite: its training went wrong"
         )
@@ -213,11 +229,11 @@ def _quantize(
     network: Network,
     stage: Stage,
     form: Format,
-    values: tuple[float, float],
+    sizes: _Sizes,
     parameters: Parameters,
     last: bool,
 ) -> QuantizedStage:
-    output = None if last else _output_format(stage, form, values)
+    output = None if last else _output_format(stage, form, sizes)
     empty = QuantizedStage(stage, form, output, None, None, None, 0, None, None, None)
     if stage.weighted is None:
         assert output is not None  # the last stage has weights
@@ -244,7 +260,7 @@ def _quantize(
     table = None
     if not _is_linear(stage):
         assert stage.activation is not None
-        table = _table(stage.activation, output)
+        table = _table(stage.activation, output, sizes)
         unit = 2 * table.limit / 2**ARGUMENT_BITS
     else:
         unit = output.scale[0]
@@ -257,19 +273,17 @@ def _is_linear(stage: Stage) -> bool:
     return stage.activation is None or isinstance(stage.activation, ReLU)
 
 
-def _output_format(stage: Stage, form: Format, values: tuple[float, float]) -> Format:
-    match stage.activation:
-        case Sigmoid():
-            return Format(False, (1 / 255,))
-        case Tanh():
-            return Format(True, (1 / 127,))
-        case None if stage.weighted is None:  # a pooling of whole numbers
-            return form
-        case _:
-            least, most = values
-            signed = least < 0
-            largest = max(abs(least), abs(most), 1e-9)
-            return Format(signed, (largest / (127 if signed else 255),))
+def _output_format(stage: Stage, form: Format, sizes: _Sizes) -> Format:
+    if stage.activation is None:
+        # a pooling alone leaves numbers as they are
+        return form if stage.weighted is None else _format_of(True, sizes.after)
+    shape = curve(stage.activation)
+    largest = max(map(abs, shape.bounds)) if shape.saturates else sizes.after
+    return _format_of(shape.bounds[0] < 0, largest)
+
+
+def _format_of(signed: bool, largest: float) -> Format:
+    return Format(signed, (max(largest, 1e-9) / (127 if signed else 255),))
 
 
 def _map(stage: Stage, form: Format, output: Format) -> Whole:
@@ -281,12 +295,19 @@ def _map(stage: Stage, form: Format, output: Format) -> Whole:
     return _clip(np.rint(values / output.scale[0]).astype(np.int64), output)
 
 
-def _table(activation: Activation, output: Format) -> Table:
-    limit = 8.0 if isinstance(activation, Sigmoid) else 4.0
-    shift = 8 if output.signed else 7  # the largest that int16 holds
+def _table(activation: Activation, output: Format, sizes: _Sizes) -> Table:
+    match activation:
+        case Sigmoid():
+            limit = 8.0  # there it is a tenth of a number from its end
+        case Tanh():
+            limit = 4.0
+        case _:  # a tenth beyond what was seen
+            limit = max(1.1 * sizes.before, 1e-3)
     points = np.linspace(-limit, limit, TABLE_STEPS + 1)
-    entries = function(activation)(points) * output.largest * 2**shift
-    return Table(limit, np.rint(entries).astype(np.int64), shift)
+    numbers = function(activation)(points) / output.scale[0]
+    # as fine as int16 allows
+    shift = int(np.clip(math.floor(math.log2(32_767 / np.abs(numbers).max())), 0, 14))
+    return Table(limit, np.rint(numbers * 2**shift).astype(np.int64), shift)
 
 
 def _fixed(factors: Float) -> tuple[Whole, int]:

@@ -73,7 +73,9 @@ def title(stage: Stage) -> str:
 def ascii_of(text: str) -> str:
     """A line of ours for a C comment: × and → have ASCII forms, and nothing ends the comment."""
     text = text.replace("×", "x").replace("→", "->").replace("·", "*").replace("−", "-")
-    return text.encode("ascii", "backslashreplace").decode().replace("*/", "* /")
+    return (
+        text.encode("ascii", "backslashreplace").decode().replace("*/", "* /").replace("/*", "/ *")
+    )
 
 
 def _convolution(name: str, stage: Stage, conv: Conv2d, with_: Arithmetic) -> list[str]:
