@@ -22,7 +22,7 @@ LAYERS = (
     {"runs"},
     {"looking", "d2l", "scratch"},
     {"walkthrough", "ship"},
-    {"tutorial", "lab", "serve", "benchmark", "doctor"},
+    {"tutorial", "lab", "serve", "benchmark", "doctor", "estimator"},
     {"cli"},
     {"__main__", "__init__"},
 )
