@@ -31,6 +31,7 @@ from lenet.network.layers import (
 from lenet.network.parameters import initialize
 from lenet.ship.c import compiled, header, quantized
 from lenet.ship.c.plan import arena, stages
+from lenet.ship.checking import ParityError
 from lenet.ship.model import Model
 from lenet.training.calibration import Calibration, known, probabilities
 
@@ -240,7 +241,7 @@ def test_what_has_no_c_code_is_refused(tmp_path: Path) -> None:
         compiled.load(tmp_path / "x.h")
     sound = model_of((Flatten(),))
     text = header.write(sound, "x.h", noise(sound))
-    with pytest.raises(compiled.CompileError, match="differ by"):
+    with pytest.raises(ParityError, match="differ by"):
         compiled.check(text, noise(sound, 3), np.zeros((3, 4), np.float32))
 
 

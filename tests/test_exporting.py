@@ -16,6 +16,7 @@ import pytest
 import lenet
 from lenet import cli, runs
 from lenet.ship import exporting, tensorboard
+from lenet.ship import onnx as files
 from lenet.ship.c import compiled
 from lenet.ship.model import load
 
@@ -201,3 +202,44 @@ def test_what_is_there_is_written_over_only_by_force(
     assert "mine is already there; --force writes over it" in capsys.readouterr().err
     assert cli.run([*arguments, "--force"]) == 0
     assert len(list(Path("mine").iterdir())) == 1
+
+
+def test_a_file_that_computes_something_else_is_not_kept(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    right = files.compute
+
+    def wrong(*arguments: Any) -> dict[str, Any]:
+        given = right(*arguments)
+        return given | {"logits": given["logits"] + 0.01}
+
+    monkeypatch.setattr(files, "compute", wrong)
+    path = tmp_path / "a.onnx"
+    assert cli.run(["export", str(run), "--to", "onnx", "--out", str(path)]) == 1
+    assert "the file was not kept" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("compiler", "remark"),
+    [("false", "not checked, as it does not compile here"), ("", "no C compiler is here")],
+)
+def test_c_where_no_compiler_works(
+    run: Path,
+    tmp_path: Path,
+    compiler: str,
+    remark: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(compiled, "compiler", lambda: shutil.which(compiler) if compiler else None)
+    path = tmp_path / "a.h"
+    said, _ = exported([str(run), "--to", "c", "--out", str(path)], capsys)
+    assert remark in " ".join(said.split())
+    assert path.exists()
+
+
+def test_a_data_folder_that_is_not_there(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["export", str(run), "--to", "onnx", "--data-dir", "nowhere"]) == 2
+    assert "the data folder nowhere does not exist" in capsys.readouterr().err

@@ -27,6 +27,7 @@ from lenet.network.layers import (
 from lenet.network.parameters import initialize
 from lenet.ship import missing
 from lenet.ship import onnx as files
+from lenet.ship.checking import ParityError
 from lenet.ship.model import Model
 from lenet.training.calibration import Calibration, known, probabilities
 
@@ -94,7 +95,7 @@ def test_another_file_is_not_kept() -> None:
     model, other = model_of(NETWORKS["dense"]), model_of(NETWORKS["dense"])
     other.parameters["1.bias"][0] += 1
     session = files.session(files.to_onnx(other).SerializeToString(), 1)
-    with pytest.raises(files.ParityError, match="the file was not kept"):
+    with pytest.raises(ParityError, match="the file was not kept"):
         files.check(session, model, np.zeros((2, 3, 7, 7), np.uint8))
 
 

@@ -24,15 +24,15 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help="html (a page to explore the network), onnx, c (one header), torch (source and "
-            "weights), tensorboard (the history) or card (a folder for a model hub)."
+            help="Make html (a page to explore the network), onnx, c (one header), torch (source "
+            "and weights), tensorboard (the curves) or card (a folder for a model hub)."
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The file or folder; else in the run's folder.")
+        Path | None, typer.Option(help="Write to this file or folder; in the run's by default.")
     ] = None,
     quantize: Annotated[
-        str | None, typer.Option(help="int8: a quarter of the size; for onnx and c.")
+        str | None, typer.Option(help="Compute in int8, a quarter of the size; for onnx and c.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over what is at --out.")] = False,
     data_dir: DataDir = None,
@@ -66,13 +66,17 @@ def _html(run: Path, path: Path, data_dir: Path | None) -> None:
 def _file(
     run: Path, folder: Path, kind: str, out: Path | None, int8: bool, data_dir: Path | None
 ) -> None:
-    from lenet.cli.printing import say
+    from lenet.cli.printing import complain, say
     from lenet.ship import exporting
+    from lenet.ship.checking import ParityError
 
     form = exporting.FORMATS[kind]
     what = exporting.subject(run, data_dir, pictures=form.pictures)
     path = out or folder / f"{what.name}{'-int8' if int8 else ''}{form.ending}"
-    made = form.write(what, path, int8) if form.int8 else form.write(what, path)
+    try:
+        made = form.write(what, path, int8) if form.int8 else form.write(what, path)
+    except ParityError as error:
+        raise typer.Exit(complain(str(error), 1)) from None
     for written in made.paths:
         size = f"  ({written.stat().st_size / 1e3:,.1f} kB)" if written.is_file() else ""
         print(f"{written}{size}")

@@ -55,7 +55,7 @@ description in its metadata; `lenet predict model.safetensors photograph.png` ta
 ## Pictures
 
 uint8, {channels} × {height} × {width} (channels, rows, columns), 0 to 255. The normalization is in
-the network. A photograph becomes such a picture so: {fit}{ground}.
+the network. How a photograph becomes such a picture: {fit}{ground}.
 
 Probabilities are the softmax of the logits divided by {temperature}{fitted}. {none}
 
@@ -107,7 +107,10 @@ def text(
     if report is not None:
         result = f"{report.accuracy:.2%} of {report.examples:,} test pictures are recognised."
     return CARD.format(
-        head=json.dumps(_head(model, name, record, report), ensure_ascii=False, indent=2),
+        head="\n".join(
+            f"{key}: {json.dumps(value, ensure_ascii=False)}"
+            for key, value in _head(model, name, record, report).items()
+        ),
         name=_cell(name),
         network=f"{_cell(network.name)} ({parameters:,} parameters)",
         data=data,
@@ -137,7 +140,7 @@ def text(
 def _head(
     model: Model, name: str, record: RunRecord | None, report: Report | None
 ) -> dict[str, Any]:
-    """What the hub's search reads; JSON is YAML, too."""
+    """What the hub's search reads. A value as JSON is YAML, too."""
     head: dict[str, Any] = {
         "library_name": "onnx",
         "pipeline_tag": "image-classification",

@@ -33,6 +33,7 @@ from lenet.network.layers import (
     show_shape,
     stride_of,
 )
+from lenet.ship.checking import largest_difference
 from lenet.ship.missing import import_extra
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ OPSET: Final = 13
 IR_VERSION: Final = 7
 INPUT: Final = "pictures"
 OUTPUTS: Final = ("probabilities", "logits", "known")
-CLOSE: Final = 1e-4  # of logits, computed here and by onnxruntime
 CALIBRATION_PICTURES: Final = 500
 
 
@@ -186,23 +186,13 @@ def compute(
     }
 
 
-class ParityError(RuntimeError):
-    """An exported file that computes something else than the network does."""
-
-
 def check(loaded: Any, model: Model, pictures: NDArray[np.uint8]) -> float:
     """The largest difference of a logit between onnxruntime and the engine here, at most 1e-4.
 
     Raises ParityError where it is larger.
     """
-    expected = model.logits(pictures)
-    apart = float(np.abs(compute(loaded, pictures)["logits"] - expected).max())
-    if not apart <= CLOSE * max(1.0, float(np.abs(expected).max())):
-        raise ParityError(
-            f"onnxruntime computes logits that differ by {apart:.2g} from those here; the file was "
-            "not kept"
-        )
-    return apart
+    logits = compute(loaded, pictures)["logits"]
+    return largest_difference("onnxruntime", logits, model.logits(pictures))
 
 
 # --- int8 --------------------------------------------------------------------------------------

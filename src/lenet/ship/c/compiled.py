@@ -16,9 +16,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.ship.checking import largest_difference
+
 COMPILERS: Final = ("cc", "gcc", "clang")
 FLAGS: Final = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
-CLOSE: Final = 1e-4
 LONGEST_S: Final = 120  # of a compiler
 
 SHIM: Final = """\
@@ -120,18 +121,13 @@ def load(header: Path, flags: Sequence[str] = ("-O2",), command: str | None = No
 def check(text: str, pictures: NDArray[np.uint8], expected: NDArray[np.float32]) -> float:
     """The largest difference of a logit between a header's text, compiled here, and ``expected``.
 
-    Raises CompileError where it does not compile, or differs by more than 1e-4 of the largest.
+    Raises CompileError where it does not compile, ParityError where it differs.
     """
     with tempfile.TemporaryDirectory(prefix="lenet-c-") as folder:
         header = Path(folder, "header.h")
         header.write_text(text, encoding="ascii")
         logits = load(header, ("-O1",))(pictures).logits
-    apart = float(np.abs(logits - expected).max())
-    if not apart <= CLOSE * max(1.0, float(np.abs(expected).max())):
-        raise CompileError(
-            f"the compiled code computes logits that differ by {apart:.2g}; it was not kept"
-        )
-    return apart
+    return largest_difference("the compiled code", logits, expected)
 
 
 def run(*command: str) -> str:
