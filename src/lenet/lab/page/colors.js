@@ -19,6 +19,16 @@ export function currentTheme() {
   return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 }
 
+/** A colour of style.css, such as "--ink", as a canvas takes it: for the theme that is shown. */
+export function styleColor(name) {
+  const probe = h("span", { hidden: true });
+  probe.style.color = `var(${name})`; // it is said for both themes: an element knows which holds
+  document.body.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
 /** The colour [r, g, b] of a signed value: blue below zero, paper at zero, orange-red above. */
 export function signedColor(value, limit, theme = currentTheme()) {
   const { negative, zero, positive } = SCALES[theme];

@@ -1,6 +1,6 @@
 /** Curves in a coordinate system, by uPlot; with a marker, a reference line, and words for them. */
 
-import { currentTheme } from "lenet/colors.js";
+import { currentTheme, styleColor } from "lenet/colors.js";
 import { h, oncePerFrame, show } from "lenet/dom.js";
 import uPlot from "lenet/vendor/uplot.js";
 
@@ -67,15 +67,13 @@ export function createChart(container, { height = 220, onPick, onHover } = {}) {
   });
 
   function options() {
-    const style = getComputedStyle(document.documentElement);
-    const token = (name) => style.getPropertyValue(name).trim();
     const font = `12px ${getComputedStyle(box).fontFamily}`;
     const axis = {
-      stroke: token("--muted"),
+      stroke: styleColor("--muted"),
       font,
       gap: 4,
-      grid: { stroke: token("--line"), width: 1 },
-      ticks: { stroke: token("--line"), width: 1, size: 4 },
+      grid: { stroke: styleColor("--line"), width: 1 },
+      ticks: { stroke: styleColor("--line"), width: 1, size: 4 },
     };
     return {
       width: Math.max(box.clientWidth, 120),
@@ -119,10 +117,10 @@ export function createChart(container, { height = 220, onPick, onHover } = {}) {
       const { min, max } = u.scales.y;
       if (!(reference.value >= min && reference.value <= max)) return;
       const y = u.valToPos(reference.value, "y", true);
-      line(u, token("--strong-line"), [2, 4], u.bbox.left, y, u.bbox.left + u.bbox.width, y);
+      line(u, styleColor("--strong-line"), [2, 4], u.bbox.left, y, u.bbox.left + u.bbox.width, y);
       u.ctx.save();
       u.ctx.font = `${11 * devicePixelRatio}px ${getComputedStyle(box).fontFamily}`;
-      u.ctx.fillStyle = token("--muted");
+      u.ctx.fillStyle = styleColor("--muted");
       u.ctx.textAlign = "right";
       u.ctx.textBaseline = y - u.bbox.top < 18 * devicePixelRatio ? "top" : "bottom";
       const gap = (u.ctx.textBaseline === "top" ? 3 : -3) * devicePixelRatio;
@@ -133,7 +131,7 @@ export function createChart(container, { height = 220, onPick, onHover } = {}) {
     function drawMarker(u) {
       if (given.marker == null) return;
       const x = u.valToPos(given.marker, "x", true);
-      line(u, token("--ink"), [], x, u.bbox.top, x, u.bbox.top + u.bbox.height);
+      line(u, styleColor("--ink"), [], x, u.bbox.top, x, u.bbox.top + u.bbox.height);
     }
 
     // a curve of a single value has no length: show it as a dot

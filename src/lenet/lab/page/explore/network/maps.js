@@ -1,6 +1,6 @@
 /** The whole network at once: the picture, every map of every layer, the classes. */
 
-import { legend } from "lenet/colors.js";
+import { legend, styleColor } from "lenet/colors.js";
 import { fill, h, oncePerFrame } from "lenet/dom.js";
 import { classColumn } from "lenet/explore/network/bars.js";
 import { createDifferences, createPanel } from "lenet/explore/network/figure.js";
@@ -59,9 +59,8 @@ export default function mountMaps(section, { store, t, announce, memory }) {
       ),
     ),
   );
-  const style = getComputedStyle(section);
-  const line = style.getPropertyValue("--strong-line").trim();
-  const muted = style.getPropertyValue("--ink").trim();
+  const line = styleColor("--strong-line");
+  const muted = styleColor("--ink");
 
   let panels = new Map();
   let differences = null;
