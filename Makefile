@@ -35,6 +35,7 @@ lint: $(VENV)/all.stamp ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/clang-format --dry-run --Werror native/*.?pp
 	$(BIN)/biome ci
+	DENO_DIR=$(VENV)/deno DENO_NO_UPDATE_CHECK=1 $(BIN)/deno check --quiet src/lenet/lab/page
 	$(BIN)/mypy
 
 check: lint ## lint, then the fast tests: before every commit

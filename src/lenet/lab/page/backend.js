@@ -23,9 +23,7 @@ export function serverBackend() {
     try {
       response = await fetch(path, options);
     } catch {
-      const error = new Error("the lab's server does not answer");
-      error.offline = true;
-      throw error;
+      throw Object.assign(new Error("the lab's server does not answer"), { offline: true });
     }
     if (response.ok) return response;
     const answer = await response.json().catch(() => ({}));

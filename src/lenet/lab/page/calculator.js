@@ -5,6 +5,8 @@ import { trace } from "lenet/network/trace.js";
 
 const PORTION = 16; // pictures: some ten milliseconds, so that a stroke need not wait longer
 
+/** @typedef {import("lenet/network/forward.js").Gates} Gates */
+
 /**
  * A calculator of its own worker. `startWorker()` gives a new one of network/worker.js.
  *
@@ -19,6 +21,7 @@ const PORTION = 16; // pictures: some ten milliseconds, so that a stroke need no
  *   an array of Uint8Array or one of n·c·h·w; other requests go in between.
  * - `close()`: all that waits becomes null.
  * - `inWorker`: Promise of whether there is a worker; false: the page computes.
+ * @param {() => Worker} startWorker
  */
 export function createCalculator(startWorker) {
   const models = new Map(); // key → {network, weights}
@@ -26,8 +29,7 @@ export function createCalculator(startWorker) {
   const lanes = new Map(); // lane → what waits until the one being computed is there, or null
   let ids = 0;
   let closed = false;
-  let settle;
-  const inWorker = new Promise((resolve) => (settle = resolve));
+  const { promise: inWorker, resolve: settle } = Promise.withResolvers();
   let channel = openWorker(startWorker, receive, fallBack) ?? openPage(receive);
   if (!channel.isWorker) settle(false);
 
@@ -62,6 +64,11 @@ export function createCalculator(startWorker) {
     });
   }
 
+  /**
+   * @param {string} key
+   * @param {import("lenet/network/trace.js").Network} network
+   * @param {import("lenet/network/trace.js").Weights} weights
+   */
   function load(key, network, weights) {
     const known = models.get(key);
     if (known && known.network === network && known.weights === weights) return;
@@ -80,6 +87,12 @@ export function createCalculator(startWorker) {
     ask({ kind: "unload", key });
   }
 
+  /**
+   * @param {string} key
+   * @param {Uint8Array | Float32Array} pixels
+   * @param {{gates?: Gates | null, lane?: string}} [options]
+   * @returns {Promise<Float32Array[] | null>}
+   */
   function run(key, pixels, { gates, lane = key } = {}) {
     return new Promise((resolve, reject) => {
       const entry = { request: { kind: "run", key, pixels, gates }, resolve, reject };
@@ -97,6 +110,13 @@ export function createCalculator(startWorker) {
     else lanes.delete(lane);
   }
 
+  /**
+   * @param {string} key
+   * @param {Uint8Array[] | Uint8Array} pictures
+   * @param {{gates?: Gates | null, signal?: AbortSignal,
+   *   progress?: (done: number, of: number) => void}} [options]
+   * @returns {Promise<Float32Array | null>}
+   */
   async function many(key, pictures, { gates, progress, signal } = {}) {
     const model = models.get(key);
     if (!model) throw new Error(`no network is loaded as ${JSON.stringify(key)}`);

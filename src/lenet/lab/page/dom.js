@@ -78,6 +78,15 @@ export function oncePerFrame(call) {
   };
 }
 
+/**
+ * The element inside of another that has the focus, or null.
+ * @param {Element} element
+ * @returns {any}
+ */
+export function focusIn(element) {
+  return element.contains(document.activeElement) ? document.activeElement : null;
+}
+
 /** Arrow keys, Home and End move the focus among a group's elements; one is in the tab order. */
 export function rovingFocus(group, selector) {
   const items = () => [...group.querySelectorAll(selector)].filter((item) => !item.disabled);

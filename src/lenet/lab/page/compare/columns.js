@@ -11,7 +11,11 @@ import {
 
 const STATUSES = ["running", "paused", "queued", "finished", "stopped", "failed"];
 
-/** The columns in order: `value(run)` sorts, `text(run, t, language)` is read. */
+/**
+ * The columns in order: `value(run)` sorts, `text(run, t, language)` is read.
+ * @type {{key: string, number?: boolean, value: (run: any) => any,
+ *   text: (run: any, t: any, language: string) => string}[]}
+ */
 export const COLUMNS = [
   { key: "name", value: (run) => run.name, text: (run) => run.name },
   {
@@ -64,7 +68,7 @@ export function arranged(runs, { filter, key, descending }, t, language) {
   };
   const compare = (a, b) => {
     const [one, other] = [column.value(a), column.value(b)];
-    if (one == null || other == null) return (one == null) - (other == null);
+    if (one == null || other == null) return Number(one == null) - Number(other == null);
     const order =
       typeof one === "string" ? one.localeCompare(other, "en", { numeric: true }) : one - other;
     return descending ? -order : order;

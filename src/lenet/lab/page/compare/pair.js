@@ -21,7 +21,7 @@ const SIDES = ["left", "right"];
 export default function mountPair(section, { backend, t, memory, fail }) {
   memory.pair ??= { left: null, right: null, picture: 0 };
   const kept = memory.pair;
-  const models = {}; // side → {name, network, weights, traced, data}
+  const models = { left: null, right: null }; // side → {name, network, weights, traced, data}
   let offered = [];
   let calculator = null;
   let picture = null;
@@ -31,7 +31,7 @@ export default function mountPair(section, { backend, t, memory, fail }) {
   let closed = false;
 
   const choices = Object.fromEntries(
-    SIDES.map((side) => [side, h("select", { id: `pair-${side}`, onchange: () => open(side) })]),
+    SIDES.map((side) => [side, h("select", { id: `pair-${side}`, onchange: open })]),
   );
   const chooser = h("div", { class: "pick" });
   const said = h("ul", { class: "differences" });

@@ -1,7 +1,7 @@
 /** The runs: a table, or a list where there is no room: sort, filter, choose, star, delete. */
 
 import { arranged, COLUMNS } from "lenet/compare/columns.js";
-import { fill, h } from "lenet/dom.js";
+import { fill, focusIn, h } from "lenet/dom.js";
 
 const WIDE = "(min-width: 1280px)";
 const IN_LIST = [
@@ -97,9 +97,8 @@ export default function mountTable(section, { t, language, memory, toggle, act }
 
   /** A function that puts the focus back in what is drawn next; null if it is elsewhere. */
   function focused() {
-    const at = document.activeElement;
-    if (!box.contains(at) || !at.dataset.key) return null;
-    const { key } = at.dataset;
+    const key = focusIn(box)?.dataset.key;
+    if (!key) return null;
     return () => box.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus();
   }
 
@@ -151,6 +150,9 @@ export default function mountTable(section, { t, language, memory, toggle, act }
     );
   }
 
+  /**
+   * @param {{key: string, number?: boolean}} column
+   */
   function heading({ key, number }) {
     const sorted = order.key === key;
     const arrow = sorted ? (order.descending ? " ↓" : " ↑") : "";

@@ -102,7 +102,12 @@ export function roundUp(size) {
   return digit * power;
 }
 
-/** Bars on a logarithmic scale of counts, each where its values lie on the axis. */
+/**
+ * Bars on a logarithmic scale of counts, each where its values lie on the axis.
+ * @param {any} values
+ * @param {number[]} axis
+ * @param {string} label
+ */
 function histogram({ counts, minimum, maximum }, [left, right], label) {
   const most = Math.log1p(Math.max(...counts, 1));
   const place = (value) => ((value - left) / (right - left)) * WIDTH;

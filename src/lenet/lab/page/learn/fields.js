@@ -14,7 +14,11 @@ const real = (least, most) => ({ kind: "real", least, most });
 const oneOf = (options) => ({ kind: "choice", options });
 const flag = { kind: "flag" };
 
-/** Every field: its dotted key, how it is filled in, and whether it stands under "more". */
+/**
+ * Every field: its dotted key, how it is filled in, and whether it stands under "more".
+ * @type {{key: string, kind: string, least?: number, most?: number, options?: string[],
+ *   more?: boolean, methods?: string[], kinds?: string[]}[]}
+ */
 export const FIELDS = [
   { key: "epochs", ...whole(1, 1e6) },
   { key: "batch_size", ...whole(1, 2 ** 31 - 1) },

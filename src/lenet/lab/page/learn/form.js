@@ -1,6 +1,6 @@
 /** The form of a new training: recipe, data, network, settings; the command that does the same. */
 
-import { fill, h, percent, show } from "lenet/dom.js";
+import { fill, focusIn, h, percent, show } from "lenet/dom.js";
 import {
   changes,
   commandLine,
@@ -175,7 +175,7 @@ export default function mountForm(section, { backend, t, state, memory, started 
   }
 
   function drawFields() {
-    const focused = section.contains(document.activeElement) ? document.activeElement.name : null;
+    const focused = focusIn(section)?.name;
     for (const [box, inMore] of [
       [basics, false],
       [more, true],

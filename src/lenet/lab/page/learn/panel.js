@@ -1,6 +1,6 @@
 /** The head of the run that is shown: what it is, how far it has come, and what can be done. */
 
-import { fill, h, percent } from "lenet/dom.js";
+import { fill, focusIn, h, percent } from "lenet/dom.js";
 import { secondsLeft } from "lenet/shared/runs.js";
 import { countText, duration, epochText, lossText } from "lenet/shared/words.js";
 
@@ -88,9 +88,7 @@ export default function mountPanel(section, { t, act }) {
     ];
     const key = `${name} ${summary.status} ${wanted}`;
     if (key === shownControls) return;
-    const had = buttons.contains(document.activeElement)
-      ? document.activeElement.dataset.act
-      : null;
+    const had = focusIn(buttons)?.dataset.act;
     shownControls = key;
     fill(
       buttons,

@@ -1,6 +1,6 @@
 /** The trainings: what runs, what waits and at which place, and the newest that are done. */
 
-import { fill, h } from "lenet/dom.js";
+import { fill, focusIn, h } from "lenet/dom.js";
 import { inBrief } from "lenet/learn/panel.js";
 
 const ACTIVE = ["running", "paused", "queued"];
@@ -46,9 +46,7 @@ export default function mountRunList(section, { t, choose, navigate }) {
       section.hidden = runs.length === 0 && damaged.length === 0 && !trouble;
       if (now === key) return;
       key = now;
-      const focused = list.contains(document.activeElement)
-        ? document.activeElement.dataset.run
-        : null;
+      const focused = focusIn(list)?.dataset.run;
       fill(
         list,
         lines.map(({ name, status, brief, state }) =>

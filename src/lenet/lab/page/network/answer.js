@@ -8,6 +8,8 @@ import { trace } from "./trace.js";
 /**
  * The reply to a request of lenet/calculator.js, {id, result} or {id, error}. `models` is a Map
  * that "load" and "unload" change: key → {network, weights, traced}.
+ * @param {Map<string, any>} models
+ * @param {any} request
  */
 export function answer(models, { id, kind, key, ...request }) {
   try {
@@ -28,6 +30,10 @@ export function answer(models, { id, kind, key, ...request }) {
   }
 }
 
+/**
+ * @param {any} model
+ * @param {any} request
+ */
 function runOne({ network, weights, traced }, { pixels, gates }) {
   const input = pixels instanceof Float32Array ? pixels : normalize(network, pixels);
   if (input.length !== product(network.input_shape)) {
@@ -37,7 +43,11 @@ function runOne({ network, weights, traced }, { pixels, gates }) {
   return forward(network, weights, input, { traced, gates });
 }
 
-/** The logits (n·classes) of pictures (n·c·h·w, uint8). */
+/**
+ * The logits (n·classes) of pictures (n·c·h·w, uint8).
+ * @param {any} model
+ * @param {any} request
+ */
 function runMany({ network, weights, traced }, { pictures, gates }) {
   const size = product(network.input_shape);
   const classes = network.classes.length;

@@ -6,6 +6,13 @@ import { trace } from "./trace.js";
 import { largest } from "./windows.js";
 
 /**
+ * @typedef {import("./trace.js").Network} Network
+ * @typedef {import("./trace.js").TracedLayer} TracedLayer
+ * @typedef {import("./trace.js").Weights} Weights
+ * @typedef {import("./shapes.js").Place} Place
+ */
+
+/**
  * How one number came about: {kind, layer, unit, position, total, value, …}.
  *
  * `total` is computed anew in float64 from the layer's float32 input, `value` is the float32
@@ -19,6 +26,14 @@ import { largest } from "./windows.js";
  *
  * A patch or window is {channel, top, left, rows, columns, values, inside}; where `inside` is 0 it
  * lies in the padding.
+ * @param {Network} network
+ * @param {Weights} weights
+ * @param {Float32Array} input
+ * @param {Float32Array[]} outputs
+ * @param {number} layer
+ * @param {number} unit
+ * @param {TracedLayer[]} [traced]
+ * @returns {any}
  */
 export function arithmetic(network, weights, input, outputs, layer, unit, traced = trace(network)) {
   const row = traced[layer];
@@ -28,6 +43,13 @@ export function arithmetic(network, weights, input, outputs, layer, unit, traced
   return { ...about, ...explain(row, weights, x, unit, position) };
 }
 
+/**
+ * @param {TracedLayer} row
+ * @param {Weights} weights
+ * @param {Float32Array} x
+ * @param {number} unit
+ * @param {Place} position
+ */
 function explain(row, weights, x, unit, position) {
   switch (row.type) {
     case "Conv2d":
@@ -56,6 +78,12 @@ function explain(row, weights, x, unit, position) {
   }
 }
 
+/**
+ * @param {TracedLayer} row
+ * @param {Weights} weights
+ * @param {Float32Array} x
+ * @param {Place} position
+ */
 function explainConvolution(row, weights, x, position) {
   const { index, layer } = row;
   const { in_channels: inputs, kernel_size: k } = layer;
@@ -72,6 +100,12 @@ function explainConvolution(row, weights, x, position) {
   return { channels, bias, total: bias + add(channels.map(({ sum }) => sum)) };
 }
 
+/**
+ * @param {TracedLayer} row
+ * @param {Weights} weights
+ * @param {Float32Array} x
+ * @param {Place} position
+ */
 function explainSums(row, weights, x, position) {
   const window = cut(row, x, position.channel, position, 0);
   const sum = add(window.values);
@@ -84,6 +118,11 @@ function explainSums(row, weights, x, position) {
   return { window, sum, weight, bias, total: sum * weight + bias };
 }
 
+/**
+ * @param {TracedLayer} row
+ * @param {Float32Array} x
+ * @param {Place} position
+ */
 function explainLargest(row, x, position) {
   const window = cut(row, x, position.channel, position, -Infinity);
   const members = Array.from(window.values.keys()).filter((i) => window.inside[i]);
@@ -93,6 +132,12 @@ function explainLargest(row, x, position) {
   return { window, winners, winner, total };
 }
 
+/**
+ * @param {TracedLayer} row
+ * @param {Weights} weights
+ * @param {Float32Array} x
+ * @param {number} unit
+ */
 function explainDense({ index, type, layer }, weights, x, unit) {
   const ofUnit = (name) => {
     const { data } = weights.get(`${index}.${name}`);
@@ -109,7 +154,14 @@ function explainDense({ index, type, layer }, weights, x, unit) {
   return { inputs: x, weights: row, products, bias, total: bias + add(products) };
 }
 
-/** The window of x (c, h, w) above a position, with `outside` in the padding. */
+/**
+ * The window of x (c, h, w) above a position, with `outside` in the padding.
+ * @param {TracedLayer} row
+ * @param {Float32Array} x
+ * @param {number} channel
+ * @param {Place} position
+ * @param {number} outside
+ */
 function cut({ layer, inputShape }, x, channel, { row, column }, outside) {
   const [, height, width] = inputShape;
   const { kernel_size: k, stride, padding } = layer;
@@ -127,13 +179,20 @@ function cut({ layer, inputShape }, x, channel, { row, column }, outside) {
   return { channel, top, left, rows: k, columns: k, values, inside };
 }
 
+/**
+ * @param {Iterable<number>} numbers
+ */
 function add(numbers) {
   let sum = 0;
   for (const number of numbers) sum += number;
   return sum;
 }
 
-/** The indices of the numbers by their size |x|, the largest first; at most `count`. */
+/**
+ * The indices of the numbers by their size |x|, the largest first; at most `count`.
+ * @param {ArrayLike<number> & {keys(): Iterable<number>}} numbers
+ * @param {number} [count]
+ */
 export function ranked(numbers, count = numbers.length) {
   const indices = Array.from(numbers.keys());
   return indices.sort((a, b) => Math.abs(numbers[b]) - Math.abs(numbers[a])).slice(0, count);
@@ -145,6 +204,14 @@ export function ranked(numbers, count = numbers.length) {
  *
  * `weight` is what the value was multiplied by (pooling: 1 / k², or 1 for the winner, which stands
  * alone); null where there is no such number. Layer −1, below the first, is the input picture.
+ * @param {Network} network
+ * @param {Weights} weights
+ * @param {Float32Array} input
+ * @param {Float32Array[]} outputs
+ * @param {number} layer
+ * @param {number} unit
+ * @param {TracedLayer[]} [traced]
+ * @returns {(Place & {unit: number, value: number, weight: number | null, product: number})[]}
  */
 export function contributions(
   network,
@@ -164,7 +231,11 @@ export function contributions(
   return ranked(found.map((piece) => piece.product)).map((i) => found[i]);
 }
 
-/** The parts of an `arithmetic`: {value, weight, product} with {channel, row, column} or {unit}. */
+/**
+ * The parts of an `arithmetic`: {value, weight, product} with {channel, row, column} or {unit}.
+ * @param {any} result
+ * @returns {any[]}
+ */
 function pieces(result) {
   const inWindow = ({ channel, top, left, columns, values, inside }, weight, chosen) =>
     Array.from(values, (value, i) => ({

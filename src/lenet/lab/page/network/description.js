@@ -2,7 +2,10 @@
 
 import { defaultsOf, isPooling, LARGEST, LAYERS } from "./layers.js";
 
-/** Throws an Error where what a network says besides its layers is not in order. */
+/**
+ * Throws an Error where what a network says besides its layers is not in order.
+ * @param {import("./trace.js").Network} network
+ */
 export function checkHead({ input_shape: shape, layers, classes, normalization }) {
   const sizes = Array.isArray(shape) && shape.length === 3 ? shape : [0];
   if (!sizes.every((size) => Number.isInteger(size) && size >= 1 && size <= LARGEST)) {
@@ -29,7 +32,12 @@ export function checkHead({ input_shape: shape, layers, classes, normalization }
   }
 }
 
-/** A layer with every argument that was left out; windowed layers have a stride and a padding. */
+/**
+ * A layer with every argument that was left out; windowed layers have a stride and a padding.
+ * @param {number} index
+ * @param {any} description
+ * @returns {import("./layers.js").Layer}
+ */
 export function complete(index, description) {
   const type = description?.type;
   const known = LAYERS.get(type)?.arguments;

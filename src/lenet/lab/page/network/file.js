@@ -16,6 +16,8 @@ const FORMAT = 1;
  *
  * The file is not trusted: sizes, counts and places are checked before anything is made of them,
  * names and shapes must be exactly the network's. Throws an Error that says what is wrong.
+ * @param {ArrayBuffer} buffer
+ * @returns {{network: import("./trace.js").Network, weights: import("./trace.js").Weights}}
  */
 export function readSafetensors(buffer) {
   const [header, start] = readHeader(buffer);
@@ -40,7 +42,11 @@ export function readSafetensors(buffer) {
   return { network, weights };
 }
 
-/** The header of a safetensors file, and where in the file the numbers begin. */
+/**
+ * The header of a safetensors file, and where in the file the numbers begin.
+ * @param {ArrayBuffer} buffer
+ * @returns {[Record<string, any>, number]}
+ */
 function readHeader(buffer) {
   const size = buffer.byteLength;
   if (size < 8 || size > LARGEST_FILE) {
@@ -113,7 +119,10 @@ function readTensors(header, size) {
   return tensors;
 }
 
-/** Refuse a network that a page could not compute: a stranger may have written it. */
+/**
+ * Refuse a network that a page could not compute: a stranger may have written it.
+ * @param {import("./trace.js").TracedLayer[]} traced
+ */
 function checkCosts(traced) {
   const outputs = traced.reduce((sum, row) => sum + product(row.outputShape), 0);
   const macs = traced.reduce((sum, row) => sum + row.macs, 0);
@@ -122,6 +131,10 @@ function checkCosts(traced) {
   }
 }
 
+/**
+ * @param {() => string} text
+ * @param {string} what
+ */
 function parsed(text, what) {
   try {
     return JSON.parse(text());

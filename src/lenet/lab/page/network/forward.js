@@ -5,7 +5,18 @@ import { product, shapeText } from "./shapes.js";
 import { trace } from "./trace.js";
 import { eachWindow, largest } from "./windows.js";
 
-/** What the first layer sees, (pixel / 255 − mean) / deviation: c·h·w uint8 → Float32Array. */
+/**
+ * @typedef {import("./trace.js").Network} Network
+ * @typedef {import("./trace.js").TracedLayer} TracedLayer
+ * @typedef {import("./trace.js").Weights} Weights
+ * @typedef {Map<number, Uint8Array>} Gates by their layers: 0 for each channel that is off
+ */
+
+/**
+ * What the first layer sees, (pixel / 255 − mean) / deviation: c·h·w uint8 → Float32Array.
+ * @param {Network} network
+ * @param {Uint8Array} pixels
+ */
 export function normalize(network, pixels) {
   const [channels, height, width] = network.input_shape;
   const { mean, deviation } = network.normalization ?? { mean: [0], deviation: [1] };
@@ -28,6 +39,11 @@ export function normalize(network, pixels) {
  *
  * `gates` switches channels off ("what if"): a Map from a layer's index to a Uint8Array with one
  * number for each channel (for each unit, where the output is a vector); at 0 its output becomes 0.
+ * @param {Network} network
+ * @param {Weights} weights
+ * @param {Float32Array} input
+ * @param {{traced?: TracedLayer[], gates?: Gates | null}} [options]
+ * @returns {Float32Array[]}
  */
 export function forward(network, weights, input, { traced = trace(network), gates } = {}) {
   let x = input;
@@ -38,6 +54,12 @@ export function forward(network, weights, input, { traced = trace(network), gate
   });
 }
 
+/**
+ * @param {TracedLayer} row
+ * @param {Weights} weights
+ * @param {Float32Array} x
+ * @returns {Float32Array}
+ */
 function compute(row, weights, x) {
   switch (row.type) {
     case "Conv2d":
@@ -59,7 +81,13 @@ function compute(row, weights, x) {
   }
 }
 
-/** Every kernel on every window: x (in, h, w) → (out, rows, columns). */
+/**
+ * Every kernel on every window: x (in, h, w) → (out, rows, columns).
+ * @param {TracedLayer} row
+ * @param {Weights} weights
+ * @param {Float32Array} x
+ * @returns {Float32Array}
+ */
 function convolve({ index, layer, inputShape, outputShape }, weights, x) {
   const [channels] = inputShape;
   const [outputs, rows, columns] = outputShape;
@@ -97,7 +125,14 @@ function convolve({ index, layer, inputShape, outputShape }, weights, x) {
   return y;
 }
 
-/** The sum of n products, a from place p and b from place q. */
+/**
+ * The sum of n products, a from place p and b from place q.
+ * @param {Float32Array} a
+ * @param {number} p
+ * @param {Float32Array} b
+ * @param {number} q
+ * @param {number} n
+ */
 function dot(a, p, b, q, n) {
   let even = 0; // two sums: an addition waits for the one before it
   let odd = 0;
@@ -110,7 +145,12 @@ function dot(a, p, b, q, n) {
   return even + odd;
 }
 
-/** x (c, h, w) with zeros around each channel, and the new height and width. */
+/**
+ * x (c, h, w) with zeros around each channel, and the new height and width.
+ * @param {Float32Array} x
+ * @param {number[]} shape
+ * @param {number} padding
+ */
 function pad(x, [channels, h, w], padding) {
   const height = h + 2 * padding;
   const width = w + 2 * padding;
@@ -125,7 +165,13 @@ function pad(x, [channels, h, w], padding) {
   return { padded, height, width };
 }
 
-/** Average pooling, padding counted as zeros; subsampling, sum · weight + bias of the channel. */
+/**
+ * Average pooling, padding counted as zeros; subsampling, sum · weight + bias of the channel.
+ * @param {TracedLayer} row
+ * @param {Weights} weights
+ * @param {Float32Array} x
+ * @returns {Float32Array}
+ */
 function poolSums(row, weights, x) {
   const scale = scales(row, weights);
   const bias = weights.get(`${row.index}.bias`)?.data;
@@ -138,13 +184,22 @@ function poolSums(row, weights, x) {
   return y;
 }
 
-/** What each channel's sums are multiplied by: 1 / k², or the weights of a Subsample. */
+/**
+ * What each channel's sums are multiplied by: 1 / k², or the weights of a Subsample.
+ * @param {TracedLayer} row
+ * @param {Weights} weights
+ */
 export function scales({ index, type, layer, outputShape }, weights) {
   if (type === "Subsample") return weights.get(`${index}.weight`).data;
   return new Float64Array(outputShape[0]).fill(1 / layer.kernel_size ** 2);
 }
 
-/** The largest number of each window; NaN where there is one, as in the engines. */
+/**
+ * The largest number of each window; NaN where there is one, as in the engines.
+ * @param {TracedLayer} row
+ * @param {Float32Array} x
+ * @returns {Float32Array}
+ */
 function poolLargest(row, x) {
   const y = new Float32Array(product(row.outputShape));
   eachWindow(row, (unit, c, window, count) => {
@@ -153,7 +208,13 @@ function poolLargest(row, x) {
   return y;
 }
 
-/** A dense layer: x (in) → weight (out, in) · x + bias (out). */
+/**
+ * A dense layer: x (in) → weight (out, in) · x + bias (out).
+ * @param {TracedLayer} row
+ * @param {Weights} weights
+ * @param {Float32Array} x
+ * @returns {Float32Array}
+ */
 function multiply({ index, layer }, weights, x) {
   const { in_features: inputs, out_features: outputs } = layer;
   const weight = weights.get(`${index}.weight`).data;
@@ -163,7 +224,13 @@ function multiply({ index, layer }, weights, x) {
   return y;
 }
 
-/** Minus the squared distance of x (in) to each class's code (out, in). */
+/**
+ * Minus the squared distance of x (in) to each class's code (out, in).
+ * @param {TracedLayer} row
+ * @param {Weights} weights
+ * @param {Float32Array} x
+ * @returns {Float32Array}
+ */
 function distances({ index, layer }, weights, x) {
   const { in_features: inputs, out_features: outputs } = layer;
   const codes = weights.get(`${index}.codes`).data;
@@ -176,6 +243,11 @@ function distances({ index, layer }, weights, x) {
   return y;
 }
 
+/**
+ * @param {TracedLayer} row
+ * @param {Float32Array} x
+ * @returns {Float32Array}
+ */
 function activate({ type, layer }, x) {
   const { value } = LAYERS.get(type);
   const y = new Float32Array(x.length);
@@ -183,7 +255,12 @@ function activate({ type, layer }, x) {
   return y;
 }
 
-/** Zero for each channel of x that its gate switches off, in place. */
+/**
+ * Zero for each channel of x that its gate switches off, in place.
+ * @param {TracedLayer} row
+ * @param {Gates | null | undefined} gates
+ * @param {Float32Array | Float64Array} x
+ */
 export function switchOff({ index, outputShape }, gates, x) {
   const gate = gates?.get(index);
   if (!gate) return;

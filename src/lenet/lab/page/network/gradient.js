@@ -6,9 +6,20 @@ import { trace } from "./trace.js";
 import { eachWindow, largest } from "./windows.js";
 
 /**
+ * @typedef {import("./trace.js").TracedLayer} TracedLayer
+ * @typedef {import("./trace.js").Weights} Weights
+ */
+
+/**
  * How much each number of the normalised input moves a unit: d target / d input, c·h·w.
  *
  * `target` is a class, or {layer, unit}; `gates` as in `forward`.
+ * @param {import("./trace.js").Network} network
+ * @param {Weights} weights
+ * @param {Float32Array} input
+ * @param {Float32Array[]} outputs
+ * @param {number | {layer: number, unit: number}} target
+ * @param {{traced?: TracedLayer[], gates?: import("./forward.js").Gates | null}} [options]
  */
 export function inputGradient(
   network,
@@ -32,7 +43,14 @@ export function inputGradient(
   return Float32Array.from(dy);
 }
 
-/** Adds to dx what dy, the gradient of a layer's output, is as one of its input x. */
+/**
+ * Adds to dx what dy, the gradient of a layer's output, is as one of its input x.
+ * @param {TracedLayer} row
+ * @param {Weights} weights
+ * @param {Float32Array} x
+ * @param {Float64Array} dy
+ * @param {Float64Array} dx
+ */
 function backward(row, weights, x, dy, dx) {
   const { index, type, layer } = row;
   switch (type) {
@@ -73,7 +91,13 @@ function backward(row, weights, x, dy, dx) {
   }
 }
 
-/** Each output's gradient goes back, times the kernel, to the window that made it. */
+/**
+ * Each output's gradient goes back, times the kernel, to the window that made it.
+ * @param {TracedLayer} row
+ * @param {Weights} weights
+ * @param {Float64Array} dy
+ * @param {Float64Array} dx
+ */
 function convolveBackward({ index, layer, inputShape, outputShape }, weights, dy, dx) {
   const [channels, height, width] = inputShape;
   const [outputs, rows, columns] = outputShape;

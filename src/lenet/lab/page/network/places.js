@@ -4,10 +4,19 @@ import { connected, isDense, isWindowed } from "./layers.js";
 import { place } from "./shapes.js";
 
 /**
+ * @typedef {import("./trace.js").TracedLayer} TracedLayer
+ * @typedef {{top: number, left: number, bottom: number, right: number}} Box half-open
+ */
+
+/**
  * What of the input picture a unit depends on: {top, left, bottom, right, clip}, half-open.
  *
  * The first four may lie outside of the picture, in the padding; `clip` is the part that is inside.
  * Layer −1 is the picture itself.
+ * @param {TracedLayer[]} traced
+ * @param {number} layer
+ * @param {number} unit
+ * @returns {Box & {clip: Box}}
  */
 export function receptiveField(traced, layer, unit) {
   const picture = traced[0].inputShape;
@@ -17,10 +26,16 @@ export function receptiveField(traced, layer, unit) {
   }
   const { receptiveField: field, inputStride: stride, inputOffset: offset } = traced[layer];
   const { row, column } = place(shapeOnPicture(traced, layer), unit);
-  return region(offset + row * stride, offset + column * stride, ...field, picture);
+  const [top, left] = [offset + row * stride, offset + column * stride];
+  return region(top, left, field[0], field[1], picture);
 }
 
-/** The shape in which a layer's units lie on the picture: behind Flatten, the map before it. */
+/**
+ * The shape in which a layer's units lie on the picture: behind Flatten, the map before it.
+ * @param {TracedLayer[]} traced
+ * @param {number} layer
+ * @returns {number[]}
+ */
 function shapeOnPicture(traced, layer) {
   const { type, inputShape, outputShape } = traced[layer];
   if (type === "Flatten") return inputShape;
@@ -31,6 +46,10 @@ function shapeOnPicture(traced, layer) {
 /**
  * What of the layer below a unit is computed from: {layer, channels, top, left, bottom, right,
  * clip}, half-open. `layer` is −1 for the input picture. Of a vector, the channels are the units.
+ * @param {TracedLayer[]} traced
+ * @param {number} layer
+ * @param {number} unit
+ * @returns {{layer: number, channels: number[], clip: Box} & Box}
  */
 export function sources(traced, layer, unit) {
   const { type, layer: description, inputShape, outputShape } = traced[layer];
@@ -50,6 +69,13 @@ export function sources(traced, layer, unit) {
   return { ...below, channels, ...region(top, left, k, k, inputShape) };
 }
 
+/**
+ * @param {number} top
+ * @param {number} left
+ * @param {number} rows
+ * @param {number} columns
+ * @param {number[]} shape
+ */
 function region(top, left, rows, columns, [, height = 1, width = 1]) {
   const [bottom, right] = [top + rows, left + columns];
   const inside = (value, size) => Math.max(0, Math.min(size, value));

@@ -1,6 +1,9 @@
 /** From a network's outputs to probabilities. */
 
-/** The probabilities of logits (n): Float64Array (n). */
+/**
+ * The probabilities of logits (n): Float64Array (n).
+ * @param {Float32Array} logits
+ */
 export function softmax(logits) {
   return softmaxArithmetic(logits).probabilities;
 }
@@ -9,6 +12,7 @@ export function softmax(logits) {
  * From logits (n) to probabilities: {largest, shifted, exponentials, sum, probabilities}.
  *
  * The largest is subtracted first: it changes no quotient, and no exponential overflows.
+ * @param {Float32Array} logits
  */
 export function softmaxArithmetic(logits) {
   const highest = Math.max(...logits);

@@ -5,11 +5,47 @@ import { connectionCount, isDense, isWindowed, LAYERS } from "./layers.js";
 import { product, shapeText } from "./shapes.js";
 
 /**
- * Each layer of a network as lenet.network.architecture.trace gives it: {index, type, layer, stage,
- * inputShape, outputShape, parameters, parameterFormula, sizeFormula, macs, connections,
- * receptiveField: [rows, columns], inputStride, inputOffset}. `layer` has every default filled in.
+ * @typedef {import("./layers.js").Layer} Layer
+ * @typedef {{mean: number[], deviation: number[]}} Normalization of pixels from 0 to 1
+ */
+
+/**
+ * @typedef {object} Network as lenet.network.architecture.to_dict describes it
+ * @property {string} name
+ * @property {number[]} input_shape channels, height, width
+ * @property {Layer[]} layers
+ * @property {string[]} classes
+ * @property {Normalization} [normalization]
+ */
+
+/**
+ * @typedef {object} TracedLayer
+ * @property {number} index
+ * @property {string} type
+ * @property {Layer} layer with every default filled in
+ * @property {string} stage "C1", "S2" …, "" for layers that are no stage
+ * @property {number[]} inputShape
+ * @property {number[]} outputShape
+ * @property {number} parameters
+ * @property {string} parameterFormula
+ * @property {string} sizeFormula
+ * @property {number} macs
+ * @property {number} connections as the 1998 paper counts
+ * @property {number[]} receptiveField rows and columns of the picture
+ * @property {number} inputStride
+ * @property {number} inputOffset
+ */
+
+/**
+ * @typedef {Map<string, {shape: number[], data: Float32Array}>} Weights by their names: "0.weight"
+ */
+
+/**
+ * Each layer of a network as lenet.network.architecture.trace gives it.
  *
  * Throws an Error, with the layer's number, where a layer does not fit what comes before it.
+ * @param {Network} network
+ * @returns {TracedLayer[]}
  */
 export function trace(network) {
   checkHead(network);
@@ -62,7 +98,11 @@ export function trace(network) {
   return rows;
 }
 
-/** The shape of every parameter by its name, in the order of the layers: a Map. */
+/**
+ * The shape of every parameter by its name, in the order of the layers: a Map.
+ * @param {TracedLayer[]} traced
+ * @returns {Map<string, number[]>}
+ */
 export function parameterShapes(traced) {
   const shapes = new Map();
   for (const { index, type, layer } of traced) {
@@ -80,7 +120,13 @@ export function parameterShapes(traced) {
   return shapes;
 }
 
-/** The shape that leaves a layer; an Error where `shape` cannot enter it. */
+/**
+ * The shape that leaves a layer; an Error where `shape` cannot enter it.
+ * @param {number} index
+ * @param {Layer} layer
+ * @param {number[]} shape
+ * @returns {number[]}
+ */
 function outputShape(index, layer, shape) {
   const { type, kernel_size: kernel, padding, stride } = layer;
   const misfit = (expected) =>
@@ -108,7 +154,13 @@ function outputShape(index, layer, shape) {
   return [layer.out_channels ?? channels, windows(shape[1]), windows(shape[2])];
 }
 
-/** (W + 2P - F) / S + 1 with this layer's height put in, and its width where that differs. */
+/**
+ * (W + 2P - F) / S + 1 with this layer's height put in, and its width where that differs.
+ * @param {Layer} layer
+ * @param {number[]} shape
+ * @param {number[]} output
+ * @returns {string}
+ */
 function sizeFormula({ type, kernel_size: kernel, padding, stride }, shape, output) {
   if (!isWindowed(type)) return "";
   const formulas = [1, 2].map((axis) => {
@@ -122,7 +174,10 @@ function sizeFormula({ type, kernel_size: kernel, padding, stride }, shape, outp
   return [...new Set(formulas)].join(", ");
 }
 
-/** The {parameters, parameterFormula} of a layer. */
+/**
+ * The {parameters, parameterFormula} of a layer.
+ * @param {Layer} layer
+ */
 function parametersOf(layer) {
   const { type, in_channels: i, out_channels: o, kernel_size: k } = layer;
   if (type === "Conv2d") {
@@ -141,7 +196,11 @@ function parametersOf(layer) {
   return { parameters: 0, parameterFormula: "" };
 }
 
-/** The {macs, connections} of a layer for one picture, connections as the 1998 paper counts. */
+/**
+ * The {macs, connections} of a layer for one picture, connections as the 1998 paper counts.
+ * @param {Layer} layer
+ * @param {number[]} output
+ */
 function costs(layer, output) {
   const { type, kernel_size: k } = layer;
   if (type === "Conv2d") {

@@ -1,6 +1,10 @@
 /** Which numbers of a layer's input lie in a window. */
 
-/** Calls visit(unit, channel, positions of x in its window, their number) for each window. */
+/**
+ * Calls visit(unit, channel, positions of x in its window, their number) for each window.
+ * @param {import("./trace.js").TracedLayer} row
+ * @param {(unit: number, channel: number, window: Int32Array, count: number) => void} visit
+ */
 export function eachWindow({ layer, inputShape, outputShape }, visit) {
   const [, height, width] = inputShape;
   const [channels, rows, columns] = outputShape;
@@ -26,7 +30,12 @@ export function eachWindow({ layer, inputShape, outputShape }, visit) {
   }
 }
 
-/** Which of a window's members is the largest: the first of several, or the first NaN. */
+/**
+ * Which of a window's members is the largest: the first of several, or the first NaN.
+ * @param {Float32Array} x
+ * @param {ArrayLike<number>} window
+ * @param {number} count
+ */
 export function largest(x, window, count) {
   let winner = 0;
   for (let n = 1; n < count && !Number.isNaN(x[window[winner]]); n += 1) {

@@ -44,6 +44,9 @@ export function lineSample({ color, dash }) {
  * is in sight, or null; `marker`: an x, or null; `label`: the chart in words; `axis(value, values)`
  * writes a tick of y.
  * `onPick(x)` is called for a click. `onHover(index | null)`.
+ * @param {Element} container
+ * @param {{height?: number, onPick?: (x: number) => void,
+ *   onHover?: (index: number | null) => void}} [options]
  */
 export function createChart(container, { height = 220, onPick, onHover } = {}) {
   const box = h("div", { class: "chart", role: "img" });

@@ -53,6 +53,7 @@ export function whenText(started, language) {
   if (!started) return "–";
   const time = new Date(started);
   if (Number.isNaN(time.getTime())) return String(started);
+  /** @type {Intl.DateTimeFormatOptions} */
   const options = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
   return time.toLocaleString(language === "zh" ? "zh-CN" : "en-GB", options);
 }

@@ -26,6 +26,11 @@ export function numberGrid(rows, columns, { label, pressable = false }) {
   if (pressable) gridKeys(element);
   return {
     element,
+    /**
+     * @param {ArrayLike<number>} values
+     * @param {{limit: number, inside?: Uint8Array | null, units?: ((i: number) => number) | null,
+     *   names?: ((i: number) => string) | null, marked?: Set<number> | null, title?: string}} shown
+     */
     update(values, { limit, inside, units, names, marked, title = label }) {
       const decimals = decimalsFor(limit);
       if (caption.textContent !== title) caption.textContent = title;

@@ -1,6 +1,6 @@
 /** What if: weights, channels and the picture changed, and the difference that it makes. */
 
-import { fill, h } from "lenet/dom.js";
+import { fill, focusIn, h } from "lenet/dom.js";
 import { mountChannels } from "lenet/explore/edits/channels.js";
 import { mountCover } from "lenet/explore/edits/cover.js";
 import { showDifference } from "lenet/explore/edits/difference.js";
@@ -76,7 +76,7 @@ export default function mount(section, tools) {
   }
 
   function buttons() {
-    const focused = document.activeElement;
+    const focused = focusIn(section);
     const { weights, gates, cover } = history.get();
     undo.disabled = !history.canUndo();
     redo.disabled = !history.canRedo();

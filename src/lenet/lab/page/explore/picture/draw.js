@@ -1,7 +1,7 @@
 /** The pad: drawing with a pen, a finger, a mouse or the keys. */
 
 import { currentTheme } from "lenet/colors.js";
-import { fill, h, oncePerFrame } from "lenet/dom.js";
+import { fill, focusIn, h, oncePerFrame } from "lenet/dom.js";
 import { createHistory } from "lenet/explore/picture/history.js";
 import { preparation, preparedDrawing } from "lenet/explore/picture/prepare.js";
 import { drawStroke, readInk } from "lenet/explore/picture/strokes.js";
@@ -272,7 +272,7 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
 
   function settle() {
     kept.history = history.dump();
-    const focused = document.activeElement;
+    const focused = focusIn(panel);
     undo.disabled = !history.canUndo();
     redo.disabled = !history.canRedo();
     clear.disabled = history.get().length === 0;

@@ -1,6 +1,6 @@
 /** Pictures of the test set: by class, the misread ones first, by number. */
 
-import { count, fill, h, percent } from "lenet/dom.js";
+import { count, fill, focusIn, h, percent } from "lenet/dom.js";
 import {
   fittingSets,
   misread,
@@ -227,7 +227,7 @@ export function mountPick(panel, tools, use) {
       one.tabIndex = -1;
       if (chosen) inOrder = one;
     }
-    if (grid.contains(document.activeElement)) inOrder = document.activeElement;
+    inOrder = focusIn(grid) ?? inOrder;
     if (inOrder) inOrder.tabIndex = 0;
   }
 
@@ -266,7 +266,7 @@ export function mountPick(panel, tools, use) {
   }
 
   function turn(pages, focus = null) {
-    const focused = document.activeElement;
+    const focused = focusIn(panel);
     kept.page += pages;
     showPage({ focus });
     if (focused?.disabled) (back.disabled ? on : back).focus();

@@ -19,8 +19,8 @@ export async function openPicture(file) {
   if (file.size > LARGEST_FILE) {
     throw refusal("upload.large", { name, size: Math.round(file.size / 1e6) });
   }
-  const facts = sniff(new Uint8Array(await file.arrayBuffer())) ?? {};
-  checkSize(name, facts);
+  const facts = sniff(new Uint8Array(await file.arrayBuffer()));
+  if (facts) checkSize(name, facts);
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
@@ -30,7 +30,7 @@ export async function openPicture(file) {
   try {
     const { width, height } = bitmap;
     checkSize(name, { width, height });
-    const { animated = false, turned = false } = facts;
+    const { animated = false, turned = false } = facts ?? {};
     return { name, width, height, ...reduced(bitmap), animated, turned };
   } finally {
     bitmap.close();
@@ -40,6 +40,9 @@ export async function openPicture(file) {
 /**
  * What a file's first bytes say: {kind, width, height, animated, turned}, or null if it is none of
  * PNG, JPEG, GIF, WebP, BMP, AVIF. `turned`: the camera was held otherwise (EXIF orientation).
+ * @param {Uint8Array} bytes
+ * @returns {{kind: string, width?: number, height?: number, animated?: boolean,
+ *   turned?: boolean} | null}
  */
 export function sniff(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -152,6 +155,10 @@ function avif(view, has) {
   return facts;
 }
 
+/**
+ * @param {string} name
+ * @param {{width?: number, height?: number}} size
+ */
 function checkSize(name, { width, height }) {
   if (width * height > LARGEST_PICTURE) {
     const millions = Math.round((width * height) / 1e6);

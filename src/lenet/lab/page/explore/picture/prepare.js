@@ -180,7 +180,12 @@ export function resize({ width, height, planes }, rows, columns) {
   };
 }
 
-/** The image scaled, its shape kept, into [rows, columns]; enlarged at most so many times. */
+/**
+ * The image scaled, its shape kept, into [rows, columns]; enlarged at most so many times.
+ * @param {any} image
+ * @param {number[]} size
+ * @param {number} [enlarge]
+ */
 export function fit(image, [rows, columns], enlarge = Infinity) {
   const scale = Math.min(rows / image.height, columns / image.width, enlarge);
   const size = (length, most) => clamp(Math.round(length * scale), 1, most);
