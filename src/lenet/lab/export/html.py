@@ -37,9 +37,10 @@ MISREAD: Final = 3  # of each class
 STYLES: Final = ("style.css", "explore.css", "input.css")
 ENTRY: Final = "lenet/standalone.js"
 WORKER: Final = "lenet/network/worker.js"
+# A worker may import data alone (standalone-worker.js): a script to Chromium, a worker to Firefox.
 POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline' blob: data:; style-src 'unsafe-inline'; "
-    "img-src data: blob:; worker-src blob:"
+    "img-src data: blob:; worker-src blob: data:"
 )
 # An import map that is made of blobs, before the first module is asked for.
 LOADER: Final = f"""\
