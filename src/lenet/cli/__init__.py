@@ -14,12 +14,12 @@ import typer
 from typer.main import get_command
 
 from lenet.cli import (
-    data,
     experiments,
     explaining,
     exporting,
     lab,
     looking,
+    own_data,
     predicting,
     run_file,
     serving,
@@ -70,7 +70,7 @@ for _subject in (
     this_machine,
 ):
     app.add_typer(_subject.commands)  # without a name: its commands are the program's own
-app.add_typer(data.commands, name="data")
+app.add_typer(own_data.commands, name="data")  # those of data.py, with its own
 app.add_typer(explaining.commands, name="explain")
 
 

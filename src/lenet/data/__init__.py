@@ -19,6 +19,8 @@ What is verified is the SHA-256 of the decompressed bytes, since gzip containers
 differ. Downloads are kept decompressed: such a data set loads in a quarter of the time.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import sys
@@ -28,7 +30,7 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -54,12 +56,19 @@ from lenet.data.split import Dataset as Dataset
 from lenet.data.split import Split as Split
 from lenet.data.split import hold_out as hold_out
 from lenet.data.split import subset as subset
-from lenet.data.stored import DESCRIPTION, find_stored, load_stored, names_stored
-from lenet.files import UNFINISHED, as_path
+from lenet.data.stored import DESCRIPTION, REPORT, find_stored, load_stored, names_stored
+from lenet.files import UNFINISHED, as_path, read_bounded
 from lenet.names import did_you_mean, known_as
+from lenet.untrusted import from_json
+
+if TYPE_CHECKING:
+    from lenet.data.picture_reading import Findings
+    from lenet.data.report import Report
+    from lenet.data.sources import Asked, Source
 
 DISTRIBUTIONS: Final = Path("/usr/share/datasets")
 
+LARGEST_REPORT: Final = 10_000_000  # bytes
 STALE_S: Final = 600.0
 
 
@@ -150,17 +159,57 @@ def _roots(data_dir: str | os.PathLike[str] | None) -> list[Path]:
 
 def load_path(path: Path, *, progress: bool = False) -> Dataset:
     """The data set at a path: imported, IDX files, or one of `sources`. Raises DataError."""
+    return _load_path(path, progress)[0]
+
+
+def load_with_findings(
+    name_or_path: str, data_dir: str | os.PathLike[str] | None = None, *, progress: bool = False
+) -> tuple[Dataset, Findings | None]:
+    """The data set that `load` gives, and what was met while its files were read."""
+    if is_path(name_or_path, data_dir):
+        return _load_path(Path(os.path.expanduser(name_or_path)), progress)
+    return load(name_or_path, data_dir, progress=progress), None
+
+
+def _load_path(path: Path, progress: bool) -> tuple[Dataset, Findings | None]:
     if (path / DESCRIPTION).is_file():
-        return load_stored(path)
+        return load_stored(path), None
     if path.is_dir() and holds_idx(path):
-        return _load_folder(path)
+        return _load_folder(path), None
     from lenet.data import sources
 
     found = sources.recognise(path, sources.Asked())
     if found is None:
-        return _load_folder(path)
+        return _load_folder(path), None
     with counting(f"reading {found.name}", found.pictures, progress) as told:
-        return sources.read(found, told)
+        return sources.read(found, told), found.findings
+
+
+def recognise(path: Path, asked: Asked) -> Source:
+    """What is at a path, not read yet, whatever it comes as. Raises DataError where it is nothing
+    that is known."""
+    from lenet.data import sources
+
+    if (path / DESCRIPTION).is_file():
+        found = sources.of_dataset(path, "an imported data set", load_stored(path))
+    elif path.is_dir() and holds_idx(path):
+        found = sources.of_dataset(path, "a folder of IDX files", _load_folder(path))
+    else:
+        recognised = sources.recognise(path, asked)
+        if recognised is not None:
+            return sources.resized(recognised, asked)
+        found = sources.of_dataset(path, "a folder of IDX files", _load_folder(path))
+    return sources.resized(found, asked)
+
+
+def kept_report(loaded: Dataset) -> Report | None:
+    """The report that was kept when the data set was imported; None where there is none."""
+    from lenet.data.report import from_dict
+
+    try:
+        return from_dict(from_json(read_bounded(Path(loaded.source) / REPORT, LARGEST_REPORT)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def check_classes(loaded: Dataset) -> None:

@@ -23,10 +23,13 @@ from numpy.typing import NDArray
 from lenet.data.idx import DataError, UInt8, header, write_idx
 from lenet.data.mapped import gather
 from lenet.data.picture_reading import read_pictures
+from lenet.data.preparation import prepare
 from lenet.data.preparation import to_dict as preparation_to_dict
+from lenet.data.report import Report
+from lenet.data.report import to_dict as report_to_dict
 from lenet.data.sources import Part, Source, divide
 from lenet.data.split import Int64
-from lenet.data.stored import DESCRIPTION, NAME, PARTS, file_names, stored_shape
+from lenet.data.stored import DESCRIPTION, NAME, PARTS, REPORT, file_names, stored_shape
 from lenet.files import UNFINISHED, sync_folder, write_atomically
 from lenet.untrusted import shown
 
@@ -110,6 +113,12 @@ def store(
     return folder
 
 
+def keep_report(folder: Path, report: Report) -> None:
+    """Write the report of an imported data set beside it."""
+    text = json.dumps(report_to_dict(report), ensure_ascii=False)
+    write_atomically(folder / REPORT, text.encode())
+
+
 def mixed(labels: Int64, seed: tuple[int, ...]) -> Int64:
     """An order (n,) of examples in which every stretch has each class in its share.
 
@@ -175,7 +184,11 @@ def _pictures(
     if part.images is not None:
         for start in range(0, len(order), AT_ONCE):
             rows = order[start : start + AT_ONCE]
-            yield gather(part.images, rows), rows
+            images = gather(part.images, rows)
+            if source.preparation is not None and images.shape[1:] != source.shape:
+                how = source.preparation
+                images = np.stack([prepare(one.transpose(1, 2, 0), how) for one in images])
+            yield images, rows
             told(len(rows))
         return
     assert source.preparation is not None

@@ -31,10 +31,11 @@ from lenet.data.idx_folder import FILES
 from lenet.data.picture_reading import Findings, choose_preparation, read_pictures
 from lenet.data.preparation import Preparation
 from lenet.data.split import Dataset, Int64, Split, rows_held_out
-from lenet.untrusted import plain
+from lenet.untrusted import plain, shown
 
 TEST_SHARE: Final = 0.2
 MOST_IN_MEMORY: Final = 1 << 31  # bytes of pictures that are read anew for each training
+FITS: Final = ("crop", "pad", "stretch")
 SHOWN: Final = 3  # unreadable files that a line names
 VAL_FILES: Final = ("val-images-idx3-ubyte", "val-labels-idx1-ubyte")
 
@@ -288,6 +289,23 @@ def of_dataset(path: Path, kind: str, loaded: Dataset) -> Source:
     return replace(made, preparation=loaded.preparation)
 
 
+def resized(source: Source, asked: Asked) -> Source:
+    """The source with pictures of the size that was asked for. Raises DataError for another one.
+
+    Files are read in it anyway; arrays are prepared as files are.
+    """
+    channels, height, width = source.shape
+    if asked.channels not in (None, 1, 3):
+        raise DataError(f"channels is {asked.channels}; 1 is grey, 3 is in colour")
+    if asked.fit not in FITS:
+        raise DataError(f"fit is {shown(asked.fit)}; choose from {', '.join(FITS)}")
+    size = (height, width) if asked.size is None else (asked.size, asked.size)
+    shape = (asked.channels or channels, *size)
+    if shape == source.shape:
+        return source
+    return replace(source, shape=shape, preparation=Preparation(*shape, asked.fit))
+
+
 def _inside(folder: Path, file: str) -> str:
     return file.removeprefix(f"{folder}{os.sep}")
 
@@ -358,10 +376,10 @@ def remarks_of(source: Source) -> tuple[str, ...]:
     if "test" not in source.parts:
         said.append("it brings no test part: a fifth of each class is held out to test on")
     if bad := source.findings.unreadable:
-        shown = "; ".join(f"{plain(name, 60)}: {plain(why, 90)}" for name, why in bad[:SHOWN])
+        named = "; ".join(f"{plain(name, 60)}: {plain(why, 90)}" for name, why in bad[:SHOWN])
         more = f"; and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
         files = f"{len(bad):,} file{'s are' if len(bad) > 1 else ' is'} left out"
-        said.append(f"{files}: {shown}{more} (`lenet data report` lists all)")
+        said.append(f"{files}: {named}{more} (`lenet data report` lists all)")
     return tuple(said)
 
 
