@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lenet import data
-from lenet.data import DataError, sources
+from lenet.data import DataError, idx_folder, sources
 
 RED, GREEN = (200, 30, 30), (30, 200, 30)
 
@@ -50,7 +50,7 @@ def test_parts_above_the_classes_are_kept(tmp_path: Path) -> None:
     loaded = data.load(tmp_path)
     assert loaded.val is not None
     assert [len(s) for s in (loaded.train, loaded.val, loaded.test)] == [8, 4, 6]
-    assert set(loaded.sha256) == {*data.FILES, *sources.VAL_FILES}
+    assert set(loaded.sha256) == {*data.FILES, *idx_folder.VAL_FILES}
     assert not any("no test part" in remark for remark in loaded.remarks)
 
 

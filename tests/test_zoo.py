@@ -159,7 +159,11 @@ def test_without_a_shape_each_has_its_own_pictures(name):
         ("lenet-relu", (1, 1, 1), r"layer 2 \(MaxPool2d\) expects at least 2×2 .* shape 6×1×1"),
         ("lenet5", (1, 28, 28), r"layer 8 \(Conv2d\) expects at least 5×5 .* shape 16×4×4"),
         ("lenet5", (1, 36, 36), r"layer 11 \(Linear\) expects a vector of 120, .* shape 480"),
-        ("lenet", (28, 28), r"input shape \(28, 28\)"),
+        ("lenet", (28, 28), r"input_shape is \(28, 28\); give .* such as \(1, 28, 28\)"),
+        ("lenet", "28x28", r"input_shape is '28x28'; give .* such as \(1, 28, 28\)"),
+        ("lenet", "3 32 32", r"such as \(3, 32, 32\)"),
+        ("lenet", 28, r"input_shape is 28; give \(channels, height, width\)"),
+        ("lenet", (1, "a", 2), r"input_shape is \(1, 'a', 2\); give"),
         ("mlp", (1, 0, 28), r"input shape \(1, 0, 28\)"),
     ],
 )
@@ -192,3 +196,11 @@ def test_unknown_name_is_answered_with_the_nearest():
 def test_networks_compare_and_hash_by_value():
     assert zoo.lenet() == zoo.build("lenet")
     assert len({zoo.lenet(), zoo.lenet(), zoo.mlp()}) == 2
+
+
+@pytest.mark.parametrize("name", ["lenet", "lenet-max", "lenet-relu", "mlp"])
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 64, 64), (3, 48, 40), (1, 28, 28)])
+def test_a_network_adapts_to_the_pictures_and_their_classes(name, shape):
+    network = zoo.build(name, shape, ("a", "b", "c"))
+    assert network.input_shape == shape
+    assert trace(network)[-1].output_shape == (3,)

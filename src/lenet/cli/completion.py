@@ -28,7 +28,7 @@ def data_sets(incomplete: str) -> list[str]:
     """The data sets with a name, and the folders below the one that is begun."""
     from lenet import data
 
-    return _beginning(incomplete, data.KNOWN) + _folders(incomplete)
+    return _beginning(incomplete, [*data.KNOWN, *data.imported()]) + _folders(incomplete)
 
 
 def runs(incomplete: str) -> list[str]:

@@ -26,6 +26,8 @@ def data_list(data_dir: DataDir = None) -> None:
         folder = data.find(known.name, data_dir)
         missing = f"not here: lenet data get {known.name} ({known.download_bytes / 1e6:.0f} MB)"
         rows.append((known.name, str(folder) if folder else missing, known.licence))
+    for name, place in data.imported(data_dir).items():
+        rows.append((name, str(place), "imported"))
     columns = (Column("data set"), Column("where", wrap=True), Column("licence", wrap=True))
     show(lambda width: listing(columns, rows, width))
 
@@ -55,7 +57,7 @@ def data_show(
     name: Annotated[
         str,
         typer.Argument(
-            help="A data set's name, or a folder of IDX files.",
+            help="A data set's name, or a path that lenet train --data takes.",
             autocompletion=completion.data_sets,
         ),
     ],

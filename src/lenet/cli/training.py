@@ -29,7 +29,7 @@ lenet train                                     quickstart: learns in its first 
 lenet train d2l                                 the tutorials' LeNet
 lenet train mnist-adamw --epochs 5              another recipe, shorter
 lenet train --network mlp                       another network
-lenet train --data ./my-pictures --val 0.1      your own four IDX files
+lenet train --data ./my-pictures                your own, one sub-folder a class
 lenet train --class-weights balanced            rare classes count as much as others
 lenet train --set schedule.kind=cosine          any key of a recipe
 lenet train --resume runs/2026-11-21-d2l-1      continue where it stopped"""
@@ -56,7 +56,8 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="A data set's name, or a folder of four IDX files.",
+            help="A data set's name, or your own pictures: a folder with one sub-folder a class, a "
+            ".csv or .npz file, a folder of IDX files.",
             autocompletion=completion.data_sets,
         ),
     ] = None,

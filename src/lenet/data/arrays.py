@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.data.idx import DataError, UInt8, header
-from lenet.data.idx_folder import FILES
+from lenet.data.idx_folder import FILES, VAL_FILES
+from lenet.data.sequences import columns, is_parts, is_sequence
 from lenet.data.split import IN_MEMORY, Dataset, Split, hold_out
 
 TEST_SHARE = 0.2  # of the pictures, where none are given to test on
@@ -32,7 +33,9 @@ def dataset(given: Any, classes: Sequence[str] | None = None) -> Dataset:
     - ``(images, labels, test_images, test_labels)``;
     - ``((images, labels), (test_images, test_labels))``, as Keras loads them;
     - ``(train, test)``, two Splits, or a Dataset, which is returned as it is;
-    - a PyTorch data set of pairs (picture, label), or two of them, to train and to test on.
+    - a data set of another library, PyTorch's or Hugging Face's: what has a length and items
+      (picture, label), or dicts with image and label; two of them, to train and to test on; or a
+      dict of them, by part (``sequences``).
 
     For images and labels see ``pictures`` and ``split``. ``classes`` are the names of the classes;
     without them they are "0" to the highest label, or the labels themselves where these are texts.
@@ -40,10 +43,13 @@ def dataset(given: Any, classes: Sequence[str] | None = None) -> Dataset:
     """
     if isinstance(given, Dataset):
         return given
-    if _is_torch_dataset(given):
-        given = _columns(given, "data")
-    elif isinstance(given, tuple | list) and given and all(map(_is_torch_dataset, given)):
-        given = [_columns(part, "data") for part in given]
+    found = None
+    two = isinstance(given, tuple | list) and len(given) == 2 and all(map(is_sequence, given))
+    if two or is_sequence(given) or is_parts(given):
+        found = columns(given)
+        classes = found.classes if classes is None else classes
+        given = [found.parts[part] for part in ("train", "test") if part in found.parts]
+        given = given if len(given) == 2 else given[0]
     if not isinstance(given, tuple | list) or len(given) not in (2, 4) or _is_rows(given):
         hint = ": from pairs of a picture and its label, tuple(zip(*data))"
         raise DataError(
@@ -70,8 +76,14 @@ def dataset(given: Any, classes: Sequence[str] | None = None) -> Dataset:
             f"images are {train.images.shape[1:]}, test_images {test.images.shape[1:]}: make them "
             "equal in size"
         )
+    val = None
+    if found is not None and "val" in found.parts:
+        val = split(*found.parts["val"], train.classes, "val images", "val labels")
     parts: tuple[NDArray[Any], ...] = (train.images, train.labels, test.images, test.labels)
     hashes = {file: idx_sha256(array) for file, array in zip(FILES, parts, strict=True)}
+    if val is not None:
+        own: tuple[NDArray[Any], ...] = (val.images, val.labels)
+        hashes |= {file: idx_sha256(a) for file, a in zip(VAL_FILES, own, strict=True)}
     return Dataset(
         IN_MEMORY,
         train,
@@ -80,6 +92,8 @@ def dataset(given: Any, classes: Sequence[str] | None = None) -> Dataset:
         licence="not stated",
         sha256=MappingProxyType(hashes),
         bundled=False,
+        val=val,
+        preparation=found.preparation if found is not None else None,
     )
 
 
@@ -169,25 +183,6 @@ def is_array(value: Any) -> bool:
 def _is_tensor(value: Any) -> bool:
     """Known by its name: PyTorch may not be here."""
     return type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach")
-
-
-def _is_torch_dataset(value: Any) -> bool:
-    """Whether this is a torch.utils.data.Dataset with a length, by the names of its classes."""
-    is_one = any(
-        kind.__module__.startswith("torch.utils.data") and kind.__name__ == "Dataset"
-        for kind in type(value).__mro__
-    )
-    return is_one and hasattr(value, "__len__")
-
-
-def _columns(data: Any, name: str) -> tuple[list[Any], list[Any]]:
-    """The pictures and the labels of a data set of pairs. Its length alone says where it ends."""
-    pairs = [data[index] for index in range(len(data))]
-    if not pairs:
-        raise DataError(f"{name} has no picture")
-    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
-        raise DataError(f"{name} holds {_kind(pairs[0])}; give a data set of (picture, label)")
-    return [picture for picture, _ in pairs], [label for _, label in pairs]
 
 
 def _is_rows(value: Any) -> bool:

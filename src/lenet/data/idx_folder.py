@@ -29,6 +29,7 @@ FILES: Final = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+VAL_FILES: Final = ("val-images-idx3-ubyte", "val-labels-idx1-ubyte")  # of imported data sets
 _ANY_NAME: Final = re.compile(
     r"(?P<prefix>.*[-_.])?(?P<part>train|t10k|test)-(?P<kind>images|labels)[-.]idx[134]-ubyte(\.gz)?",
     re.IGNORECASE,

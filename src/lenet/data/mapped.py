@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 BLOCK: Final = 64  # pictures that lie side by side, and stay together in an epoch's order
 WINDOW: Final = 65_536  # pictures that are mixed with each other
 AHEAD: Final = 32_768  # pictures that are read at once, while those before are trained on
-PIECE: Final = 4_096  # pictures after which the pages that were read are let go
+REGION: Final = 1 << 21  # bytes that the system maps at once, at most
+MOST_REGIONS: Final = 100  # that are held, before what was read is let go
 EVALUATED: Final = 65_536  # a multiple of every engine's own chunks: sums stay the same
 
 Int64 = NDArray[np.int64]
@@ -47,14 +48,16 @@ def open_mapped(path: Path, shape: tuple[int, ...], offset: int) -> UInt8:
 def gather(images: UInt8, rows: Int64) -> UInt8:
     """A copy of these pictures, (len(rows), …), in memory; in the order of ``rows``.
 
-    Of mapped ones only so many pages are held at once as ``PIECE`` pictures lie in.
+    Of mapped ones at most 200 MB of the file are held at once.
     """
     if not is_mapped(images):
         return images[rows]
     made = np.empty((len(rows), *images.shape[1:]), np.uint8)
     inside = np.argsort(rows, kind="stable")  # from the file's beginning to its end
-    for start in range(0, len(rows), PIECE):
-        place = inside[start : start + PIECE]
+    size = images[0].nbytes if len(images) else 1
+    regions = np.diff(rows[inside] * size // REGION, prepend=-1) != 0
+    cuts = np.flatnonzero(np.diff(np.cumsum(regions) // MOST_REGIONS)) + 1
+    for place in np.split(inside, cuts):
         made[place] = images[rows[place]]
         let_go(images)
     return made

@@ -44,27 +44,40 @@ def choose_preparation(
     colours makes all have three channels. Raises DataError where no file of the sample can be read.
     """
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(SAMPLED, len(paths))).astype(int))
-    sizes: set[tuple[int, ...]] = set()
-    colored = False
-    why = ""
+    look, why = Look(), ""
     for at in chosen.tolist():
         try:
-            pixels, _, _ = _pixels(paths[at])
+            look.take(_pixels(paths[at])[0])
         except PictureFileError as error:
             why = why or str(error)
             continue
-        sizes.add(pixels.shape[:2])
-        colored = colored or _is_colored(pixels)
-        if colored and len(sizes) > 1 and size is None and channels is None:
+        if look.colored and len(look.sizes) > 1:
             break  # nothing more can be learnt
-    if not sizes:
+    if not look.sizes:
         raise DataError(f"none of the {len(paths):,} files can be read as a picture: {why}")
-    height, width = (SIDE, SIDE) if size is None else (size, size)
-    if size is None and len(sizes) == 1 and max(one := next(iter(sizes))) <= KEPT:
-        height, width = one
-    if channels is None:
-        channels = 3 if colored else 1
-    return Preparation(channels, height, width, fit)
+    return look.preparation(size, channels, fit)
+
+
+@dataclass(eq=False)
+class Look:
+    """What a sample of pictures shows: their sizes, and whether one of them has colours."""
+
+    sizes: set[tuple[int, int]] = field(default_factory=set)
+    colored: bool = False
+
+    def take(self, pixels: UInt8) -> None:
+        """Look at a picture's pixels, (h, w) or (h, w, 3 or 4)."""
+        self.sizes.add((pixels.shape[0], pixels.shape[1]))
+        self.colored = self.colored or _is_colored(pixels)
+
+    def preparation(self, size: int | None, channels: int | None, fit: str) -> Preparation:
+        """How pictures like these become pictures of one size."""
+        height, width = (SIDE, SIDE) if size is None else (size, size)
+        if size is None and len(self.sizes) == 1 and max(one := next(iter(self.sizes))) <= KEPT:
+            height, width = one
+        if channels is None:
+            channels = 3 if self.colored else 1
+        return Preparation(channels, height, width, fit)
 
 
 def read_pictures(
@@ -88,7 +101,7 @@ def read_pictures(
         for at, path in enumerate(some):
             try:
                 pixels, size, mode = _pixels(path)
-                made[at] = _prepared(pixels, preparation)
+                made[at] = fitted(pixels, preparation)
             except (PictureFileError, PreparationError) as error:
                 found.unreadable.append((_from(root, path), _reason(error, path)))
                 continue
@@ -124,7 +137,8 @@ def _pixels(path: Path) -> tuple[UInt8, str, str]:
         return pixels_of(image, str(path)), size, mode
 
 
-def _prepared(pixels: UInt8, preparation: Preparation) -> UInt8:
+def fitted(pixels: UInt8, preparation: Preparation) -> UInt8:
+    """The pixels prepared, (c, h, w); as they are where they have the size already."""
     size = (preparation.height, preparation.width)
     if pixels.shape == size and preparation.channels == 1:
         return pixels[None]

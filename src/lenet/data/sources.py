@@ -27,7 +27,7 @@ from lenet.data.array_files import NamedArrays, read_npy_folder, read_npz
 from lenet.data.class_folder import SUFFIXES, list_folder
 from lenet.data.csv_file import CsvPictures, class_numbers, has_labels, read_csv
 from lenet.data.idx import DataError, UInt8
-from lenet.data.idx_folder import FILES
+from lenet.data.idx_folder import FILES, VAL_FILES
 from lenet.data.picture_reading import Findings, choose_preparation, read_pictures
 from lenet.data.preparation import Preparation
 from lenet.data.split import Dataset, Int64, Split, rows_held_out
@@ -37,7 +37,6 @@ TEST_SHARE: Final = 0.2
 MOST_IN_MEMORY: Final = 1 << 31  # bytes of pictures that are read anew for each training
 FITS: Final = ("crop", "pad", "stretch")
 SHOWN: Final = 3  # unreadable files that a line names
-VAL_FILES: Final = ("val-images-idx3-ubyte", "val-labels-idx1-ubyte")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from numbers import Integral
 
 from lenet.names import did_you_mean, known_as
 from lenet.network.architecture import Network, Normalization, trace, trace_layers
@@ -23,6 +25,7 @@ from lenet.network.layers import (
     Sigmoid,
     Subsample,
 )
+from lenet.untrusted import shown
 
 InputShape = tuple[int, int, int]
 Classes = int | tuple[str, ...]
@@ -116,6 +119,7 @@ def build(
     name = name_of(name)
     own_size = (1, 32, 32) if name == "lenet5" else (1, 28, 28)
     shape = own_size if input_shape is None else input_shape
+    _check_shape(shape)
     try:
         network = NETWORKS[name](shape, 10 if classes is None else classes)
         trace(network)
@@ -126,6 +130,25 @@ def build(
             f"{name} was made for pictures of {own} and does not fit {size}: {error}"
         ) from None
     return network
+
+
+def _check_shape(shape: object) -> None:
+    """Raise ArchitectureError for what is no shape of a picture: a text, two numbers."""
+    sizes: list[object] = list(shape) if isinstance(shape, tuple | list) else []
+    if len(sizes) == 3 and all(map(_is_whole, sizes)):
+        return
+    if isinstance(shape, str):
+        sizes = [int(number) for number in re.findall(r"\d{1,9}", shape)]
+    hint = ""
+    if len(sizes) in (2, 3) and all(map(_is_whole, sizes)):
+        hint = f", such as ({', '.join(map(str, [1, *sizes][-3:]))})"
+    raise ArchitectureError(
+        f"input_shape is {shown(shape)}; give (channels, height, width) as whole numbers{hint}"
+    )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def name_of(name: str) -> str:
