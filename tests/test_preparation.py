@@ -183,3 +183,13 @@ def test_it_reads_back_from_json() -> None:
 def test_a_stranger_s_preparation_is_checked(values: object, said: str) -> None:
     with pytest.raises(PreparationError, match=said):
         preparation.from_dict(values)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch", "digit", "object"])
+def test_a_grey_picture_of_the_right_size_is_itself_by_the_short_way_and_the_long(fit: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    preparation = Preparation(1, 28, 28, fit, "dark")
+    short = prepare(image, preparation)
+    np.testing.assert_array_equal(short[0], image)
+    np.testing.assert_array_equal(prepare(image[:, :, None], preparation), short)
+    assert not np.shares_memory(short, image)

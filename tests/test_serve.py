@@ -557,7 +557,7 @@ def test_outputs_that_are_no_numbers_are_no_answer(tmp_path: Path) -> None:
     parameters["1.bias"][:] = np.nan
     save_network(tmp_path / "broken.safetensors", network, parameters)
     with pytest.raises(ServerError, match="the outputs of broken are no finite numbers"):
-        serve.serve([str(tmp_path / "broken.safetensors")], port=0)
+        serve.serve(serve.load([str(tmp_path / "broken.safetensors")]), port=0)
 
 
 def test_a_mistake_of_ours_is_one_sentence_and_its_trace_is_in_the_log(
@@ -653,8 +653,11 @@ def saved(tmp_path_factory: pytest.TempPathFactory, trained: Model) -> Path:
 
 
 def test_models_have_the_names_of_their_folders_or_those_given(saved: Path) -> None:
-    assert [*serve.load([str(saved)])] == ["digits"]
-    assert [*serve.load([f"a.b-c={saved}", str(saved)])] == ["a.b-c", "digits"]
+    for given, names in (
+        ([str(saved)], ["digits"]),
+        ([f"a.b-c={saved}", str(saved)], ["a.b-c", "digits"]),
+    ):
+        assert [served.name for served in serve.load(given)] == names
     with pytest.raises(ServerError, match="two models have the name 'digits'"):
         serve.load([str(saved), str(saved)])
     with pytest.raises(ServerError, match="cannot have the name 'a b'"):
@@ -817,7 +820,7 @@ def test_an_environment_variable_names_the_tokens_file(
     (tmp_path / "token").write_text("a-token-of-16-signs\nmore\n")
     monkeypatch.setenv("LENET_TOKEN_FILE", str(tmp_path / "token"))
     given: dict[str, Any] = {}
-    monkeypatch.setattr(serve, "serve", lambda runs, **options: given.update(options) or 0)
+    monkeypatch.setattr(serve, "serve", lambda models, **options: given.update(options) or 0)
     assert cli.run(["serve", str(saved)]) == 0
     assert given["token"] == "a-token-of-16-signs"
     assert os.environ["LENET_TOKEN_FILE"]

@@ -63,8 +63,9 @@ def serve(
     """Serve trained networks: predictions over HTTP, in two protocols."""
     from lenet import serve as service
 
+    service.check_installed()
     return service.serve(
-        [_with_folder(given) for given in runs],
+        service.load([_with_folder(given) for given in runs], threads),
         host=host,
         port=port,
         allow_hosts=allow_host or (),
@@ -73,7 +74,6 @@ def serve(
         patience_s=timeout,
         body_mb=max_body,
         log_requests=log_requests,
-        threads=threads,
     )
 
 

@@ -70,7 +70,8 @@ def _pixels(image: Image, name: str) -> UInt8:
         box = (0, top, image.width, min(top + BAND * factor, image.height))
         band = _with_8_bits(image if box[3] - top == image.height else image.crop(box), scaling)
         bands.append(np.asarray(band.reduce(factor) if factor > 1 else band))
-    return _upright(np.concatenate(bands), _orientation(image))
+    pixels = bands[0] if len(bands) == 1 else np.concatenate(bands)
+    return _upright(pixels, _orientation(image))
 
 
 def _with_8_bits(image: Image, scaling: float) -> Image:
@@ -82,9 +83,9 @@ def _with_8_bits(image: Image, scaling: float) -> Image:
         return images.fromarray(np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8))
     if image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info:
         return image.convert("RGBA")
-    if image.mode in ("1", "L"):
+    if image.mode == "1":
         return image.convert("L")
-    return image if image.mode in ("RGB", "RGBA") else image.convert("RGB")
+    return image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
 
 
 def _range_of(image: Image, name: str) -> float:

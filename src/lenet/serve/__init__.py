@@ -10,7 +10,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -33,7 +33,7 @@ BACKLOG: Final = 1024  # connections that wait to be accepted
 
 
 def serve(
-    runs: Sequence[str],
+    models: Sequence[Served],
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -43,15 +43,12 @@ def serve(
     patience_s: float = 10.0,
     body_mb: int = 16,
     log_requests: bool = False,
-    threads: int | None = None,
 ) -> int:
     """Serve until SIGINT or SIGTERM comes, then answer what was accepted. Returns the exit code:
     0, or 130 or 143 where a second signal ended it at once.
 
     ``queue`` is how many pictures may wait for each model, ``patience_s`` how long for an answer,
-    ``body_mb`` the largest request. ``runs`` are folders or model files, each as NAME=PATH where it
-    is to have a name of its own.
-    Raises ServerError where it cannot be served, RunError or WeightsError for what is no model.
+    ``body_mb`` the largest request. Raises ServerError where nothing can be served.
     """
     check_installed()
     from lenet.serve.app import Admission, Limits, Service
@@ -61,13 +58,12 @@ def serve(
         if not 0 < value < 1_000_000:
             raise ServerError(f"--{name} is {value}, must be above 0 and below a million")
     limits = Limits(body_mb << 20, max(256, 4 * body_mb) << 20, queue, patience_s)
-    models = load(runs, threads)
     listening = listen(host, port, BACKLOG)
     try:
         known = None if is_everywhere(host) else _known(host, listening, allow_hosts)
         ending = _Ending()
         service = Service(
-            list(models.values()),
+            models,
             limits,
             Admission(known, token),
             Log(log_requests),
@@ -93,8 +89,12 @@ def check_installed() -> None:
         )
 
 
-def load(runs: Sequence[str], threads: int | None = None) -> Mapping[str, Served]:
-    """The models to serve by their names: that of a run's folder, or the one before a "="."""
+def load(runs: Sequence[str], threads: int | None = None) -> list[Served]:
+    """The models to serve of runs' folders or model files, each under the folder's name, or under
+    NAME where it is given as NAME=PATH.
+
+    Raises ServerError for a name that cannot be, RunError or WeightsError for what is no model.
+    """
     from lenet.ship import model
 
     found: dict[str, Served] = {}
@@ -105,7 +105,7 @@ def load(runs: Sequence[str], threads: int | None = None) -> Mapping[str, Served
                 f"two models have the name {name!r}; give one another name: NAME={path}"
             )
         found[name] = of_model(name, model.load(path, threads))
-    return found
+    return list(found.values())
 
 
 def of_model(name: str, model: Model) -> Served:
