@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 FILES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*)
+# Python and pytest keep what they compile (__pycache__), also where a shell says otherwise: every
+# process of the tests would compile the tests anew.
+unexport PYTHONDONTWRITEBYTECODE
 # What builds lenet, in .venv itself: where pip isolates the build, it compiles everything anew.
 INSTALL = $(PIP) cmake nanobind ninja scikit-build-core && $(PIP) --no-build-isolation --editable
 

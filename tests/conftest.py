@@ -9,6 +9,10 @@ import pytest
 
 from lenet import data
 
+# Several test processes share the cores: threads of PyTorch that spin while they wait take the time
+# of those that work. Read when PyTorch is loaded; programs that tests start inherit it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # What no CI machine has; every other skip is a missing installation.
 ALLOWED_IN_CI = ("no CUDA device", "root reads anything", "no small disk can be mounted here")
 
