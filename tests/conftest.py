@@ -73,6 +73,14 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     return tmp_path
 
 
+@pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs without pictures of their curves: drawing them takes longer than a short training."""
+    from lenet.runs import experiments
+
+    monkeypatch.setattr(experiments, "draw_curves", lambda run: None)
+
+
 @pytest.fixture(scope="session")
 def full_data() -> None:
     """Skip where the full data sets are not here."""

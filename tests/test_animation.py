@@ -39,7 +39,7 @@ def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
 
 
@@ -317,7 +317,9 @@ def test_in_a_real_notebook_one_output_grows(tmp_path: Path) -> None:
         "animator.add(20, 0.0)",
     ]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
-    nbclient.NotebookClient(book, timeout=60, resources={"metadata": {"path": tmp_path}}).execute()
+    nbclient.NotebookClient(
+        book, timeout=240, startup_timeout=240, resources={"metadata": {"path": tmp_path}}
+    ).execute()
     outputs = [cell["outputs"] for cell in book["cells"]]
     assert [len(output) for output in outputs] == [0, 1, 0]
     assert "<svg" in outputs[1][0]["data"]["image/svg+xml"]

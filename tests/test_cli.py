@@ -17,8 +17,10 @@ from lenet import cli, data, runs
 from lenet.data import idx
 from lenet.engines import Engine
 from lenet.network.weights import load_network
+from lenet.runs import experiments
 from lenet.training import recipes
 
+draw_curves = experiments.draw_curves  # most tests do without
 QUICK = (
     *("d2l", "--data", "fashion-mnist-small", "--network", "mlp"),
     *("--epochs", "2", "--lr", "0.1"),
@@ -26,7 +28,7 @@ QUICK = (
 
 
 @pytest.fixture(autouse=True)
-def _nothing_from_outside(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_from_outside(in_tmp: Path, no_curves: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """No data but the bundled ones, an empty cache, no network, a plain wide terminal."""
     monkeypatch.delenv("LENET_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(in_tmp / "cache"))
@@ -63,7 +65,10 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
 # --- train -------------------------------------------------------------------------------------
 
 
-def test_train_says_what_it_does_and_leaves_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_says_what_it_does_and_leaves_a_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiments, "draw_curves", draw_curves)
     ok("train", *QUICK, "--out", "run")
     printed = capsys.readouterr().out
     lines = printed.splitlines()
@@ -151,9 +156,8 @@ def test_going_on_with_a_finished_run(capsys: pytest.CaptureFixture[str]) -> Non
     assert "--resume continues with the recipe as it was" in line
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_and_resumed(number: signal.Signals) -> None:
     arguments = ["train", *QUICK, "--epochs", "12"]
     environment = {**os.environ, "LENET_MIRROR": ""}
@@ -172,7 +176,7 @@ def test_interrupted_and_resumed(number: signal.Signals) -> None:
         time.sleep(0.02)
     sent = time.monotonic()
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert time.monotonic() - sent < 30  # 5 s on a machine that has nothing else to do
     assert process.returncode == 128 + number, err
     assert err == ""
@@ -307,6 +311,7 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert "lenet data" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_python_m_lenet_and_completion() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "lenet", "inspect", "lenet", "--json"],
@@ -374,7 +379,7 @@ def test_a_signal_while_modules_are_imported(in_tmp: Path) -> None:
     ],
 )
 def test_a_signal_at_any_moment(number: int, arguments: tuple[str, ...], in_tmp: Path) -> None:
-    for delay_s in (0.002, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0):
+    for delay_s in (0.002, 0.02, 0.1, 0.2, 0.4, 0.8):
         code, errors = signalled(delay_s, number, *arguments)
         assert errors == ""
         # it may be over before, or in Python's own last moments, where a signal ends it as such
@@ -416,6 +421,7 @@ def test_a_killed_run_is_shown_as_killed(capsys: pytest.CaptureFixture[str]) -> 
     assert (run["status"], run["outcome"]["status"]) == ("killed", "running")
 
 
+@pytest.mark.slow
 def test_an_output_that_is_closed() -> None:
     command = [sys.executable, "-m", "lenet", "recipes", "d2l"]
     result = subprocess.run(
@@ -424,6 +430,7 @@ def test_an_output_that_is_closed() -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough() -> None:
     command = f"{sys.executable} -m lenet recipes d2l | head -n 1"
     result = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
@@ -613,6 +620,8 @@ def test_the_names_that_runs_prints_work_in_every_command(
         heading = next(number for number, line in enumerate(lines) if line.startswith("run "))
         printed = [line.split("  ")[0] for line in lines[heading + 1 :]]
         assert len(printed) == count
+        if root == ("--root", "runs"):
+            continue  # the names are those of the first
         for name in printed:
             for command in NEEDS_A_RUN:
                 ok(*command.split(), name)

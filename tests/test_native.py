@@ -281,7 +281,7 @@ def run(code: str) -> str:
     """What a script prints, in a process of its own, with the names of this module."""
     head = "import sys; sys.path.insert(0, sys.argv[1])\nfrom test_native import *\n"
     command = [sys.executable, "-c", head + code, str(Path(__file__).parent)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 

@@ -230,6 +230,7 @@ def test_numpys_numbers_are_numbers():
     assert Schedule(learning_rate=np.float32(0.5)).learning_rate == 0.5
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.one_of(st.integers(), st.floats(), st.booleans(), st.text(), st.none()))
 def test_any_value_is_taken_or_refused_as_a_setting(value):
     for make in (

@@ -86,6 +86,6 @@ def test_without_a_display_it_is_drawn_all_the_same() -> None:
         env={key: value for key, value in os.environ.items() if key not in hidden},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert result.returncode == 0, result.stderr

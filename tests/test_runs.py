@@ -56,7 +56,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return folders
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def recipe(pictures: Path) -> Recipe:
     """Two epochs of five steps and five readings each: a tenth of a second."""
     changes = {"data": str(pictures), "epochs": 2, "batch_size": 32, "schedule.learning_rate": 0.5}
@@ -68,20 +68,29 @@ def begun(recipe: Recipe, tmp_path: Path) -> Experiment:
     return experiments.begin(recipe, out=tmp_path / "run", **NUMPY)
 
 
+@pytest.fixture(scope="module")
+def trained(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished and an interrupted run, trained once; each test has copies to spoil."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiments, "draw_curves", lambda run: None)
+        patch.setattr(training, "STRETCH_S", 0.0)
+        assert experiments.begin(recipe, out=folder / "finished", **NUMPY).train().finished
+        stopped = experiments.begin(recipe, out=folder / "interrupted", **NUMPY)
+        stopped.train(stop=after(7, stopped))
+    return folder
+
+
 @pytest.fixture
-def finished(recipe: Recipe, tmp_path: Path) -> Path:
+def finished(trained: Path, tmp_path: Path) -> Path:
     """The folder of a run that has finished."""
-    experiment = experiments.begin(recipe, out=tmp_path / "finished", **NUMPY)
-    assert experiment.train().finished
-    return experiment.run.folder
+    return Path(shutil.copytree(trained / "finished", tmp_path / "finished"))
 
 
 @pytest.fixture
-def interrupted(recipe: Recipe, tmp_path: Path) -> Path:
+def interrupted(trained: Path, tmp_path: Path) -> Path:
     """The folder of a run that was stopped in its second epoch, after seven steps of ten."""
-    experiment = experiments.begin(recipe, out=tmp_path / "interrupted", **NUMPY)
-    experiment.train(stop=after(7, experiment))
-    return experiment.run.folder
+    return Path(shutil.copytree(trained / "interrupted", tmp_path / "interrupted"))
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +136,9 @@ def unfinished_in(folder: Path) -> list[Path]:
 # --- how a folder appears ----------------------------------------------------------------------
 
 
-def test_a_run_leaves_what_its_description_says(finished: Path, drawn: list[Path]) -> None:
+def test_a_run_leaves_what_its_description_says(begun: Experiment, drawn: list[Path]) -> None:
+    assert begun.train().finished
+    finished = begun.run.folder
     assert names_in(finished) - {".lock"} == {
         *("run.json", "history.csv", "model.safetensors", "checkpoints"),
         "remarks.jsonl",  # so few steps teach nothing, which is said
@@ -348,6 +359,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_two_processes_in_one_folder_and_kill_9(interrupted: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(interrupted)]
@@ -768,7 +780,9 @@ def test_early_stopping_keeps_the_best(recipe: Recipe, tmp_path: Path) -> None:
 # --- how a run ends ----------------------------------------------------------------------------
 
 
-def test_interrupted(interrupted: Path, drawn: list[Path]) -> None:
+def test_interrupted(begun: Experiment, drawn: list[Path]) -> None:
+    begun.train(stop=after(7, begun))
+    interrupted = begun.run.folder
     record = runs.read(interrupted)
     assert record.status == "interrupted"
     outcome = record.info["outcome"]

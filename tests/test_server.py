@@ -646,7 +646,7 @@ def test_an_unpacked_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 def test_a_damaged_safetensors_file_is_refused(draw: st.DataObject) -> None:
     network = layer_text.network("x", "Flatten()\nLinear(4, 3)", (1, 2, 2), ("a", "b", "c"))
     content = bytearray(pack_network(network, initialize(network, "he", 0)))

@@ -40,6 +40,7 @@ def test_one_call_from_python(in_tmp: Path) -> None:
 SMALL = [lenet.Flatten(), lenet.Linear(784, 10)]
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_networks_of_every_form(in_tmp: Path) -> None:
     by_list = lenet.train("quickstart", network=SMALL, epochs=1, out="list", lr=0.01)
     normal = lenet.Normalization((0.3,), (0.3,))
@@ -73,6 +74,7 @@ def test_networks_that_do_not_fit_are_refused(in_tmp: Path, network: object, mes
     assert not list(in_tmp.iterdir())
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_optimizers_of_every_form(in_tmp: Path) -> None:
     short = {"network": SMALL, "epochs": 1}
     usual = lenet.train("quickstart", optimizer="adamw", **short)
@@ -87,6 +89,7 @@ def test_optimizers_of_every_form(in_tmp: Path) -> None:
     assert whole.recipe.settings.schedule == schedule
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_arrays_train_resume_and_are_told_apart(in_tmp: Path) -> None:
     train, test = data.bundled().train, data.bundled().test
     pictures = (train.images, train.labels, test.images, test.labels)

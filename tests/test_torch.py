@@ -379,6 +379,7 @@ class Functional(nn.Module):
         return x
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(chain=chains(), style=st.sampled_from(["sequential", "class", "functional"]), data=st.data())
 def test_modules_drawn_at_random(chain: Any, style: str, data: Any) -> None:

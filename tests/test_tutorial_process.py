@@ -393,7 +393,7 @@ def test_elsewhere_a_pipe_tells_that_the_parent_is_gone(monkeypatch: pytest.Monk
     assert child.stdout.readline() == b"ready\n"
     assert child.poll() is None
     os.close(writing)
-    assert child.wait(timeout=30) == 137
+    assert child.wait(timeout=240) == 137
     os.close(reading)
     child.stdout.close()
 

@@ -381,9 +381,9 @@ def fuzz(root: Path, count: int, seed: int) -> None:
 
 
 def test_any_file_of_a_run_may_hold_anything(root: Path) -> None:
-    fuzz(root, 40, seed=0)
+    fuzz(root, 8, seed=0)
 
 
 @pytest.mark.slow
 def test_any_file_of_a_run_may_hold_anything_many_times(root: Path) -> None:
-    fuzz(root, 300, seed=1)
+    fuzz(root, 150, seed=1)

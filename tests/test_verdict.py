@@ -16,6 +16,8 @@ from lenet.runs import experiments
 from lenet.training import Reading, recipes
 from lenet.training.verdict import best_guess, conclude
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 
 def ended(
     changes: dict[str, object], name: str = "d2l", out: str = "run"

@@ -417,7 +417,7 @@ print(refused, status.split("VmHWM:")[1].split()[0])
     assert peak * 1024 < 200_000_000
 
 
-MUTANTS = settings(max_examples=200, deadline=None)
+MUTANTS = settings(max_examples=100, deadline=None)
 
 
 def loads_or_refuses(content: bytes) -> None:

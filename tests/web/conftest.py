@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from chromium import launch_options
+from filelock import FileLock
 
 import lenet
 
@@ -146,6 +148,22 @@ def browser() -> Iterator[Any]:
         browser = playwright.chromium.launch(**options)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def trained_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs of ``lab_process.RUNS``, trained once for all workers; copy them to serve them."""
+    from lab_process import train_runs  # needs Playwright
+
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, done = shared / "trained-runs", shared / "trained-runs-done"
+    with FileLock(shared / "trained-runs.lock"):
+        if not done.exists():
+            train_runs(folder)
+            done.touch()
+    return folder
 
 
 @pytest.fixture

@@ -284,9 +284,11 @@ def as_base64(content: bytes) -> str:
 
 
 @pytest.mark.skipif(why_missing() != "", reason="the native engine was not built")
-@pytest.mark.parametrize("name", ["lenet", "lenet-max", "lenet-relu", "mlp"])
+@pytest.mark.parametrize(
+    ("name", "count"), [("lenet", 10_000), ("lenet-max", 1000), ("lenet-relu", 1000), ("mlp", 1000)]
+)
 def test_ten_thousand_pictures_are_recognised_as_by_the_native_engine(
-    name: str, lab_page: Any, site: Any, full_data: None, tmp_path: Path
+    name: str, count: int, lab_page: Any, site: Any, full_data: None, tmp_path: Path
 ) -> None:
     rate = 0.9 if name in ("lenet", "lenet-max") else 0.1  # sigmoids need the larger one
     record = lenet.train(
@@ -297,10 +299,10 @@ def test_ten_thousand_pictures_are_recognised_as_by_the_native_engine(
     assert evaluation.evaluate(network, parameters, test).accuracy > 0.5  # really trained
     engine = NativeEngine(network, Optimizer(), Objective())
     engine.load(State(parameters))
-    theirs = engine.logits(test.images)
+    theirs = engine.logits(test.images[:count])
 
     site.files["/model"] = (record.folder / "model.safetensors").read_bytes()
-    site.files["/pictures"] = test.images.tobytes()
+    site.files["/pictures"] = test.images[:count].tobytes()
     lab_page.evaluate("""async () => {
       const {network, weights} = readSafetensors(await fetched("/model"));
       globalThis.pixels = new Uint8Array(await fetched("/pictures"));
@@ -312,14 +314,16 @@ def test_ten_thousand_pictures_are_recognised_as_by_the_native_engine(
     text = lab_page.evaluate("async () => base64(await calculator.many('trained', pixels))")
     seconds = time.perf_counter() - started
     assert lab_page.evaluate("calculator.inWorker")
-    ours = np.frombuffer(base64.b64decode(text), np.float32).reshape(10_000, 10)
+    ours = np.frombuffer(base64.b64decode(text), np.float32).reshape(count, 10)
 
     difference = float(abs(ours - theirs).max())
     highest = np.sort(theirs, axis=1)
     clear = highest[:, -1] - highest[:, -2] > 2e-4
-    print(f"\n{name}: largest difference {difference:.2e}, {seconds / 10:.3f} ms a picture")
+    print(
+        f"\n{name}: largest difference {difference:.2e}, {seconds / count * 1000:.3f} ms a picture"
+    )
     print(f"{(~clear).sum()} of them with their two highest logits within 2e-4")
     assert difference <= CLOSE
     assert (ours.argmax(1) == theirs.argmax(1))[clear].all()
-    assert clear.sum() > 9_900
-    assert seconds / 10_000 < 0.005  # 5 ms; measured: under one
+    assert clear.sum() > 0.99 * count
+    assert seconds / count < 0.005  # 5 ms; measured: under one

@@ -20,7 +20,7 @@ from lenet.optimization import Objective, Optimizer
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-from lab_process import RUNS, open_view, running_lab, train_runs
+from lab_process import RUNS, open_view, running_lab
 from playwright.sync_api import expect
 
 Page = Any
@@ -124,9 +124,9 @@ def test_confusion_counts_recall_and_precision(shared_page: Page) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(trained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of trained runs that no test changes."""
-    return train_runs(tmp_path_factory.mktemp("compare"))
+    return Path(shutil.copytree(trained_runs, tmp_path_factory.mktemp("compare") / "runs"))
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ in both themes.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ axe_playwright = pytest.importorskip(
     "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
 )
 
-from lab_process import PATIENCE_MS, open_view, running_lab, train_runs  # noqa: E402
+from lab_process import PATIENCE_MS, open_view, running_lab  # noqa: E402
 from playwright.sync_api import expect  # noqa: E402
 
 from lenet import cli, data, engines  # noqa: E402
@@ -32,8 +33,8 @@ SMALL = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobil
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_runs(tmp_path_factory.mktemp("whole") / "runs")
+def folder(trained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(trained_runs, tmp_path_factory.mktemp("whole") / "runs"))
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from lenet.training import recipes
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-from lab_process import PATIENCE_MS, open_view, running_lab, train_runs
+from lab_process import PATIENCE_MS, open_view, running_lab
 from playwright.sync_api import expect
 
 Page = Any
@@ -164,9 +164,9 @@ def test_both_languages_have_the_same_words(shared_page: Page) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(trained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of trained runs that no test changes."""
-    return train_runs(tmp_path_factory.mktemp("learn"))
+    return Path(shutil.copytree(trained_runs, tmp_path_factory.mktemp("learn") / "runs"))
 
 
 @pytest.fixture(scope="module")
