@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What builds lenet, in .venv itself: where pip isolates the build, it compiles everything anew.
 INSTALL = $(PIP) cmake nanobind ninja scikit-build-core && $(PIP) --no-build-isolation --editable
 
-.PHONY: help train lab test test-all test-wheel lint check format sanitize bench clean
+.PHONY: help train lab test test-all test-wheel lint check format sanitize sanitize-address sanitize-thread bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,8 +50,12 @@ format: $(VENV)/all.stamp ## put every file into the project's format
 	$(BIN)/clang-format -i native/*.?pp
 	$(BIN)/biome check --write
 
-sanitize: $(VENV)/all.stamp ## run the native engine's tests under the compiler's sanitizers
+sanitize: sanitize-address sanitize-thread ## run the native engine's tests under the compiler's sanitizers
+
+sanitize-address: $(VENV)/all.stamp
 	scripts/sanitize.sh 'address;undefined' $(ARGS)
+
+sanitize-thread: $(VENV)/all.stamp
 	scripts/sanitize.sh thread $(ARGS)
 
 bench: $(VENV)/all.stamp ## measure this machine: engines side by side
