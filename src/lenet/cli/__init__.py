@@ -14,6 +14,7 @@ import typer
 from typer.main import get_command
 
 from lenet.cli import (
+    doubting,
     experiments,
     explaining,
     exporting,
@@ -70,6 +71,7 @@ for _subject in (
     this_machine,
 ):
     app.add_typer(_subject.commands)  # without a name: its commands are the program's own
+own_data.commands.add_typer(doubting.commands)
 app.add_typer(own_data.commands, name="data")  # those of data.py, with its own
 app.add_typer(explaining.commands, name="explain")
 
