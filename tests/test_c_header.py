@@ -80,6 +80,7 @@ NETWORKS = {
     "dense": (Flatten(), Linear(144, 11), Sigmoid(), Linear(11, 7), ReLU(), Tanh()),
     "two activations": (Conv2d(1, 2, 3, padding=1), ReLU(), Sigmoid(), AvgPool2d(3, padding=1)),
     "relu-average": (Conv2d(1, 2, 8), ReLU(), AvgPool2d(2), ReLU()),
+    "wide windows": (Conv2d(1, 2, 5, stride=2, padding=2), ReLU(), AvgPool2d(2, stride=3)),
     "pooled twice": (Conv2d(1, 2, 3), MaxPool2d(2), AvgPool2d(2), ReLU()),
 }
 # Every other one with a normalization: a compiler takes its time.
@@ -306,13 +307,13 @@ def m4(tmp_path: Path, path: Path, *options: str, source: Path = CORTEX_M4 / "st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimize", ["-Os", "-O2"])
-def test_lenet_in_int8_fits_a_microcontroller(tmp_path: Path, optimize: str) -> None:
+@pytest.mark.parametrize(("optimize", "flash"), [("-Os", 66_000), ("-O2", 66_400)])
+def test_lenet_in_int8_fits_a_microcontroller(tmp_path: Path, optimize: str, flash: int) -> None:
     path = lenet_header(tmp_path, int8=True)
     program = m4(tmp_path, path, optimize, "-DPICTURE_BYTES=784")
     line = compiled.run("arm-none-eabi-size", str(program)).splitlines()[1]
     text, initialised, zeroed = map(int, line.split()[:3])
-    assert text + initialised <= 66_000  # flash, the startup code with it
+    assert text + initialised <= flash  # flash, the startup code with it
     assert initialised + zeroed <= 2_500  # RAM, with the picture's 784 bytes
 
 
@@ -327,3 +328,6 @@ def test_a_cortex_m4_computes_the_same(tmp_path: Path, int8: bool) -> None:
         "-serial", "none", "-kernel", str(program),
     )  # fmt: skip
     assert "wrong 0" in said
+    instructions = int(said.split("instructions ")[1].split()[0])
+    print(f"{'int8' if int8 else 'float32'}: {instructions:,} instructions a picture")
+    assert 416_520 < instructions < (2_000_000 if int8 else 3_000_000)  # once every product

@@ -11,6 +11,7 @@ from lenet.network.layers import (
     AvgPool2d,
     Conv2d,
     Linear,
+    MaxPool2d,
     notation,
     show_shape,
     stride_of,
@@ -18,6 +19,7 @@ from lenet.network.layers import (
 from lenet.ship.c.plan import Stage
 
 LARGEST_UNROLLED: Final = 7  # columns of a kernel that are written out
+MOST_TOGETHER: Final = 28  # products that are written out where windows share a weight
 INDENT: Final = "    "
 
 
@@ -95,8 +97,68 @@ def _convolution(name: str, stage: Stage, conv: Conv2d, with_: Arithmetic) -> li
         f"{with_.sum_type} sum = {name % 'bias'}[o];",
         *_window_sum(channels, height, width, k, padding, with_),
     ]
-    inner = _pooled(stage, pool, size, window, "o", with_)
+    if k * size * size <= MOST_TOGETHER and (pool is not None or padding):
+        inner = _together(name, stage, conv, pool, window, with_)
+    else:
+        inner = _pooled(stage, pool, size, window, "o", with_)
     return _for("o", outputs, _for("y", rows, _for("x", columns, inner)))
+
+
+def _together(
+    name: str,
+    stage: Stage,
+    conv: Conv2d,
+    pool: AvgPool2d | MaxPool2d | None,
+    window: list[str],
+    with_: Arithmetic,
+) -> list[str]:
+    """One output: each weight is read once for all windows of its pooling, and what they share of
+    the input once; at the edges, where windows reach into the padding, one after the other."""
+    channels, height, width = stage.input_shape
+    k, stride, padding = conv.kernel_size, conv.stride, conv.padding
+    size = 1 if pool is None else pool.kernel_size
+    step = (
+        stride if pool is None else stride_of(pool) * stride
+    )  # rows of the input from one output to the next
+    reach = k + (size - 1) * stride
+    windows = [(p // size * stride, p % size * stride) for p in range(size * size)]
+    sums = [f"s{p}" for p in range(len(windows))]
+    begin = ", ".join([f"s0 = {name % 'bias'}[o]", *(f"{one} = s0" for one in sums[1:])])
+    products = [
+        f"s{p} += w[{_plus(f'(c * {k} + row) * {k}', n)}] * "
+        f"{with_.value('c', _plus('at', down * width + right + n))};"
+        for n in range(k)
+        for p, (down, right) in enumerate(windows)
+    ]
+    top, left = (_place(index, step, padding) for index in ("y", "x"))
+    at = f"const int at = (c * {height} + {top} + row) * {width} + {left};"
+    whole = [
+        f"const {_weight_type(with_)} *w = {name % 'weight'} + o * {channels * k * k};",
+        f"{with_.sum_type} {begin};",
+        *_for("c", channels, _for("row", k, [at, *products])),
+        *(f"sums[{p}] = s{p};" for p in range(len(windows))),
+    ]
+    lines = [f"{with_.sum_type} sums[{len(windows)}];"]
+    if padding:
+        inside = [
+            f"{index} >= {-(-padding // step)} && {index} <= {(length + padding - reach) // step}"
+            for index, length in (("y", height), ("x", width))
+        ]
+        each = [*window, "sums[0] = sum;"]
+        if pool is not None:
+            each[-1] = f"sums[py * {size} + px] = sum;"
+            each = _for("py", size, _for("px", size, each))
+        lines += [
+            f"if ({' && '.join(inside)}) {{",
+            *(INDENT + line for line in whole),
+            "} else {",
+            *(INDENT + line for line in each),
+            "}",
+        ]
+    else:
+        lines += whole
+    pooled = [f"const {with_.sum_type} sum = sums[{'p' if pool else 0}];"]
+    return lines + _pooled(stage, pool, size, pooled, "o", with_, over="p")
 
 
 def _window_sum(
@@ -119,19 +181,8 @@ def _window_sum(
         f"column < {f'(left + {k} > {width} ? {width} - left : {k})' if padding else k}; column++)",
         f"{INDENT}sum += w[{kernel} + column] * {with_.value('c', f'{line} + column')};",
     ]
-    if k > LARGEST_UNROLLED:
-        inner = loop
-    elif padding:
-        whole = [f"{INDENT}{text}" for text in _sum_of(terms)]
-        inner = [
-            f"if (left >= 0 && left + {k} <= {width}) {{",
-            *whole,
-            "} else {",
-            *(INDENT + text for text in loop),
-            "}",
-        ]
-    else:
-        inner = _sum_of(terms)
+    # where a window may reach into the padding, _together writes out those that do not
+    inner = loop if k > LARGEST_UNROLLED or padding else _sum_of(terms)
     return lines + _for("c", channels, _for("row", rows[1], inner, first=rows[0]))
 
 
@@ -214,6 +265,7 @@ def _pooled(
     window: list[str],
     channel: str,
     with_: Arithmetic,
+    over: str = "",
 ) -> list[str]:
     """One output: the window alone, or the pooling of ``size`` × ``size`` windows."""
     if pool is None:
@@ -223,7 +275,11 @@ def _pooled(
     take = [f"pooled += {one};"]
     if not average:
         take = [f"const {with_.sum_type} one = {one};", "pooled = one > pooled ? one : pooled;"]
-    inner = _for("py", size, _for("px", size, [*window, *take]))
+    inner = (
+        _for(over, size * size, [*window, *take])
+        if over
+        else _for("py", size, _for("px", size, [*window, *take]))
+    )
     start = _zero(with_) if average else with_.least
     return [
         f"{with_.sum_type} pooled = {start};",
