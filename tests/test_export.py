@@ -17,7 +17,8 @@ from lenet import cli, data
 from lenet.lab.export import html
 from lenet.looking import evaluation
 from lenet.network import weights
-from lenet.runs import load_model
+from lenet.runs import load_model, load_model_and_notes
+from lenet.ship.model import load
 
 
 class Scripts(HTMLParser):
@@ -100,6 +101,21 @@ def test_the_pictures_are_ten_of_each_class_with_what_the_network_says(
     np.testing.assert_array_equal(predicted, seen.predicted[chosen])
     probability = np.frombuffer(base64.b64decode(there["probability"]), "<f4")
     np.testing.assert_allclose(probability, seen.probability[chosen], atol=1e-6)
+
+
+def test_the_page_has_the_calibration_and_its_probabilities(
+    calibrated_run: Path, few: data.Dataset
+) -> None:
+    network, parameters, notes = load_model_and_notes(calibrated_run)
+    assert notes["calibration"]["temperature"] != 1
+    parser = Scripts()
+    parser.feed(html.to_html("it", network, parameters, "few", few.test, {}, notes=notes))
+    there = content(parser)
+    _, metadata = weights.unpack(base64.b64decode(there["weights"]), "the page")
+    assert {key: metadata[key] for key in notes} == notes
+    shares = load(calibrated_run)(few.test.images[there["indices"]])
+    probability = np.frombuffer(base64.b64decode(there["probability"]), "<f4")
+    np.testing.assert_allclose(probability, shares.max(axis=1), atol=1e-6)
 
 
 def test_both_languages_are_inside(scripts: Scripts) -> None:

@@ -159,7 +159,9 @@ def test_the_usual_preparation_is_the_data_set_s() -> None:
     assert usual((1, 32, 32), digits).fit == "digit"
     assert usual((1, 28, 28), digits, "fashion-mnist") == OBJECT
     assert usual((1, 28, 28), FASHION) == OBJECT
-    assert usual((3, 28, 28), digits, "mnist") == Preparation(3, 28, 28, "pad", "keep")
+    assert usual((3, 28, 28), digits, "mnist") == Preparation(3, 28, 28, "crop", "keep")
+    assert usual((1, 28, 28), (*digits, "A", "é")) == OBJECT
+    assert usual((1, 28, 28), ("0", "1")) == Preparation(1, 28, 28, "pad", "keep")
     assert usual((1, 28, 28), ("cat", "dog")) == Preparation(1, 28, 28, "pad", "keep")
 
 

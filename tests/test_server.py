@@ -174,6 +174,7 @@ def test_weights_are_a_file_with_its_network(client: Client, root: Path) -> None
     parameters, metadata = unpack(answer.content, "the answer")
     network, expected = load_network(root / "done" / "model.safetensors")
     assert metadata["network"] == to_dict(network)
+    assert metadata["preparation"]["fit"] == "digit"  # classes 0 to 9
     assert all(np.array_equal(parameters[name], expected[name]) for name in expected)
     again = client.get("/api/models/run%3Adone/weights", if_none_match=answer.headers["etag"])
     assert (again.status, again.content) == (304, b"")
@@ -507,6 +508,28 @@ def test_our_own_file_is_opened_with_its_network(client: Client, root: Path) -> 
     weights = client.get(f"/api/models/{quote(found['ref'], safe='')}/weights")
     assert weights.content == content
     assert good(client.get(f"/api/models/{found['ref']}/predictions"))["data"] == found["data"]
+
+
+def test_a_file_s_calibration_goes_to_the_page_and_a_false_one_nowhere(
+    client: Client, root: Path
+) -> None:
+    network, parameters = load_network(root / "done" / "model.safetensors")
+    told = {"temperature": 2.0, "threshold": 1.5, "pictures": 300}
+    packed = pack_network(network, parameters, {"calibration": told})
+    found = good(post_file(client, "calibrated.safetensors", packed))
+    _, metadata = unpack(client.get(f"/api/models/{found['ref']}/weights").content, "it")
+    assert metadata["calibration"] == told
+    plain = good(post_file(client, "plain.safetensors", pack_network(network, parameters)))
+    cooler, warmer = (
+        np.frombuffer(
+            base64.b64decode(good(client.get(f"/api/models/{ref}/predictions"))["probability"]),
+            "<f4",
+        )
+        for ref in (plain["ref"], found["ref"])
+    )
+    assert (warmer < cooler).all()  # twice the temperature: less sure of each
+    false = pack_network(network, parameters, {"calibration": {"temperature": -1}})
+    assert "temperature is -1" in refused(post_file(client, "false.safetensors", false))
 
 
 @pytest.mark.parametrize("kind", ["float32", "float16", "float64"])

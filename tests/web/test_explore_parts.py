@@ -22,6 +22,7 @@ from lenet.network.parameters import Parameters, State, initialize
 from lenet.optimization import Objective, Optimizer
 from lenet.runs import experiments
 from lenet.training import recipes
+from lenet.training.calibration import from_dict, probabilities
 
 WEB = Path(lenet.__file__).parent / "lab" / "page"
 # The very text that conftest's security policy allows.
@@ -113,6 +114,10 @@ Object.assign(globalThis, { store, network, open, look, compute, announced, part
 """
 
 
+CALIBRATIONS = {
+    "calibrated": {"temperature": 2.5, "threshold": -1e6, "pictures": 100},
+    "strict": {"temperature": 2.5, "threshold": 1e6, "pictures": 100},
+}
 Open = Callable[..., Any]
 Model = tuple[Network, Parameters]
 
@@ -149,11 +154,12 @@ def others() -> dict[str, Model]:
 @pytest.fixture(scope="session")
 def served(site: Any, trained: Model) -> dict[str, Model]:
     """The models whose files the test server has."""
-    models = {"lenet": trained, **others()}
+    models = {"lenet": trained, **others(), **dict.fromkeys(CALIBRATIONS, trained)}
     site.files["/parts.html"] = PAGE.encode()
     site.files["/parts.js"] = PAGE_JS.encode()
     for name, (network, parameters) in models.items():
-        site.files[f"/{name}.safetensors"] = weights.pack_network(network, parameters)
+        notes = {"calibration": CALIBRATIONS[name]} if name in CALIBRATIONS else {}
+        site.files[f"/{name}.safetensors"] = weights.pack_network(network, parameters, notes)
     return models
 
 
@@ -747,3 +753,42 @@ def test_all_maps_are_drawn_about_as_quickly_as_they_are_computed(explore: Open)
         }"""
     )
     assert drawn_ms < 8 * computed_ms
+
+
+# --- calibrated models -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CALIBRATIONS)
+def test_bars_softmax_and_verdict_are_as_python_calibrates_them(
+    name: str, explore: Open, served: dict[str, Model]
+) -> None:
+    page = explore(name)
+    logits = activations(served[name])[-1][None]
+    shares = probabilities(logits, from_dict(CALIBRATIONS[name]))[0]
+    page.evaluate("store.set({unit: {layer: store.get().traced.length - 1, index: 0}})")
+    until(page, "document.querySelector('.softmax [data-share]')")
+    shown = page.evaluate(
+        """() => {
+          const all = (selector) => [...document.querySelectorAll(selector)];
+          const shares = (selector, of) => Object.fromEntries(
+            all(selector).map((one, i) => [of(one, i), one.dataset.share]),
+          );
+          return {
+            bars: shares(".bars-row", (one) => one.dataset.class),
+            table: shares(".softmax [data-share]", (_, i) => i),
+            verdict: document.querySelector(".bars-verdict").textContent,
+            formula: document.querySelector(".softmax .formula").textContent,
+          };
+        }"""
+    )
+    for label, share in enumerate(shares):
+        assert float(shown["bars"][str(label)]) == pytest.approx(share, abs=2e-5)
+        assert float(shown["table"][str(label)]) == pytest.approx(share, abs=2e-5)
+    assert "/ T) / Σⱼ" in shown["formula"]
+    assert "T = 2.5" in shown["formula"]
+    nearest = served[name][0].classes[int(shares.argmax())]
+    if name == "strict":
+        assert shown["verdict"].startswith(f"none of these (nearest: {nearest}, ")
+        assert "Wrong: it is" in shown["verdict"]
+    else:
+        assert shown["verdict"].startswith(f"{nearest}, ")

@@ -51,6 +51,7 @@ from lenet.network.layers import (
 )
 from lenet.network.parameters import Parameters, State, initialize
 from lenet.optimization import Objective, Optimizer
+from lenet.training import calibration
 
 CLOSE = 1e-4  # what two float32 computations of one network may differ by
 ACTIVATIONS = (Sigmoid(), Tanh(), ReLU(), ScaledTanh(), ScaledTanh(1.5, -0.8))
@@ -1052,3 +1053,62 @@ def test_a_network_of_three_thousand_layers_is_read_at_once(shared_page: Any, si
     [(said, milliseconds)] = shared_page.evaluate(READ, ["/deep"])
     assert said == "read deep, 2 tensors"
     assert milliseconds < 1000
+
+
+# --- calibration -------------------------------------------------------------------------------
+
+
+def test_probabilities_and_known_are_as_python_says(shared_page: Any) -> None:
+    random = np.random.default_rng(9)
+    logits = (random.normal(0, 6, (40, 5)) + random.normal(0, 20, (40, 1))).astype(np.float32)
+    fitted = calibration.Calibration(1.7, 3.25, 100)
+    shares, known = shared_page.evaluate(
+        """([rows, calibration]) => [
+          rows.map((row) => [...softmax(row, calibration.temperature)]),
+          rows.map((row) => isKnown(row, calibration)),
+        ]""",
+        [logits.tolist(), calibration.to_dict(fitted)],
+    )
+    np.testing.assert_allclose(shares, calibration.probabilities(logits, fitted), atol=1e-6)
+    assert known == calibration.known(logits, fitted).tolist()
+    assert 5 < sum(known) < 35
+    assert shared_page.evaluate("isKnown([-1e9, -1e9], UNCALIBRATED)")
+
+
+@pytest.mark.parametrize(
+    ("notes", "said"),
+    [
+        ({}, None),
+        ({"calibration": {"temperature": 2, "threshold": None}}, None),
+        ({"preparation": {"channels": 1, "height": 28, "width": 28, "fit": "pad"}}, None),
+        ({"calibration": {"temperature": 0}}, "damaged: the file's calibration"),
+        ({"calibration": {"threshold": "high"}}, "damaged: the file's calibration"),
+        ({"calibration": [1]}, "damaged: the file's calibration"),
+        ({"preparation": {"channels": 1, "height": 28, "width": 28, "fit": "x"}}, "preparation is"),
+        ({"preparation": {"channels": 1, "height": 29, "width": 28}}, "makes other pictures"),
+        ({"preparation": None}, "damaged: the file's preparation"),
+    ],
+)
+def test_notes_of_a_stranger_are_checked(
+    notes: dict[str, Any], said: str | None, shared_page: Any, site: Any
+) -> None:
+    network = zoo.build("mlp")
+    content = weights.pack_network(network, initialize(network, "torch", 0), notes)
+    site.files["/noted"] = content
+    found = shared_page.evaluate(
+        """async () => {
+          const content = await fetched("/noted");
+          try {
+            const {preparation, calibration} = readSafetensors(content);
+            return [null, preparation, calibration];
+          } catch (error) {
+            return [error.message];
+          }
+        }"""
+    )
+    if said is None:
+        told = notes.get("preparation")
+        assert found[1] == (told and {"fit": "pad", "ground": "keep"})
+        assert found[2] == {"temperature": 1, "threshold": None, **notes.get("calibration", {})}
+    else:
+        assert said in found[0]

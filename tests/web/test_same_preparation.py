@@ -15,7 +15,7 @@ import photographs
 from conftest import IMPORT_MAP
 from lenet import data
 from lenet.data.picture_pixels import pixels_of_file
-from lenet.data.preparation import prepare, usual
+from lenet.data.preparation import FITS, of_notes, prepare
 from photographs import Photograph
 
 MOST = 2.0  # of 255: what a pixel may differ by in the mean
@@ -65,7 +65,7 @@ def in_the_page(browser: Any, site: Any) -> Iterator[Prepared]:
             [
                 photograph.name,
                 base64.b64encode(photograph.content).decode(),
-                model,
+                {**model, "preparation": model.get("preparation")},
                 {"ground": ground, "crop": "auto"},
             ],
         )
@@ -79,13 +79,26 @@ def in_python(photograph: Photograph, model: Any, ground: str) -> NDArray[np.uin
     import io
 
     network = model["network"]
-    how = usual(tuple(network["input_shape"]), network["classes"], model["data"])
+    shape = tuple(network["input_shape"])
+    how = of_notes(model, shape, network["classes"], model["data"])
     pixels = pixels_of_file(io.BytesIO(photograph.content), photograph.name)
     return prepare(pixels, how, ground)
 
 
-def named(made: Iterator[Photograph]) -> dict[str, Photograph]:
-    return {photograph.name: photograph for photograph in made}
+def own(shape: tuple[int, int, int], fit: str, ground: str) -> dict[str, Any]:
+    """A model whose file tells how its pictures were prepared."""
+    channels, height, width = shape
+    sizes = {"channels": channels, "height": height, "width": width}
+    return {
+        "network": {"input_shape": [*shape], "classes": ["a cat", "a dog"]},
+        "data": None,
+        "preparation": {**sizes, "fit": fit, "ground": ground},
+    }
+
+
+def usual(channels: int, *classes: str) -> dict[str, Any]:
+    """A model whose file tells nothing."""
+    return {"network": {"input_shape": [channels, 20, 30], "classes": [*classes]}, "data": ""}
 
 
 CASES = [
@@ -94,6 +107,20 @@ CASES = [
     *(
         pytest.param(p, DIGITS, "light", id=f"{p.name}-light")
         for p in list(photographs.digits())[::3]
+    ),
+    *(
+        pytest.param(p, own((channels, 24, 36), fit, ground), "auto", id=f"{p.name}-{fit}-{ground}")
+        for p, fit, channels, ground in zip(
+            list(photographs.clothes()) + list(photographs.digits())[:4],
+            FITS * 3,
+            (1, 3, 1, 1, 1, 3, 1, 3, 1, 1, 3, 1, 3, 1),
+            ("keep", "keep", "dark", "dark", "dark") * 3,
+            strict=False,
+        )
+    ),
+    *(
+        pytest.param(next(photographs.clothes()), usual(*told), "auto", id=f"usual-{told[1]}")
+        for told in ((3, "red", "blue"), (1, "cat", "dog"), (1, "A", "b"), (1, "0", "1"))
     ),
 ]
 

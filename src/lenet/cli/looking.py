@@ -68,6 +68,7 @@ def evaluate(
     from lenet import data as datasets
     from lenet import looking, runs
     from lenet.looking import evaluation, reliability
+    from lenet.training.calibration import of_notes as calibration_of_notes
 
     network, parameters, notes = runs.load_model_and_notes(run)
     folder = run if run.is_dir() else run.parent
@@ -79,7 +80,8 @@ def evaluate(
     report = evaluation.evaluate(network, parameters, split, threads)
     found = None
     if mistakes is not None:
-        found = evaluation.mistakes(network, parameters, split, mistakes, threads)
+        temperature = calibration_of_notes(notes).temperature
+        found = evaluation.mistakes(network, parameters, split, mistakes, threads, temperature)
     reliable = None
     if calibration or strangers is not None:
         others = None

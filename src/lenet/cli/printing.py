@@ -65,8 +65,11 @@ def reason(error: OSError) -> str:
 def exit_code(error: ValueError) -> int:
     """2 where the person asked for what cannot be, 1 where the machine or a file is at fault."""
     from lenet.data import DataError, UnknownDataError
+    from lenet.data.preparation import PreparationError
     from lenet.network.weights import WeightsError
     from lenet.runs import DamagedRunError
+    from lenet.training.calibration import CalibrationError
 
-    at_fault = isinstance(error, DataError | DamagedRunError | WeightsError)
+    damaged = DataError | DamagedRunError | WeightsError | CalibrationError | PreparationError
+    at_fault = isinstance(error, damaged)
     return 1 if at_fault and not isinstance(error, UnknownDataError) else 2

@@ -93,15 +93,21 @@ def usual(input_shape: tuple[int, int, int], classes: Sequence[str], data: str =
     """The preparation for a network that has none of its own, as its pictures and classes say.
 
     ``data`` is the name of its data set. Grey pictures of classes 0 to 9 are MNIST's digits, or
-    Fashion-MNIST's articles where the name says so; these are known by their classes, too. Others
-    are padded.
+    Fashion-MNIST's articles where the name says so; these are known by their classes, too. Letters,
+    as in EMNIST, fill their pictures as articles do. Other grey pictures are padded; of coloured
+    ones the middle is taken.
     """
     channels, height, width = input_shape
+    if channels == 3:
+        return Preparation(channels, height, width, "crop")
     digits = [*classes] == [*"0123456789"]
     fashion = {"t-shirt", "ankle boot"} <= {*classes} or (digits and "fashion" in data)
-    if channels == 3 or not (fashion or digits):
-        return Preparation(channels, height, width)
-    return Preparation(channels, height, width, "object" if fashion else "digit", "dark")
+    letters = all(len(name) == 1 for name in classes) and any(map(str.isalpha, classes))
+    if fashion or letters:
+        return Preparation(channels, height, width, "object", "dark")
+    if digits:
+        return Preparation(channels, height, width, "digit", "dark")
+    return Preparation(channels, height, width)
 
 
 def of_notes(

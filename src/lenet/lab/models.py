@@ -11,16 +11,17 @@ import base64
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet import engines
-from lenet.data import DataError, Split
+from lenet.data import DataError, Split, preparation
 from lenet.engines import Engine, Position
 from lenet.lab.datasets import Described, Shelf
 from lenet.looking.evaluation import predicted_by
@@ -28,7 +29,8 @@ from lenet.looking.explanations import LANGUAGES, Language, explain
 from lenet.looking.explanations import to_json as explanation_to_json
 from lenet.network.architecture import Network, trace
 from lenet.network.parameters import Parameters
-from lenet.network.weights import pack_network
+from lenet.network.weights import WeightsError, pack_network
+from lenet.training import calibration
 from lenet.training.symptoms import saturated_share
 
 BINS: Final = 32
@@ -48,7 +50,8 @@ class Model:
     network: Network
     parameters: Parameters
     data: Described | None
-    content: bytes  # as a safetensors file with the network in it
+    content: bytes  # as a safetensors file with the network in it, and what its file noted
+    notes: Mapping[str, Any] = field(default_factory=dict)  # preparation and calibration
 
     @cached_property
     def key(self) -> str:
@@ -57,10 +60,27 @@ class Model:
 
 
 def model(
-    title: str, network: Network, parameters: Parameters, described: Described | None
+    title: str,
+    network: Network,
+    parameters: Parameters,
+    described: Described | None,
+    notes: Mapping[str, Any] = MappingProxyType({}),
 ) -> Model:
-    """A model of these parts."""
-    return Model(title, network, parameters, described, pack_network(network, parameters))
+    """A model of these parts; ``notes`` are those of its file, a stranger's.
+
+    Raises WeightsError where preparation or calibration in them are none.
+    """
+    known = {}
+    try:
+        if "preparation" in notes:
+            own = preparation.of_notes(notes, network.input_shape, network.classes)
+            known["preparation"] = preparation.to_dict(own)
+        if "calibration" in notes:
+            known["calibration"] = calibration.to_dict(calibration.of_notes(notes))
+    except (preparation.PreparationError, calibration.CalibrationError) as error:
+        raise WeightsError(f"{title}: {error}") from None
+    content = pack_network(network, parameters, known)
+    return Model(title, network, parameters, described, content, known)
 
 
 class Answers:
@@ -114,7 +134,7 @@ def predictions(asked: Model, shelf: Shelf) -> dict[str, Any]:
     if int(split.labels.max(initial=0)) >= len(asked.network.classes):
         raise DataError(f"{described.title} has more classes than network {asked.network.name!r}")
     with np.errstate(invalid="ignore"):  # a training that went wrong can be looked at
-        seen = predicted_by(engine(asked), split)
+        seen = predicted_by(engine(asked), split, calibration.of_notes(asked.notes).temperature)
     return {
         "data": described.name,
         "count": len(split),
@@ -160,6 +180,7 @@ def page(asked: Model, shelf: Shelf, language: Language) -> str:
         test,
         explained,
         language,
+        asked.notes,
     )
 
 

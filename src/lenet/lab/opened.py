@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -36,6 +36,7 @@ class Opened:
     network: Network | None
     in_order: bool  # whether the order is that of the layers, as in a state dict
     remarks: tuple[str, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)  # beside the network, where there is one
 
 
 def read(name: str, content: bytes) -> Opened:
@@ -77,7 +78,8 @@ def _safetensors(content: bytes, where: str) -> Opened:
     if in_order:
         tensors = {str(name): tensors[str(name)] for name in order}
     remarks = tuple(f"{kind} was turned into float32" for kind in sorted(converted))
-    return Opened(tensors, _network(network), in_order, remarks)
+    notes = network if isinstance(network, dict) and "network" in network else {}
+    return Opened(tensors, _network(network), in_order, remarks, notes)
 
 
 def _tensor(entry: Entry, content: bytes, converted: set[str]) -> Any:

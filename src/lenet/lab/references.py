@@ -20,7 +20,7 @@ from lenet.lab.watching import Watched
 from lenet.network import layer_text
 from lenet.network.architecture import Network, Normalization, trace
 from lenet.network.parameters import parameter_shapes
-from lenet.network.weights import WeightsError, load_network
+from lenet.network.weights import WeightsError, load_network_and_notes
 from lenet.runs import checkpoints, snapshots
 
 MOST_FILES: Final = 20  # opened ones in memory
@@ -63,12 +63,12 @@ class Models:
         if found is not None:
             return found
         if step is None:
-            network, parameters = runs.load_model(folder)
+            network, parameters, notes = runs.load_model_and_notes(folder)
         elif files[0].is_symlink() or not files[0].is_file():
             raise LabError(404, f"{watched.name} has no snapshot after {step:,} steps any more")
         else:
-            network, parameters = load_network(files[0])
-        made = model(title, network, parameters, watched.data)
+            network, parameters, notes = load_network_and_notes(files[0])
+        made = model(title, network, parameters, watched.data, notes)
         self._read[key] = made
         _trim(self._read, MOST_READ)
         return made
@@ -108,7 +108,7 @@ class Models:
         own_classes = read.network is not None
         if described is not None and not own_classes:
             network = replace(network, classes=described.classes)
-        made = model(title, network, parameters, described)
+        made = model(title, network, parameters, described, read.notes)
         reference = hashlib.sha256(made.content + title.encode(errors="replace")).hexdigest()[:16]
         self._files[reference] = made
         self._files.move_to_end(reference)

@@ -123,6 +123,7 @@ def mistakes(
     split: Split,
     count: int,
     threads: int | None = None,
+    temperature: float = 1.0,
 ) -> tuple[Mistake, ...]:
     """The ``count`` mistakes that the network was most sure of, the surest first.
 
@@ -130,7 +131,7 @@ def mistakes(
     """
     if count < 1:
         raise ValueError(f"{count} mistakes: ask for at least 1")
-    seen = predictions(network, parameters, split, threads)
+    seen = predictions(network, parameters, split, threads, temperature)
     wrong = np.flatnonzero(seen.predicted != split.labels)
     chosen = wrong[np.argsort(-seen.probability[wrong], kind="stable")][:count]
     return tuple(
@@ -146,16 +147,20 @@ def mistakes(
 
 
 def predictions(
-    network: Network, parameters: Parameters, split: Split, threads: int | None = None
+    network: Network,
+    parameters: Parameters,
+    split: Split,
+    threads: int | None = None,
+    temperature: float = 1.0,
 ) -> Predictions:
     """What the network calls each picture of the split. Raises as ``evaluate``."""
-    return predicted_by(_engine(network, parameters, split, threads), split)
+    return predicted_by(_engine(network, parameters, split, threads), split, temperature)
 
 
-def predicted_by(engine: engines.Engine, split: Split) -> Predictions:
-    """What an engine's network calls each picture of the split."""
+def predicted_by(engine: engines.Engine, split: Split, temperature: float = 1.0) -> Predictions:
+    """What an engine's network calls each picture of the split, at a calibration's temperature."""
     outputs = engine.logits(split.images)  # (n, classes)
-    probabilities = softmax(outputs)
+    probabilities = softmax(outputs / np.float64(temperature))
     predicted = outputs.argmax(axis=1)
     each = np.arange(len(split))
     return Predictions(predicted, probabilities[each, predicted], probabilities[each, split.labels])

@@ -94,8 +94,7 @@ def measure(
     ``strangers`` are a name and pictures that are none of its classes. Raises CalibrationError for
     notes that are none, ArchitectureError where the pictures are not the network's.
     """
-    fitted = notes.get("calibration")
-    calibration = Calibration() if fitted is None else calibrating.from_dict(fitted)
+    calibration = calibrating.of_notes(notes)
     engine = engines.with_weights(network, parameters, threads)
     for part in (split, *(() if strangers is None else (strangers[1],))):
         if part.images.shape[1:] != network.input_shape:

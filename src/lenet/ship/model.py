@@ -150,8 +150,7 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
     try:
         name = _data_of(where)
         found = preparing.of_notes(notes, network.input_shape, network.classes, name)
-        fitted = notes.get("calibration")
-        calibration = Calibration() if fitted is None else calibrating.from_dict(fitted)
+        calibration = calibrating.of_notes(notes)
     except (PreparationError, CalibrationError) as error:
         raise WeightsError(f"{where}: {error}") from None
     model = Model(network, parameters, found, calibration, str(where), threads)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -65,6 +66,15 @@ def from_dict(values: Any) -> Calibration:
         raise CalibrationError(f"a calibration is {shown(values)}, must be an object")
     known = {field.name for field in dataclasses.fields(Calibration)}
     return Calibration(**{key: value for key, value in values.items() if key in known})
+
+
+def of_notes(notes: Mapping[str, Any]) -> Calibration:
+    """The calibration that a model's file tells; none where it tells nothing.
+
+    Raises CalibrationError.
+    """
+    told = notes.get("calibration")
+    return Calibration() if told is None else from_dict(told)
 
 
 def fit_calibration(logits: NDArray[Any], labels: NDArray[np.int64]) -> Calibration:

@@ -14,6 +14,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,9 +24,9 @@ from lenet import data, looking, runs
 from lenet.data import Split
 from lenet.lab.export.bundle import WEB, modules
 from lenet.looking import evaluation, explanations
-from lenet.network.architecture import to_dict
-from lenet.network.weights import pack
+from lenet.network.weights import pack_network
 from lenet.runs import RunError
+from lenet.training import calibration
 
 if TYPE_CHECKING:
     from lenet.looking.evaluation import Predictions
@@ -111,6 +112,7 @@ def of_run(
         test,
         explained,
         language,
+        subject.notes,
     )
 
 
@@ -122,13 +124,15 @@ def to_html(
     test: Split,
     explained: Mapping[explanations.Language, explanations.Explanation],
     language: explanations.Language = "en",
+    notes: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
     """The page for a trained network, with ``SAMPLES`` of these test pictures, each class alike.
 
-    ``explained`` is the network in words, in every language. Raises ArchitectureError when the
-    pictures are not the network's.
+    ``notes`` are those of the model's file; ``explained`` is the network in words, in every
+    language. Raises ArchitectureError when the pictures are not the network's.
     """
-    seen = evaluation.predictions(network, parameters, test)
+    temperature = calibration.of_notes(notes).temperature
+    seen = evaluation.predictions(network, parameters, test, temperature=temperature)
     chosen = sample(test, seen, SAMPLES)
     content = {
         "title": title,
@@ -147,7 +151,7 @@ def to_html(
             "shape": list(test.images.shape[1:]),
         },
         "indices": chosen.tolist(),
-        "weights": _base64(pack(parameters, {"network": to_dict(network)})),
+        "weights": _base64(pack_network(network, parameters, notes)),
         "pixels": _base64(test.images[chosen].tobytes()),
         "labels": _base64(test.labels[chosen].astype(np.uint8).tobytes()),
         "predicted": _base64(seen.predicted[chosen].astype(np.uint8).tobytes()),

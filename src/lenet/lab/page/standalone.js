@@ -11,7 +11,7 @@ import { starter } from "lenet/standalone-worker.js";
 
 /** The backend of what `lenet.export.html` has put into the page. */
 function fileBackend(content, startWorker) {
-  const { network, weights } = readSafetensors(fromBase64(content.weights, Uint8Array).buffer);
+  const read = readSafetensors(fromBase64(content.weights, Uint8Array).buffer);
   const ref = `run:${content.title}`;
   const { name, title, classes, shape } = content.data;
   const size = shape.reduce((a, b) => a * b, 1);
@@ -30,7 +30,7 @@ function fileBackend(content, startWorker) {
       data: [{ ...content.data, test: labels.length, here: true }],
     }),
     run: refuse,
-    model: async () => ({ ref, title: content.title, network, weights, data: name }),
+    model: async () => ({ ref, title: content.title, data: name, ...read }),
     explanation: async (_, language) => content.explanations[language],
     statistics: refuse,
     predictions: async () => ({

@@ -160,13 +160,13 @@ export default function mountPair(section, { backend, t, memory, fail }) {
         cell?.draw(outputs[i][cell.row.index], ends[i][cell.row.index]);
       });
     }
-    SIDES.forEach((side, i) => draws[side].draw(models[side].network, outputs[i].at(-1), of.label));
+    SIDES.forEach((side, i) => draws[side].draw(models[side], outputs[i].at(-1), of.label));
     tell(outputs, of);
   }
 
   function tell(outputs, { label, dataset: { classes } }) {
-    const answers = outputs.map((all) => {
-      const probabilities = softmax(all.at(-1));
+    const answers = outputs.map((all, i) => {
+      const probabilities = softmax(all.at(-1), models[SIDES[i]].calibration.temperature);
       const best = probabilities.indexOf(Math.max(...probabilities));
       return { best, text: `${className(classes, best)} (${percent(probabilities[best])})` };
     });

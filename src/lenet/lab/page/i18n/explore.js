@@ -37,6 +37,10 @@ export default {
     "bars.true": "true class",
     "bars.right": "Right.",
     "bars.wrong": "Wrong: it is {name}.",
+    "bars.none": "none of these",
+    "bars.none.why":
+      "Its outputs are lower than those for 99 in 100 of the pictures that were held out.",
+    "bars.nearest": "(nearest: {text})",
     "bars.point": "Point at the number of {name}",
     "bars.announce": "Prediction: {text}",
 
@@ -167,6 +171,9 @@ export default {
     "bars.true": "真实类别",
     "bars.right": "正确。",
     "bars.wrong": "错误：其实是 {name}。",
+    "bars.none": "都不是",
+    "bars.none.why": "输出太低：留出的图片中，一百张有九十九张高于此。",
+    "bars.nearest": "（最接近：{text}）",
     "bars.point": "指向 {name} 的数",
     "bars.announce": "预测：{text}",
 

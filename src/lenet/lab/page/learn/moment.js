@@ -124,7 +124,7 @@ export default function mountMoment(section, { backend, t, memory }) {
     const outputs = await calculator.run("moment", picture.pixels);
     if (closed || !outputs || shownModel !== model || shownPicture !== picture) return;
     drawLayers.draw(model.traced, outputs);
-    bars.draw(model.network, outputs.at(-1), picture.label);
+    bars.draw(model, outputs.at(-1), picture.label);
   }
 
   async function statisticsOf(ref, step) {

@@ -1,6 +1,7 @@
 /** A network and its weights, read from a safetensors file that a stranger may have written. */
 
 import { isCount, isRecord, quoted } from "./description.js";
+import { readCalibration, readPreparation } from "./notes.js";
 import { product, shapeText } from "./shapes.js";
 import { parameterShapes, trace } from "./trace.js";
 
@@ -12,16 +13,26 @@ const MOST_MACS = 2 ** 34; // of one picture: some ten seconds
 const FORMAT = 1;
 
 /**
- * The {network, weights} of a safetensors file that lenet wrote (an ArrayBuffer).
+ * @typedef {object} Read
+ * @property {import("./trace.js").Network} network
+ * @property {import("./trace.js").Weights} weights
+ * @property {import("./notes.js").Preparation | null} preparation
+ * @property {import("./notes.js").Calibration} calibration
+ */
+
+/**
+ * The {network, weights, preparation, calibration} of a safetensors file that lenet wrote (an
+ * ArrayBuffer); what the last two are, notes.js says.
  *
  * The file is not trusted: sizes, counts and places are checked before anything is made of them,
  * names and shapes must be exactly the network's. Throws an Error that says what is wrong.
  * @param {ArrayBuffer} buffer
- * @returns {{network: import("./trace.js").Network, weights: import("./trace.js").Weights}}
+ * @returns {Read}
  */
 export function readSafetensors(buffer) {
   const [header, start] = readHeader(buffer);
-  const network = readNetwork(header);
+  const described = readDescription(header);
+  const { network } = described;
   const traced = trace(network);
   checkCosts(traced);
   const shapes = parameterShapes(traced);
@@ -39,7 +50,8 @@ export function readSafetensors(buffer) {
     // a copy: the file's memory need not stay, and need not lie on a multiple of four bytes
     weights.set(name, { shape, data: new Float32Array(buffer.slice(start + begin, start + end)) });
   }
-  return { network, weights };
+  const preparation = readPreparation(described.preparation, network);
+  return { network, weights, preparation, calibration: readCalibration(described.calibration) };
 }
 
 /**
@@ -65,8 +77,8 @@ function readHeader(buffer) {
   return [header, 8 + length];
 }
 
-/** The network in a header's metadata. */
-function readNetwork(header) {
+/** What a header's metadata say: the network, and what else was noted. */
+function readDescription(header) {
   const metadata = isRecord(header.__metadata__) ? header.__metadata__.lenet : undefined;
   if (typeof metadata !== "string") {
     throw new Error("the file holds no description of a network: lenet did not write it");
@@ -78,7 +90,7 @@ function readNetwork(header) {
   if (!isRecord(values.network)) {
     throw new Error("the file holds no network; it may be a checkpoint");
   }
-  return values.network;
+  return values;
 }
 
 /** Each tensor of a header as name → {shape, begin, end}, in bytes of the data that follow it. */

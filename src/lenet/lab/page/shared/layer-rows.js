@@ -96,8 +96,8 @@ export function createLayers(container, t) {
 /** The classes' probabilities as bars; the true class is marked. */
 export function createBars(container, t) {
   return {
-    draw(network, logits, label) {
-      const probabilities = softmax(logits);
+    draw({ network, calibration }, logits, label) {
+      const probabilities = softmax(logits, calibration.temperature);
       const best = probabilities.indexOf(Math.max(...probabilities));
       fill(
         container,

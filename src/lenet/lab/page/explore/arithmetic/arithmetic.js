@@ -138,7 +138,8 @@ export default function mountArithmetic(section, { store, t, announce }) {
         const up = head.querySelector(".next [data-go]");
         if (up) up.dataset.go = results.own.unit;
         const { outputs, model, unit } = store.get();
-        softmax?.update(outputs.at(-1), model.network.classes, unit.index);
+        const { network, calibration } = model;
+        softmax?.update(outputs.at(-1), network.classes, unit.index, calibration.temperature);
       },
     };
   }

@@ -3,15 +3,18 @@
 import { fill, h, percent, show } from "lenet/dom.js";
 import { softmaxArithmetic } from "lenet/network/softmax.js";
 
-/** The table {element, update(logits, classes, pointed)}; a class leads to its logit. */
+/** The table {element, update(logits, classes, pointed, temperature)}; a class leads to its logit. */
 export function softmaxTable(t, layer) {
   const body = h("tbody");
   const sum = h("td", { class: "number" });
+  const head = (text) => h("th", { class: "number" }, text);
+  const exponential = head(t("softmax.exponential"));
+  const formula = h("p", { class: "formula" });
   const element = h(
     "div",
     { class: "softmax" },
     h("h3", {}, "Softmax"),
-    h("p", { class: "formula" }, "pᵢ = exp(zᵢ − max z) / Σⱼ exp(zⱼ − max z)"),
+    formula,
     h(
       "div",
       { class: "scroll-x" },
@@ -25,9 +28,9 @@ export function softmaxTable(t, layer) {
             "tr",
             {},
             h("th", {}, t("softmax.class")),
-            ["softmax.logit", "softmax.shifted", "softmax.exponential", "softmax.share"].map(
-              (key) => h("th", { class: "number" }, t(key)),
-            ),
+            ["softmax.logit", "softmax.shifted"].map((key) => head(t(key))),
+            exponential,
+            head(t("softmax.share")),
           ),
         ),
         body,
@@ -49,9 +52,19 @@ export function softmaxTable(t, layer) {
   );
   let rows = [];
 
+  /** The formula; what divides in it is said where it changes something. */
+  function write(temperature) {
+    const plain = temperature === 1;
+    const term = (i) => (plain ? `exp(z${i} − max z)` : `exp((z${i} − max z) / T)`);
+    const told = plain ? "" : `,  T = ${temperature}`;
+    formula.textContent = `pᵢ = ${term("ᵢ")} / Σⱼ ${term("ⱼ")}${told}`;
+    exponential.textContent = plain ? t("softmax.exponential") : "exp((z − max z) / T)";
+  }
+
   return {
     element,
-    update(logits, classes, pointed) {
+    update(logits, classes, pointed, temperature) {
+      write(temperature);
       if (rows.length !== logits.length) {
         rows = Array.from(logits, (_, i) => createRow(layer, i, classes[i]));
         fill(
@@ -59,7 +72,7 @@ export function softmaxTable(t, layer) {
           rows.map((row) => row.element),
         );
       }
-      const steps = softmaxArithmetic(logits);
+      const steps = softmaxArithmetic(logits, temperature);
       rows.forEach((row, i) => row.update(logits[i], steps, i, i === pointed));
       sum.textContent = show(steps.sum, 4);
       sum.dataset.sum = steps.sum;

@@ -218,7 +218,9 @@ export function mountCover(root, { t, backend, store, memory, edit, settle, fail
       if (closed || running !== mine) return;
       running = null;
       working(false);
-      if (logits) showMap(laid, occlusionChanges(logits, classes.length), classes);
+      if (!logits) return;
+      const changes = occlusionChanges(logits, classes.length, model.calibration);
+      showMap(laid, changes, classes);
     } catch (error) {
       if (closed || running !== mine) return;
       running = null;

@@ -12,8 +12,9 @@ const ROWS = 5;
 export function showDifference(answer, root, { model, outputs, before }, t) {
   if (!model || !outputs) return;
   const { classes } = model.network;
-  const is = softmax(outputs.at(-1));
-  const was = before ? softmax(before.at(-1)) : is;
+  const { temperature } = model.calibration;
+  const is = softmax(outputs.at(-1), temperature);
+  const was = before ? softmax(before.at(-1), temperature) : is;
   const change = classes.map((_, i) => is[i] - was[i]);
   const weight = before ? change.map(Math.abs) : is;
   const most = classes.map((_, i) => i).sort((a, b) => weight[b] - weight[a]);

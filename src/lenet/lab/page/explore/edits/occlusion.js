@@ -37,8 +37,9 @@ export function occlusions([channels, height, width], pixels, size, value) {
  * `target` is the class of the picture as it is, `probability` its; `changes` (Float32Array) what
  * each cover changed of it; `lowest` the place where it fell most.
  */
-export function occlusionChanges(logits, classes) {
-  const probabilities = (i) => softmax(logits.subarray(i * classes, (i + 1) * classes));
+export function occlusionChanges(logits, classes, { temperature }) {
+  const of = (i) => logits.subarray(i * classes, (i + 1) * classes);
+  const probabilities = (i) => softmax(of(i), temperature);
   const first = probabilities(0);
   const target = first.indexOf(Math.max(...first));
   const count = logits.length / classes - 1;

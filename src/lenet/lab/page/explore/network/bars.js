@@ -2,7 +2,7 @@
 
 import { fill, h, oncePerFrame, percent } from "lenet/dom.js";
 import { validUnit } from "lenet/explore/network/units.js";
-import { softmax } from "lenet/network/softmax.js";
+import { isKnown, softmax } from "lenet/network/softmax.js";
 
 const SETTLED_MS = 900; // without a new result before the class is announced
 const SHOWN = ["outputs", "before", "picture", "unit", "traced"];
@@ -39,8 +39,10 @@ export default function mountBars(section, { store, t, announce, memory }) {
     section.hidden = !ready;
     if (!ready) return;
     const { classes } = model.network;
-    const now = softmax(outputs.at(-1));
-    const then = before ? softmax(before.at(-1)) : null;
+    const { calibration } = model;
+    const now = softmax(outputs.at(-1), calibration.temperature);
+    const then = before ? softmax(before.at(-1), calibration.temperature) : null;
+    const known = isKnown(outputs.at(-1), calibration);
     const ranking = byProbability(now);
     const label = picture?.label ?? null;
     const sorted = memory.barsByClass !== true;
@@ -63,8 +65,9 @@ export default function mountBars(section, { store, t, announce, memory }) {
     more.hidden = count === classes.length;
     more.textContent = t("bars.all", { count: classes.length });
     order.textContent = t(sorted ? "bars.byClass" : "bars.byProbability");
-    fill(verdict, verdictOf(t, classes, ranking[0], now, label));
-    settle(`${classes[ranking[0]]}, ${percent(now[ranking[0]], 0)}`);
+    fill(verdict, verdictOf(t, classes, ranking[0], now, label, known));
+    const nearest = `${classes[ranking[0]]}, ${percent(now[ranking[0]], 0)}`;
+    settle(known ? nearest : t("bars.none"));
   });
 
   /** Announces the class once nothing has changed for a while, and only if it is another. */
@@ -145,10 +148,17 @@ function createRow(t) {
   };
 }
 
-/** "Sneaker, 97.2%", and whether it is right where the true class is known. */
-function verdictOf(t, classes, top, probabilities, label) {
-  const share = percent(probabilities[top]);
-  const answer = h("strong", {}, `${classes[top]}${t("unit.comma")}${share}`);
+/** "Sneaker, 97.2%", or "none of these", and whether it is right where the class is known. */
+function verdictOf(t, classes, top, probabilities, label, known) {
+  const nearest = `${classes[top]}${t("unit.comma")}${percent(probabilities[top])}`;
+  if (!known) {
+    const answer = h("strong", { title: t("bars.none.why") }, t("bars.none"));
+    const rest = h("span", { class: "muted" }, t("bars.nearest", { text: nearest }));
+    if (label === null || classes[label] === undefined) return [answer, " ", rest];
+    const wrong = h("span", { class: "bad" }, t("bars.wrong", { name: classes[label] }));
+    return [answer, " ", rest, " ", wrong];
+  }
+  const answer = h("strong", {}, nearest);
   if (label === null || classes[label] === undefined) return [answer];
   if (label === top) return [answer, " ", h("span", { class: "good" }, t("bars.right"))];
   return [answer, " ", h("span", { class: "bad" }, t("bars.wrong", { name: classes[label] }))];
@@ -160,7 +170,7 @@ function byProbability(probabilities) {
 }
 
 /** The classes beside the last layer: {element, place(arrangement, wide), show(logits)}. */
-export function classColumn(classes) {
+export function classColumn(classes, { temperature }) {
   const rows = classes.map((name) => {
     const bar = h("span", { class: "maps-class-bar" });
     return { bar, element: h("span", { class: "maps-class" }, h("span", {}, name), bar) };
@@ -182,7 +192,7 @@ export function classColumn(classes) {
     },
     show(logits) {
       if (element.hidden) return;
-      const shares = softmax(logits);
+      const shares = softmax(logits, temperature);
       rows.forEach(({ bar }, i) => (bar.style.width = `${Math.round(100 * shares[i])}%`));
     },
   };

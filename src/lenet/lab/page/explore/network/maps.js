@@ -111,7 +111,7 @@ export default function mountMaps(section, { store, t, announce, memory }) {
       panels.set(layer, createPanel(t, { network, traced }, layer, colors));
     }
     differences = createDifferences(traced);
-    classes = classColumn(network.classes);
+    classes = classColumn(network.classes, model.calibration);
     const end = panels.get(traced.length - 1);
     if (network.classes.length <= 12) end.box.append(classes.element);
     fill(

@@ -280,11 +280,11 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
   }
 
   /** Makes the pad fit a model's pictures; strokes stay where the size is the same. */
-  function model({ network, data }) {
+  function model({ network, data, preparation: own }) {
     const shape = network.input_shape.join();
     if (kept.shape !== undefined && kept.shape !== shape) history = createHistory([]);
     kept.shape = shape;
-    how = preparation(network, data);
+    how = preparation(network, data, own);
     channels = network.input_shape[0];
     scale = Math.max(1, Math.floor(PAD / Math.max(how.rows, how.columns)));
     canvas.width = how.columns * scale;

@@ -8,20 +8,34 @@ for each channel, 0 being the ground and 255 full ink, unless said otherwise.
 const INK = 15; // of 255: what is darker than this is no ink, but noise or an edge's last shimmer
 
 /**
- * How the pictures of a network's data set were prepared: {rows, columns, box, centre, digits}.
+ * How the pictures of a network's data set were prepared: {fit, ground, rows, columns, box, centre,
+ * digits}, as data/preparation.py says it; `own` is what the model's file tells of it.
  *
  * Digits (MNIST) were scaled into 20×20 of 28×28 and moved so that their centre of mass lies at
- * the middle; other pictures (Fashion-MNIST) fill theirs, and their bounding box is centred.
+ * the middle; objects (Fashion-MNIST) fill theirs, and their bounding box is centred. Others are
+ * whole pictures: their middle, all on a margin, or stretched.
  */
-export function preparation(network, data = null) {
-  const [channels, rows, columns] = network.input_shape;
-  const { classes } = network;
-  const named = classes.length === 10 && classes.every((name, i) => name === `${i}`);
-  const digits = channels === 1 && named && !/fashion/.test(data ?? "");
+export function preparation(network, data = null, own = null) {
+  const [, rows, columns] = network.input_shape;
+  const { fit, ground } = own ?? usual(network, data);
+  const digits = fit === "digit";
   // the 32×32 of the 1998 network are the 28×28 with a margin: the digits are 20×20 there, too
   const inner = (size) => (size === 32 ? 20 : Math.max(1, Math.round((size * 20) / 28)));
   const box = digits ? [inner(rows), inner(columns)] : [rows, columns];
-  return { rows, columns, box, centre: digits ? "mass" : "box", digits };
+  return { fit, ground, rows, columns, box, centre: digits ? "mass" : "box", digits };
+}
+
+/** The preparation {fit, ground} for a network whose file tells none: by its pictures' classes. */
+function usual({ input_shape: [channels], classes }, data) {
+  if (channels === 3) return { fit: "crop", ground: "keep" };
+  const digits = classes.length === 10 && classes.every((name, i) => name === `${i}`);
+  const fashion = digits
+    ? /fashion/.test(data ?? "")
+    : classes.includes("t-shirt") && classes.includes("ankle boot");
+  const signs = classes.every((name) => [...name].length === 1);
+  const letters = signs && classes.some((name) => /\p{L}/u.test(name));
+  if (fashion || letters) return { fit: "object", ground: "dark" };
+  return digits ? { fit: "digit", ground: "dark" } : { fit: "pad", ground: "keep" };
 }
 
 /**
@@ -69,9 +83,7 @@ export function inverted(image) {
  * and the border is not so, the ground is what lies on that side of the picture's mean.
  */
 export function groundOf({ width, height, planes: [plane] }, light = null) {
-  const border = [];
-  for (let x = 0; x < width; x++) border.push(plane[x], plane[(height - 1) * width + x]);
-  for (let y = 1; y < height - 1; y++) border.push(plane[y * width], plane[(y + 1) * width - 1]);
+  const border = borderOf(plane, width, height);
   const between = mean(plane);
   const found = quantile(border, 0.5) > between;
   const side = plane.filter((value) => (light ? value > between : value < between));
@@ -193,12 +205,13 @@ export function fit(image, [rows, columns], enlarge = Infinity) {
 }
 
 /**
- * The image on a ground of 0 with rows × columns, centred by whole pixels; never beyond the edge.
+ * The image on a ground with rows × columns, centred by whole pixels; never beyond the edge.
  *
  * By "mass", its centre of mass comes to the pixel (rows/2, columns/2), as measured on MNIST:
- * row 14.0 and column 14.0 of 28, counted from 0. By "box", its middle to the middle.
+ * row 14.0 and column 14.0 of 28, counted from 0. By "box", its middle to the middle. The ground is
+ * 0, or what `ground` says for each plane.
  */
-export function centred(image, rows, columns, centre) {
+export function centred(image, rows, columns, centre, ground = null) {
   const { height, width, planes } = image;
   let [top, left] = [(rows - height) >> 1, (columns - width) >> 1];
   if (centre === "mass") {
@@ -211,14 +224,19 @@ export function centred(image, rows, columns, centre) {
   return {
     width: columns,
     height: rows,
-    planes: planes.map((plane) => {
-      const whole = new Float32Array(rows * columns);
+    planes: planes.map((plane, i) => {
+      const whole = new Float32Array(rows * columns).fill(ground?.[i] ?? 0);
       for (let y = 0; y < height; y++) {
         whole.set(plane.subarray(y * width, (y + 1) * width), (top + y) * columns + left);
       }
       return whole;
     }),
   };
+}
+
+/** The median of each plane's border: the ground of a picture that is left as it is. */
+export function borderMedians({ width, height, planes }) {
+  return planes.map((plane) => quantile(borderOf(plane, width, height), 0.5));
 }
 
 /** The mean {row, column} of the ink, in pixels from 0; the middle where there is none. */
@@ -278,6 +296,12 @@ function shares(length, count) {
     }
     return { first, weights };
   });
+}
+
+function borderOf(plane, width, height) {
+  const border = [...plane.subarray(0, width), ...plane.subarray((height - 1) * width)];
+  for (let y = 1; y < height - 1; y++) border.push(plane[y * width], plane[(y + 1) * width - 1]);
+  return border;
 }
 
 function luminance(red, green, blue) {

@@ -4,6 +4,7 @@ import { largest, legend, paint, signedColor } from "lenet/colors.js";
 import { fill, h } from "lenet/dom.js";
 import { openPicture } from "lenet/explore/picture/picture-file.js";
 import {
+  borderMedians,
   boundingBox,
   centred,
   crop,
@@ -15,6 +16,7 @@ import {
   inverted,
   middle,
   preparation,
+  resize,
   toPixels,
 } from "lenet/explore/picture/prepare.js";
 import { paintPicture } from "lenet/explore/picture/thumbnail.js";
@@ -156,9 +158,10 @@ export function mountUpload(panel, { t, store, memory, announce }, use) {
  * `settings.ground` is "auto", "light" (dark ink on it) or "dark"; `settings.crop` "auto", "ink" or
  * "whole". A picture that has the network's size already is taken as it is, unless told otherwise.
  */
-export function preparedSteps({ rgba, columns, rows }, { network, data }, settings) {
+export function preparedSteps({ rgba, columns, rows }, model, settings) {
+  const { network } = model;
   const [channels, height, width] = network.input_shape;
-  const how = preparation(network, data);
+  const how = preparation(network, model.data, model.preparation);
   const { image: colors, transparent, ground } = fromRgba(rgba, columns, rows);
   const exact = columns === width && rows === height;
   const steps = [];
@@ -174,7 +177,7 @@ export function preparedSteps({ rgba, columns, rows }, { network, data }, settin
   let image = add("opened", colors);
   const colored = channels === 3;
   if (!colored) image = add("grey", grey(image));
-  const asItIs = settings.ground === "auto" && (exact || colored);
+  const asItIs = settings.ground === "auto" && (exact || how.ground === "keep");
   if (colored && settings.ground === "light") image = add("inverted", inverted(image));
   if (!colored && !asItIs) {
     const told = settings.ground === "auto" ? null : settings.ground === "light";
@@ -182,15 +185,20 @@ export function preparedSteps({ rgba, columns, rows }, { network, data }, settin
     image = add(found.light ? "dark-ink" : "light-ink", inkOf(image, found, how.digits));
   }
 
-  const toInk = settings.crop === "ink" || (settings.crop === "auto" && !exact && !colored);
+  const findsInk = how.fit === "digit" || how.fit === "object";
+  const toInk = settings.crop === "ink" || (settings.crop === "auto" && !exact && findsInk);
   const whole = { top: 0, left: 0, bottom: rows, right: columns };
-  const box = toInk ? boundingBox(image) : colored ? middle(image, width / height) : whole;
+  const uncut = how.fit === "crop" ? middle(image, width / height) : whole;
+  const box = toInk ? boundingBox(image) : uncut;
   if (!box) return finish(null);
   image = add(toInk ? "cropped" : "whole", crop(image, box));
   const size = toInk ? how.box : [height, width];
-  image = add("scaled", fit(image, size), { rows: size[0], columns: size[1] });
+  const margin = toInk ? null : borderMedians(image);
+  const fills = !toInk && (how.fit === "crop" || how.fit === "stretch");
+  const scaled = fills ? resize(image, ...size) : fit(image, size);
+  image = add("scaled", scaled, { rows: size[0], columns: size[1] });
   const centre = toInk ? how.centre : "box";
-  image = add(`centred-${centre}`, centred(image, height, width, centre));
+  image = add(`centred-${centre}`, centred(image, height, width, centre, margin));
   return finish(toPixels(image, channels));
 }
 
