@@ -87,7 +87,7 @@ def test_a_report_says_what_deserves_a_look(photographs: np.ndarray) -> None:
     assert made.counts == {"train": [36, 4], "test": [10, 10]}
     said = "\n".join(report.remarks(made))
     assert "classes are unequal: 36 training pictures of a, 4 of b" in said
-    assert "10 pictures that are held out are among the training pictures, too" in said
+    assert "10 held-out pictures are among the training pictures, too" in said
     assert "of these pairs have two different labels" in said
     assert "1 file is left out:\n  a/x.png: cut off" in said
     written = json.loads(json.dumps(report.to_dict(made)))

@@ -31,7 +31,7 @@ from lenet.data.sources import Part, Source, divide
 from lenet.data.split import Int64
 from lenet.data.stored import DESCRIPTION, NAME, PARTS, REPORT, file_names, stored_shape
 from lenet.files import UNFINISHED, sync_folder, write_atomically
-from lenet.untrusted import shown
+from lenet.untrusted import plain, shown
 
 AT_ONCE: Final = 8_192  # pictures of an array that are copied at once
 STALE_S: Final = 86_400.0
@@ -91,7 +91,7 @@ def store(
         described = {
             "format": 1,
             "name": name,
-            "source": str(source.path.resolve()),
+            "source": plain(str(source.path.resolve()), 4096),
             "kind": source.kind,
             "classes": list(source.classes),
             "shape": list(source.shape),

@@ -19,6 +19,7 @@ from lenet.data.idx import DataError, UInt8
 from lenet.data.picture_files import PictureFileError, open_picture
 from lenet.data.picture_pixels import pixels_of
 from lenet.data.preparation import Preparation, PreparationError, prepare
+from lenet.untrusted import plain
 
 SIDE: Final = 28  # of pictures that differ in size, or are larger than KEPT
 KEPT: Final = 64  # pictures of one size up to this side stay as they are
@@ -156,11 +157,9 @@ def _is_colored(pixels: UInt8) -> bool:
 
 
 def _from(root: Path, path: Path) -> str:
-    try:
-        return str(path.relative_to(root))
-    except ValueError:
-        return str(path)
+    """The path from ``root`` on, as a line can show it."""
+    return plain(str(path.relative_to(root) if path.is_relative_to(root) else path))
 
 
 def _reason(error: Exception, path: Path) -> str:
-    return str(error).removeprefix(f"{path}: ")
+    return plain(str(error).removeprefix(f"{path}: "))

@@ -118,24 +118,29 @@ def remarks(report: Report) -> list[str]:
         said.append(f"{report.classes[int(train.argmin())]} has {low:,} training pictures: few")
     twice = report.duplicates
     if twice.within_train:
-        said.append(f"{twice.within_train:,} training pictures are there more than once")
+        said.append(f"{_are(twice.within_train, 'training picture')} there more than once")
     if twice.exact_across:
         said.append(
-            f"{twice.exact_across:,} pictures that are held out are among the training pictures, "
-            "too: accuracy will look better than it is"
+            f"{_are(twice.exact_across, 'held-out picture')} among the training pictures, too: "
+            "accuracy will look better than it is"
         )
     if twice.near_across:
         held = sum(count for part, count in twice.compared.items() if part != "train")
         said.append(
-            f"{twice.near_across:,} pictures that are held out nearly equal a training picture "
+            f"{_are(twice.near_across, 'held-out picture')} nearly the same as a training picture "
             f"(compared: {held:,} with {twice.compared['train']:,})"
         )
     if twice.contradictory:
-        said.append(f"{twice.contradictory:,} of these pairs have two different labels")
+        pairs = "pair has" if twice.contradictory == 1 else "pairs have"
+        said.append(f"{twice.contradictory:,} of these {pairs} two different labels")
     if report.left_out:
-        files = "file is" if report.left_out == 1 else "files are"
-        said.append(f"{report.left_out:,} {files} left out:")
+        said.append(f"{_are(report.left_out, 'file')} left out:")
         said += [f"  {name}: {why}" for name, why in report.unreadable[:20]]
         if report.left_out > 20:
             said.append(f"  and {report.left_out - 20:,} more (--json lists all)")
     return said
+
+
+def _are(count: int, what: str) -> str:
+    """ "1 file is", "2 files are"."""
+    return f"{count:,} {what} is" if count == 1 else f"{count:,} {what}s are"

@@ -306,7 +306,7 @@ def resized(source: Source, asked: Asked) -> Source:
 
 
 def _inside(folder: Path, file: str) -> str:
-    return file.removeprefix(f"{folder}{os.sep}")
+    return plain(file.removeprefix(f"{folder}{os.sep}"))
 
 
 # --- divided and read --------------------------------------------------------------------------
