@@ -108,18 +108,14 @@ using LayerTuple = std::tuple<std::string, int, int, int, int, int, double>;
 
 Layer layer_of(const LayerTuple& tuple) {
     static const std::map<std::string, Layer::Kind> kinds = {
-        {"Conv2d", Layer::Kind::conv2d},
-        {"Linear", Layer::Kind::linear},
-        {"AvgPool2d", Layer::Kind::avg_pool2d},
-        {"MaxPool2d", Layer::Kind::max_pool2d},
-        {"Sigmoid", Layer::Kind::sigmoid},
-        {"Tanh", Layer::Kind::tanh},
-        {"ReLU", Layer::Kind::relu},
-        {"Dropout", Layer::Kind::dropout},
-        {"Flatten", Layer::Kind::flatten},
+        {"Conv2d", Layer::Kind::conv2d},        {"Linear", Layer::Kind::linear},
+        {"AvgPool2d", Layer::Kind::avg_pool2d}, {"MaxPool2d", Layer::Kind::max_pool2d},
+        {"Dropout", Layer::Kind::dropout},      {"Flatten", Layer::Kind::flatten},
     };
-    const auto& [kind, in, out, kernel_size, stride, padding, p] = tuple;
-    return {kinds.at(kind), in, out, kernel_size, stride, padding, p};
+    const auto& [name, in, out, kernel_size, stride, padding, number] = tuple;
+    Activation activation{.parameter = static_cast<float>(number)};
+    if (activation.find(name)) return {.kind = Layer::Kind::activation, .activation = activation};
+    return {kinds.at(name), in, out, kernel_size, stride, padding, number, {}};
 }
 
 Optimizer optimizer_of(const std::string& method, bool nesterov,
@@ -153,22 +149,27 @@ double multiply_add_gflops(const std::string& name, int threads, double seconds)
     return all / passed() / 1e9;
 }
 
-// A kernel on its own, for tests: y = f(x), x and y (count · lanes,) of any length.
-void apply_function(const std::string& name, const std::string& function, Array<const float> x,
-                    Array<float> y) {
+// A kernel on its own, for tests: y = f(x), or the slope there; x and y of any length.
+void apply_function(const std::string& name, const std::string& function, double parameter,
+                    bool slope, Array<const float> x, Array<float> y) {
     const Kernels& kernels = *find_instruction_set(name).many;
     const int lanes = kernels.lanes;
-    const Buffer from(lanes), to(lanes);
+    const Buffer from(lanes), to(lanes), ones(lanes);
+    Activation activation{.parameter = static_cast<float>(parameter)};
+    if (function != "exp" && !activation.find(function)) throw std::invalid_argument(function);
     for (std::size_t start = 0; start < x.size(); start += lanes) {
         const std::size_t count = std::min<std::size_t>(lanes, x.size() - start);
         std::copy_n(x.data() + start, count, from.data());
         if (function == "exp")
             kernels.exponential(from.data(), to.data(), 1);
         else
-            kernels.activate(function == "sigmoid" ? Activation::sigmoid
-                             : function == "tanh"  ? Activation::tanh
-                                                   : Activation::relu,
-                             from.data(), to.data(), 1);
+            kernels.activate(activation, from.data(), to.data(), 1);
+        if (slope) {
+            std::fill_n(ones.data(), lanes, 1.0f);
+            const Buffer& values = activation.slope_needs_input() ? from : to;
+            kernels.activate_backward(activation, values.data(), ones.data(), 1);
+            std::copy_n(ones.data(), lanes, to.data());
+        }
         std::copy_n(to.data(), count, y.data() + start);
     }
 }
@@ -196,7 +197,8 @@ NB_MODULE(_native, m) {
           nb::arg("threads"), nb::arg("seconds"),
           "The multiply-add rate of registers alone: what no engine can go beyond.");
     m.def("apply_function", apply_function, nb::arg("instruction_set"), nb::arg("function"),
-          nb::arg("x"), nb::arg("y"), "exp, sigmoid, tanh or relu as the kernels compute it.");
+          nb::arg("parameter"), nb::arg("slope"), nb::arg("x"), nb::arg("y"),
+          "exp or an activation as the kernels compute it, or its slope.");
     m.attr("EVALUATION_CHUNK") = Engine::evaluation_chunk;
 
     nb::class_<Engine>(m, "Engine")

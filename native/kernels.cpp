@@ -512,55 +512,57 @@ INLINE Vector tanh_of(Vector x) {
     return size < 0.625f ? near : x < 0.0f ? -far : far;
 }
 
-UNUSED void activate_plain(Activation kind, const float* x, float* y, int count) {
+using Kind = Activation::Kind;
+
+UNUSED void activate_plain(Activation f, const float* x, float* y, int count) {
     for (int i = 0; i < count * lanes; ++i) {
         const float v = x[i];
-        switch (kind) {
-            case Activation::identity: y[i] = v; break;
-            case Activation::sigmoid: y[i] = float(1 / (1 + exp(-double(v)))); break;
-            case Activation::tanh: y[i] = float(tanh(double(v))); break;
-            case Activation::relu: y[i] = v < 0 ? 0 : v; break;  // a NaN stays
+        switch (f.kind) {
+            case Kind::identity: y[i] = v; break;
+            case Kind::sigmoid: y[i] = float(1 / (1 + exp(-double(v)))); break;
+            case Kind::tanh: y[i] = float(tanh(double(v))); break;
+            case Kind::relu: y[i] = v < 0 ? 0 : v; break;  // a NaN stays
         }
     }
 }
 
-template <Activation kind>
+template <Kind kind>
 INLINE Vector result_of(Vector x) {
-    if constexpr (kind == Activation::sigmoid) return sigmoid_of(x);
-    if constexpr (kind == Activation::tanh) return tanh_of(x);
-    if constexpr (kind == Activation::relu) return x < 0.0f ? Vector{} : x;
+    if constexpr (kind == Kind::sigmoid) return sigmoid_of(x);
+    if constexpr (kind == Kind::tanh) return tanh_of(x);
+    if constexpr (kind == Kind::relu) return x < 0.0f ? Vector{} : x;
     return x;
 }
 
-// The slope at a result y: y (1 - y), 1 - y², and 1 above 0.
-template <Activation kind>
+// The slope at a result y (at x, where slope_needs_input): y (1 - y), 1 - y², and 1 above 0.
+template <Kind kind>
 INLINE Vector slope_of(Vector y) {
-    if constexpr (kind == Activation::sigmoid) return y * (1.0f - y);
-    if constexpr (kind == Activation::tanh) return 1.0f - y * y;
-    if constexpr (kind == Activation::relu) return y > 0.0f ? splat(1) : Vector{};
+    if constexpr (kind == Kind::sigmoid) return y * (1.0f - y);
+    if constexpr (kind == Kind::tanh) return 1.0f - y * y;
+    if constexpr (kind == Kind::relu) return y > 0.0f ? splat(1) : Vector{};
     return splat(1);
 }
 
 // f.operator()<kind>()
 template <class Function>
-INLINE void with_kind(Activation kind, Function f) {
+INLINE void with_kind(Kind kind, Function f) {
     switch (kind) {
-        case Activation::identity: return f.template operator()<Activation::identity>();
-        case Activation::sigmoid: return f.template operator()<Activation::sigmoid>();
-        case Activation::tanh: return f.template operator()<Activation::tanh>();
-        case Activation::relu: return f.template operator()<Activation::relu>();
+        case Kind::identity: return f.template operator()<Kind::identity>();
+        case Kind::sigmoid: return f.template operator()<Kind::sigmoid>();
+        case Kind::tanh: return f.template operator()<Kind::tanh>();
+        case Kind::relu: return f.template operator()<Kind::relu>();
     }
 }
 
-UNUSED void activate(Activation kind, const float* x, float* y, int count) {
-    with_kind(kind, [&]<Activation k>() {
+UNUSED void activate(Activation f, const float* x, float* y, int count) {
+    with_kind(f.kind, [&]<Kind k>() {
         for (int i = 0; i < count; ++i) vectors(y)[i] = result_of<k>(vectors(x)[i]);
     });
 }
 
-void activate_backward(Activation kind, const float* y, float* d, int count) {
-    with_kind(kind, [&]<Activation k>() {
-        for (int i = 0; i < count; ++i) vectors(d)[i] *= slope_of<k>(vectors(y)[i]);
+void activate_backward(Activation f, const float* values, float* d, int count) {
+    with_kind(f.kind, [&]<Kind k>() {
+        for (int i = 0; i < count; ++i) vectors(d)[i] *= slope_of<k>(vectors(values)[i]);
     });
 }
 
@@ -568,7 +570,7 @@ void activate_backward(Activation kind, const float* y, float* d, int count) {
 
 // Every window that covers row y gives to its members there.
 void pool_backward_plain(const Pooling& p, int y, const float* dout, const std::int32_t* winners,
-                         Activation kind, const float* values, float* d) {
+                         Activation f, const float* values, float* d) {
     const int K = p.kernel_size;
     const float share = 1.0f / (K * K);
     for (int x = 0; x < p.in_width; ++x) vectors(d)[x] = Vector{};
@@ -589,11 +591,11 @@ void pool_backward_plain(const Pooling& p, int y, const float* dout, const std::
             }
         }
     }
-    activate_backward(kind, values, d, p.in_width);
+    activate_backward(f, values, d, p.in_width);
 }
 
 // Windows side by side: every member has one.
-template <Activation kind>
+template <Kind kind>
 void pool_backward_apart(Pooling p, int y, const Vector* dout, const Ints* winners,
                          const Vector* values, Vector* d) {
     const int K = p.kernel_size, end = p.out_width * K;
@@ -612,13 +614,13 @@ void pool_backward_apart(Pooling p, int y, const Vector* dout, const Ints* winne
 }
 
 UNUSED void pool_backward(const Pooling& p, int y, const float* dout, const std::int32_t* winners,
-                          Activation kind, const float* values, float* d) {
+                          Activation f, const float* values, float* d) {
     const int K = p.kernel_size, row = y / K;
     if (p.stride != K || p.padding != 0 || row >= p.out_height)
-        return pool_backward_plain(p, y, dout, winners, kind, values, d);
+        return pool_backward_plain(p, y, dout, winners, f, values, d);
     const Vector* from = vectors(dout) + row * p.out_row;
     const Ints* won = reinterpret_cast<const Ints*>(winners) + row * p.out_width;
-    with_kind(kind, [&]<Activation k>() {
+    with_kind(f.kind, [&]<Kind k>() {
         pool_backward_apart<k>(p, y, from, won, vectors(values), vectors(d));
     });
 }

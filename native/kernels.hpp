@@ -12,6 +12,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
+#include <utility>
 
 namespace lenet {
 
@@ -56,7 +58,27 @@ struct Pooling {
     bool max;
 };
 
-enum class Activation { identity, sigmoid, tanh, relu };
+// An activation; `parameter` is the argument of those that have one.
+struct Activation {
+    enum class Kind { identity, sigmoid, tanh, relu } kind = Kind::identity;
+    float parameter = 0;
+
+    // By the name in network/layers.py; false for any other.
+    bool find(std::string_view name) {
+        constexpr std::pair<std::string_view, Kind> names[] = {
+            {"Sigmoid", Kind::sigmoid},
+            {"Tanh", Kind::tanh},
+            {"ReLU", Kind::relu},
+        };
+        for (const auto& [known, its_kind] : names)
+            if (known == name) return kind = its_kind, true;
+        return false;
+    }
+
+    // Whether its slope is computed from x. From y = f(x), where that is enough, it costs less, and
+    // y may be written over x.
+    bool slope_needs_input() const { return false; }
+};
 
 // Which units of a dropout layer stay: a hash of these numbers and the unit's, as in
 // docs/randomness.md, decides.
@@ -97,12 +119,14 @@ struct Kernels {
     // One row y of one plane; max pooling notes in `winners` which member of the window won.
     void (*pool_forward)(const Pooling&, int y, const float* x, float* out, std::int32_t* winners);
     // The gradient of row y of pooling's input, written to d, times the slope of the activation
-    // that made this row, `values`.
+    // that made this row, `values`
+    // (or of the activation's own input, where its slope needs that).
     void (*pool_backward)(const Pooling&, int y, const float* dout, const std::int32_t* winners,
                           Activation, const float* values, float* d);
 
     void (*activate)(Activation, const float* x, float* y, int count);
-    void (*activate_backward)(Activation, const float* y, float* d, int count);  // d *= slope
+    // d *= slope; `values` are y, or x where the slope needs that.
+    void (*activate_backward)(Activation, const float* values, float* d, int count);
     void (*dropout)(const DropoutMask&, int first_unit, const float* x, float* y, int count);
 
     // Pixels of one picture a lane, through a table of (channels, 256) floats.

@@ -32,15 +32,6 @@ Place append(Stride& size, int channels, int height, int width, int border) {
 
 }  // namespace
 
-Activation activation_of(Kind kind) {
-    switch (kind) {
-        case Kind::sigmoid: return Activation::sigmoid;
-        case Kind::tanh: return Activation::tanh;
-        case Kind::relu: return Activation::relu;
-        default: return Activation::identity;
-    }
-}
-
 Pooling pooling_of(const Layer& layer, const Place& in, const Place& out) {
     return {
         layer.kernel_size, layer.stride, layer.padding, in.height, in.width,
@@ -65,7 +56,7 @@ void Program::plan(const Description& description) {
 
     // An elementwise layer writes over its input where the layer before does not need that again.
     auto in_place = [&](int i) {
-        if (!layers[i].is_elementwise()) return false;
+        if (!layers[i].is_elementwise() || layers[i].activation.slope_needs_input()) return false;
         int before = i - 1;
         while (before >= 0 && flatten_[before]) --before;
         if (before < 0) return true;
@@ -393,7 +384,7 @@ void Program::row_forward(const Op& op, Workspace& ws, int group, const float* w
             kernels.dropout(mask(op, ws, group), (c * op.in.height + y) * op.in.width, x, to,
                             op.in.width);
         else if (layer.kind != Kind::dropout || x != to)
-            kernels.activate(activation_of(layer.kind), x, to, op.in.width);
+            kernels.activate(layer.activation, x, to, op.in.width);
     }
 }
 
@@ -521,8 +512,9 @@ void Program::row_backward(const Stage& stage, Workspace& ws, int group, int c, 
     int i = stage.last;
     const Op& last = ops_[i];
     const float* dout = gradients(ws, group) + (stage.d_out + c * last.out.plane) * lanes;
-    const auto row = [&](const Op& op) {
-        return values(ws, group) + (op.out.at + c * op.out.plane + y * op.out.row) * lanes;
+    const auto row = [&](const Op& op) {  // of what the slope of an activation is computed from
+        const Place& place = op.layer.activation.slope_needs_input() ? op.in : op.out;
+        return values(ws, group) + (place.at + c * place.plane + y * place.row) * lanes;
     };
     if (last.layer.is_pool()) {
         const auto* winners =
@@ -530,10 +522,9 @@ void Program::row_backward(const Stage& stage, Workspace& ws, int group, int c, 
             (group * winners_ + last.winners + Stride(c) * last.out.height * last.out.width) *
                 lanes;
         --i;
-        const bool fused =
-            i >= stage.first && activation_of(ops_[i].layer.kind) != Activation::identity;
-        const Activation kind = fused ? activation_of(ops_[i].layer.kind) : Activation::identity;
-        kernels.pool_backward(pooling_of(last.layer, last.in, last.out), y, dout, winners, kind,
+        const bool fused = i >= stage.first && ops_[i].layer.kind == Kind::activation;
+        kernels.pool_backward(pooling_of(last.layer, last.in, last.out), y, dout, winners,
+                              fused ? ops_[i].layer.activation : Activation{},
                               fused ? row(ops_[i]) : d, d);
         i -= fused;
     } else if (d != dout + y * last.out.row * lanes) {
@@ -542,7 +533,7 @@ void Program::row_backward(const Stage& stage, Workspace& ws, int group, int c, 
     for (; i >= stage.first && ops_[i].layer.is_elementwise(); --i) {
         const Op& op = ops_[i];
         if (op.layer.kind != Kind::dropout)
-            kernels.activate_backward(activation_of(op.layer.kind), row(op), d, op.out.width);
+            kernels.activate_backward(op.layer.activation, row(op), d, op.out.width);
         else if (ws.position.training && op.layer.p > 0)
             kernels.dropout(mask(op, ws, group), (c * op.in.height + y) * op.in.width, d, d,
                             op.in.width);

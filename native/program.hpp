@@ -14,25 +14,16 @@ namespace lenet {
 
 // A layer as in network/architecture.py.
 struct Layer {
-    enum class Kind {
-        conv2d,
-        linear,
-        avg_pool2d,
-        max_pool2d,
-        sigmoid,
-        tanh,
-        relu,
-        dropout,
-        flatten
-    };
+    enum class Kind { conv2d, linear, avg_pool2d, max_pool2d, activation, dropout, flatten };
     Kind kind;
     int in = 0, out = 0;  // channels or features
     int kernel_size = 0, stride = 1, padding = 0;
-    double p = 0;
+    double p = 0;           // of dropout
+    Activation activation;  // the identity in all other kinds
 
     bool has_weights() const { return kind == Kind::conv2d || kind == Kind::linear; }
     bool is_pool() const { return kind == Kind::avg_pool2d || kind == Kind::max_pool2d; }
-    bool is_elementwise() const { return kind >= Kind::sigmoid && kind <= Kind::dropout; }
+    bool is_elementwise() const { return kind == Kind::activation || kind == Kind::dropout; }
     // How many windows fit into `size` rows or columns.
     int windows(int size) const { return (size + 2 * padding - kernel_size) / stride + 1; }
 };
@@ -81,7 +72,6 @@ struct Place {
     int channels, height, width;
 };
 
-Activation activation_of(Layer::Kind);
 Pooling pooling_of(const Layer&, const Place& in, const Place& out);
 
 // The values of a few groups of pictures on their way through the network.

@@ -117,7 +117,7 @@ void Single::forward(const std::uint8_t* picture, float* logits) {
                                               at(op.in, c, 0, 0), at(op.out, c, 0, 0),
                                               reinterpret_cast<std::int32_t*>(winners_.data()));
                     else
-                        kernels_.activate(activation_of(op.layer.kind), at(op.in, c, y, 0),
+                        kernels_.activate(op.layer.activation, at(op.in, c, y, 0),
                                           at(op.out, c, y, 0), op.out.width);
         }
     }

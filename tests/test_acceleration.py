@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from activations import COMPUTED
 from lenet.data import Dataset
 from lenet.network import zoo
 
@@ -405,7 +406,7 @@ def test_twenty_steps_are_those_of_plain_pytorch(name: str, small: Dataset) -> N
 @settings(max_examples=25, deadline=None)
 @given(
     n=st.integers(1, 70),
-    inner=st.sampled_from([nn.ReLU, nn.Sigmoid, nn.Tanh]),
+    inner=st.sampled_from([getattr(nn, name) for name in COMPUTED]),
     pool=st.sampled_from([nn.AvgPool2d, nn.MaxPool2d]),
     bias=st.booleans(),
     last=st.sampled_from([nn.Identity, lambda: nn.LogSoftmax(1), lambda: nn.Softmax(-1)]),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
+from activations import COMPUTED
 from lenet.network import zoo
 from lenet.network.architecture import (
     Network,
@@ -31,9 +32,7 @@ from lenet.network.layers import (
     MaxPool2d,
     ReLU,
     ScaledTanh,
-    Sigmoid,
     Subsample,
-    Tanh,
     connection_count,
     padding_of,
     show_shape,
@@ -73,7 +72,7 @@ def networks(draw, of_1998=False):
     """A small network of any layers that fit together."""
     input_shape = (draw(st.integers(1, 3)), draw(st.integers(1, 14)), draw(st.integers(1, 14)))
     classes = tuple(f"class {i}" for i in range(draw(st.integers(2, 5))))
-    activations = [Sigmoid(), Tanh(), ReLU(), Dropout(draw(st.floats(0, 0.99)))]
+    activations = [*COMPUTED.values(), Dropout(draw(st.floats(0, 0.99)))]
     activations += [ScaledTanh(), ScaledTanh(0.5, -1)] * of_1998
     layers, shape = [], input_shape
     for _ in range(draw(st.integers(0, 4))):
@@ -507,7 +506,7 @@ def test_json_gives_the_same_network_back(network):
 
 def test_every_layer_type_can_be_written_and_read():
     used = {type(layer) for build in (zoo.lenet5, zoo.lenet_max) for layer in build().layers}
-    assert used | {AvgPool2d, Dropout, ReLU, Tanh} == set(LAYER_TYPES.values())
+    assert used | {AvgPool2d, Dropout, *map(type, COMPUTED.values())} == set(LAYER_TYPES.values())
 
 
 def test_normalization_may_be_left_out():

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from activations import COMPUTED
 from lenet import engines
 from lenet.engines import Batches, Choice, Engine, EngineError, Position
 from lenet.engines import numpy as numpy_engine
@@ -286,9 +287,11 @@ NETWORKS = {
     "max-padded": network_of((2, 8, 7), FIRST, MaxPool2d(3, stride=2, padding=1)),
     "max-overlapping": network_of((2, 8, 6), FIRST, MaxPool2d(3, stride=1, padding=1)),
     "max-apart": network_of((2, 9, 9), FIRST, MaxPool2d(2, stride=3)),
-    "sigmoid": network_of((2, 5, 4), FIRST, Sigmoid()),
-    "tanh": network_of((2, 5, 4), FIRST, Tanh()),
-    "relu": network_of((2, 5, 4), FIRST, ReLU()),
+    **{name: network_of((2, 5, 4), FIRST, layer) for name, layer in COMPUTED.items()},
+    **{
+        f"{name}-pooled": network_of((2, 8, 6), FIRST, layer, AvgPool2d(2))
+        for name, layer in COMPUTED.items()
+    },
     "first-layer-has-no-weights": network_of((3, 6, 6), Tanh(), MaxPool2d(2), Conv2d(3, 2, 2)),
     "dense": network_of((1, 4, 5), Flatten(), Linear(20, 6), Sigmoid()),
     "dense-alone": network_of((3, 2, 3)),
@@ -770,7 +773,7 @@ def networks(draw: st.DrawFn) -> Network:
         layers.append(layer)
         return rows[-1].output_shape
 
-    activations = st.sampled_from([Sigmoid(), Tanh(), ReLU(), Dropout(0.25)])
+    activations = st.sampled_from([*COMPUTED.values(), Dropout(0.25)])
     now: tuple[int, ...] = shape
     for _ in range(draw(st.integers(0, 2))):
         kernel, stride = draw(st.integers(1, 4)), draw(st.integers(1, 3))

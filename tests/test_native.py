@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from activations import COMPUTED
 from lenet import engines
 from lenet.engines import Batches, EngineError, Position
 from lenet.machine import available_cpus
@@ -40,7 +44,7 @@ if importlib.util.find_spec("lenet._native") is None:
 
 from lenet import _native
 from lenet.engines.native import NativeEngine
-from lenet.engines.numpy import NumpyEngine
+from lenet.engines.numpy import NumpyEngine, activate, slope
 
 SGD, CROSS_ENTROPY = Optimizer(), Objective()
 FLOAT32 = 1e-5  # room for sums that nearly cancel, and for sets that fuse no multiply-adds
@@ -91,17 +95,19 @@ def assert_close(actual: Any, expected: Any, what: str = "") -> None:
 
 # --- functions of one number -------------------------------------------------------------------
 
-EXACT = {
+EXACT: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "exp": np.exp,
-    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "tanh": np.tanh,
-    "relu": lambda x: np.where(x < 0, 0, x),
+    **{name: partial(activate, layer) for name, layer in COMPUTED.items()},
 }
 
 
-def apply(instruction_set: str, function: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def apply(
+    instruction_set: str, function: str, x: NDArray[np.float32], *, slope: bool = False
+) -> NDArray[np.float32]:
     y = np.empty_like(x)
-    _native.apply_function(instruction_set, function, x, y)
+    arguments = dataclasses.astuple(COMPUTED[function]) if function in COMPUTED else ()
+    parameter = arguments[0] if arguments else 0.0
+    _native.apply_function(instruction_set, function, parameter, slope, x, y)
     return y
 
 
@@ -112,7 +118,7 @@ def in_ulps(y: NDArray[np.float32], exact: NDArray[np.float64]) -> NDArray[np.fl
 
 
 @every_set
-@pytest.mark.parametrize("function", ["exp", "sigmoid", "tanh"])
+@pytest.mark.parametrize("function", EXACT)
 def test_functions_are_within_four_units_in_the_last_place(
     instruction_set: str, function: str
 ) -> None:
@@ -129,13 +135,22 @@ def test_functions_are_within_four_units_in_the_last_place(
 
 
 @every_set
+@pytest.mark.parametrize("function", COMPUTED)
+def test_slopes_are_exact_to_rounding(instruction_set: str, function: str) -> None:
+    x = np.linspace(-40, 40, 400_001, dtype=np.float32)
+    layer, wide = COMPUTED[function], x.astype(np.float64)
+    exact = slope(layer, wide, activate(layer, wide))
+    assert np.abs(apply(instruction_set, function, x, slope=True) - exact).max() < 4e-7
+
+
+@every_set
 def test_functions_of_nan_and_infinity_are_ieees(instruction_set: str) -> None:
     x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0], np.float32)
     for function, expected in {
         "exp": [np.nan, np.inf, 0, 1, 1],
-        "sigmoid": [np.nan, 1, 0, 0.5, 0.5],
-        "tanh": [np.nan, 1, -1, 0, 0],
-        "relu": [np.nan, np.inf, 0, 0, 0],
+        "Sigmoid": [np.nan, 1, 0, 0.5, 0.5],
+        "Tanh": [np.nan, 1, -1, 0, 0],
+        "ReLU": [np.nan, np.inf, 0, 0, 0],
     }.items():
         np.testing.assert_array_equal(apply(instruction_set, function, x), expected, function)
 

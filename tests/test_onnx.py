@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import lenet
+from activations import COMPUTED
 from lenet.data.preparation import Preparation
 from lenet.network.architecture import Network, Normalization
 from lenet.network.layers import (
@@ -48,6 +49,7 @@ NETWORKS: dict[str, tuple[Layer, ...]] = {
         Linear(125, 4),
     ),
     "dense": (Flatten(), Linear(147, 9), ReLU(), Dropout(), Linear(9, 4)),
+    "activations": (Flatten(), Linear(147, 9), *COMPUTED.values(), Linear(9, 4)),
 }
 
 

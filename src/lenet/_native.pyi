@@ -10,7 +10,12 @@ EVALUATION_CHUNK: int
 def instruction_sets() -> list[str]: ...
 def multiply_add_gflops(instruction_set: str, threads: int, seconds: float) -> float: ...
 def apply_function(
-    instruction_set: str, function: str, x: NDArray[np.float32], y: NDArray[np.float32]
+    instruction_set: str,
+    function: str,
+    parameter: float,
+    slope: bool,
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
 ) -> None: ...
 
 class Engine:

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from activations import COMPUTED
 from lenet import data, scratch
 from lenet.engines import normalization_table
-from lenet.engines.numpy import NumpyEngine
+from lenet.engines.numpy import NumpyEngine, activate
 from lenet.network import weights, zoo
 from lenet.network.architecture import (
     Network,
@@ -31,6 +32,7 @@ from lenet.network.architecture import (
 from lenet.network.layers import (
     RBF,
     SATURATED_SHARE,
+    Activation,
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -41,9 +43,7 @@ from lenet.network.layers import (
     MaxPool2d,
     ReLU,
     ScaledTanh,
-    Sigmoid,
     Subsample,
-    Tanh,
     curve,
     padding_of,
     role_of,
@@ -54,7 +54,8 @@ from lenet.optimization import Objective, Optimizer
 from lenet.training import calibration
 
 CLOSE = 1e-4  # what two float32 computations of one network may differ by
-ACTIVATIONS = (Sigmoid(), Tanh(), ReLU(), ScaledTanh(), ScaledTanh(1.5, -0.8))
+ACTIVATIONS = tuple(COMPUTED.values())
+OLD = (ScaledTanh(), ScaledTanh(1.5, -0.8))
 TRAINED_TODAY = ("lenet", "lenet-max", "lenet-relu", "mlp")
 
 
@@ -90,15 +91,19 @@ def draw(seed: int, old: bool = False) -> Network:
             stride = None if pick(0, 1) else pick(1, 3)
             layers.append((AvgPool2d, MaxPool2d)[kind - 2](kernel, stride, pick(0, kernel // 2)))
         elif kind == 4:
-            layers.append((*ACTIVATIONS[:3], Dropout(0.3))[pick(0, 3)])
+            layers.append((*ACTIVATIONS, Dropout(0.3))[pick(0, len(ACTIVATIONS))])
         elif kind == 5:
             layers.append(Subsample(channels, pick(1, min(3, room))))
         else:
-            layers.append(ACTIVATIONS[pick(3, 4)])
+            layers.append(OLD[pick(0, 1)])
     layers.append(Flatten())
     (features,) = trace_layers(shape, tuple(layers))[-1].output_shape
     hidden, classes = pick(1, 30), pick(2, 12)
-    layers += [Linear(features, hidden), ACTIVATIONS[pick(0, 4 if old else 2)], Dropout()]
+    layers += [
+        Linear(features, hidden),
+        (*ACTIVATIONS, *OLD)[pick(0, len(ACTIVATIONS) + (1 if old else -1))],
+        Dropout(),
+    ]
     layers.append(RBF(hidden, classes) if old else Linear(hidden, classes))
     means = tuple(float(mean) for mean in random.uniform(0, 0.5, shape[0] if pick(0, 1) else 1))
     deviation = float(random.uniform(0.2, 1.0))
@@ -160,14 +165,8 @@ def reference(network: Network, parameters: Parameters, x: NDArray[Any]) -> list
                 k = layer.kernel_size
                 sums = scratch.pool2d(x, k, "avg", stride=k) * k**2
                 x = sums * own["weight"][:, None, None] + own["bias"][:, None, None]
-            case Sigmoid():
-                x = 1 / (1 + np.exp(-x))
-            case Tanh():
-                x = np.tanh(x)
-            case ReLU():
-                x = np.maximum(x, 0)
-            case ScaledTanh():
-                x = layer.amplitude * np.tanh(layer.slope * x)
+            case _ if isinstance(layer, Activation):
+                x = activate(layer, x)
             case Flatten():
                 x = x.reshape(-1)
             case Linear():
@@ -255,8 +254,8 @@ def test_every_layer_of_drawn_networks_is_that_of_the_engine(shared_page: Any, s
             met.add(row.kind)
             assert_close(one, other, f"{network}, layer {row.index}")
     assert met == {
-        *("Conv2d", "AvgPool2d", "MaxPool2d", "Sigmoid", "Tanh", "ReLU", "Dropout"),
-        *("Flatten", "Linear"),
+        *("Conv2d", "AvgPool2d", "MaxPool2d", "Dropout", "Flatten", "Linear"),
+        *COMPUTED,
     }
 
 
@@ -415,7 +414,7 @@ def test_the_page_knows_the_kinds_of_layers_that_python_knows(shared_page: Any) 
     assert shared_page.evaluate("SATURATED_SHARE") == SATURATED_SHARE
 
 
-@pytest.mark.parametrize("layer", ACTIVATIONS, ids=repr)
+@pytest.mark.parametrize("layer", [*ACTIVATIONS, *OLD], ids=repr)
 def test_an_activations_facts_are_those_of_its_function(shared_page: Any, layer: Layer) -> None:
     described = to_dict(Network("one", (1, 1, 1), (layer, Flatten(), Linear(1, 2)), ("a", "b")))
     asked = [
@@ -439,7 +438,7 @@ def test_every_kind_and_argument_has_its_words(shared_page: Any) -> None:
     script = """async () => {
       const words = (await import("lenet/i18n/compare.js")).default;
       const needed = [...LAYERS].flatMap(([type, {role, arguments: known}]) => [
-        ...(["activation", "pooling"].includes(role) ? [`compare.type.${type}`] : []),
+        ...(role === "pooling" ? [`compare.type.${type}`] : []),
         ...Object.entries(known).filter(([, {follows, isTable}]) => !follows && !isTable)
           .map(([name]) => `compare.argument.${name}`),
       ]);

@@ -7,6 +7,7 @@ stretch is one call there.
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from importlib.util import find_spec
 
 import numpy as np
@@ -28,7 +29,6 @@ from lenet.engines.protocol import (
 from lenet.network.architecture import Network, trace
 from lenet.network.layers import (
     Conv2d,
-    Dropout,
     Layer,
     Linear,
     Pooling,
@@ -275,7 +275,11 @@ def _place(position: Position) -> tuple[int, int, int]:
 
 
 def _numbers_of(layer: Layer) -> tuple[str, int, int, int, int, int, float]:
-    """Kind, in, out, kernel size, stride, padding, p: what the compiled part is told of a layer."""
+    """What the compiled part is told of a layer.
+
+    Kind, in, out, kernel size, stride, padding, and the number that Dropout and some activations
+    have for an argument.
+    """
     kind = type(layer).__name__
     match layer:
         case Conv2d(i, o, k, stride, padding):
@@ -284,6 +288,5 @@ def _numbers_of(layer: Layer) -> tuple[str, int, int, int, int, int, float]:
             return kind, 0, 0, layer.kernel_size, stride_of(layer), padding_of(layer), 0.0
         case Linear(i, o):
             return kind, i, o, 0, 1, 0, 0.0
-        case Dropout(p):
-            return kind, 0, 0, 0, 1, 0, p
-    return kind, 0, 0, 0, 1, 0, 0.0
+    numbers = [getattr(layer, field.name) for field in fields(layer)]
+    return kind, 0, 0, 0, 1, 0, numbers[0] if numbers else 0.0

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.network.architecture import Network
-from lenet.network.layers import Conv2d, Of1998
+from lenet.network.layers import Conv2d, is_of_1998
 from lenet.network.parameters import Layout, State
 from lenet.optimization import Objective
 
@@ -214,8 +214,8 @@ def check_pictures(
 def refuse_1998_layers(network: Network) -> None:
     """Raise EngineError, naming the layer, where a network has one that no engine computes yet."""
     for index, layer in enumerate(network.layers):
-        table = isinstance(layer, Conv2d) and layer.connections is not None
-        if table or isinstance(layer, Of1998):
+        if is_of_1998(layer):
+            table = isinstance(layer, Conv2d)
             what = "Conv2d with a connection table" if table else type(layer).__name__
             raise EngineError(
                 f"no engine computes layer {index} ({what}) of network {network.name!r} yet, so it "

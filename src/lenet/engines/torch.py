@@ -11,6 +11,7 @@ import math
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from functools import partial
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import DTypeLike, NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from lenet.engines.protocol import (
     Batches,
@@ -35,6 +36,7 @@ from lenet.engines.protocol import (
 from lenet.machine import keep_freed_memory
 from lenet.network.architecture import Network, trace
 from lenet.network.layers import (
+    Activation,
     AvgPool2d,
     Conv2d,
     Dropout,
@@ -42,9 +44,7 @@ from lenet.network.layers import (
     Layer,
     Linear,
     MaxPool2d,
-    ReLU,
-    Sigmoid,
-    Tanh,
+    Of1998,
 )
 from lenet.network.parameters import Array, Layout, Parameters, State, check_parameters
 from lenet.optimization import Objective, Optimizer
@@ -509,18 +509,15 @@ def operation(index: int, layer: Layer) -> Callable[..., Tensor]:
                 stride=layer.stride,
                 padding=layer.padding,
             )
-        case Sigmoid():
-            return torch.sigmoid
-        case Tanh():
-            return torch.tanh
-        case ReLU():
-            return torch.relu
         case Dropout():
             return torch.as_tensor
         case Flatten():
             return flatten
         case Linear():
             return F.linear
+        case _ if isinstance(layer, Activation) and not isinstance(layer, Of1998):
+            function: nn.Module = getattr(nn, type(layer).__name__)(**asdict(layer))
+            return function  # named as there, with its arguments
         case _:
             raise EngineError(
                 f"the torch engine does not compute layer {index} ({type(layer).__name__})"

@@ -147,8 +147,6 @@ Windowed = Conv2d | Pooling
 Dense = Linear | RBF
 Weighted = Conv2d | Linear | Subsample  # has weights that training changes
 Layer = Windowed | Dense | Activation | Dropout | Flatten
-# LeCun et al. 1998 have these, or a Conv2d with connections; PyTorch has no module for them, and
-# no engine computes them.
 Of1998 = ScaledTanh | Subsample | RBF
 
 LAYER_TYPES: dict[str, type[Layer]] = {
@@ -178,6 +176,14 @@ AS_IN_TORCH: dict[type[Layer], dict[str, Any]] = {
     Linear: {"bias": True},
 }
 IN_PLACE = ReLU | Dropout  # inplace=True computes the same
+
+
+def is_of_1998(layer: Layer) -> bool:
+    """Whether LeCun et al. 1998 alone have it: PyTorch has no module for it, and no engine
+    computes it."""
+    return isinstance(layer, Of1998) or (
+        isinstance(layer, Conv2d) and layer.connections is not None
+    )
 
 
 def role_of(cls: type[Layer]) -> str:

@@ -13,11 +13,14 @@ from numpy.typing import DTypeLike, NDArray
 from lenet.names import did_you_mean, known_as
 from lenet.network.architecture import Network
 from lenet.network.layers import (
+    Activation,
     Conv2d,
+    Layer,
     Linear,
     Shape,
     Weighted,
     fans,
+    he_gain,
     weight_and_bias_shapes,
 )
 
@@ -105,7 +108,7 @@ def initialize(network: Network, scheme: str, seed: int) -> Parameters:
         fan_in, fan_out = fans(layer)
         shape = shapes[f"{index}.weight"]
         if scheme == "he":
-            weight = random.normal(0, math.sqrt(2 / fan_in), shape)
+            weight = random.normal(0, math.sqrt(he_gain(_next(network, index)) / fan_in), shape)
         else:
             bound = 1 / math.sqrt(fan_in)
             if scheme == "xavier" or (scheme == "xavier-linear" and isinstance(layer, Linear)):
@@ -121,6 +124,12 @@ def initialize(network: Network, scheme: str, seed: int) -> Parameters:
         parameters[f"{index}.weight"] = weight.astype(np.float32)
         parameters[f"{index}.bias"] = bias.astype(np.float32)
     return parameters
+
+
+def _next(network: Network, index: int) -> Layer | None:
+    """The activation that a layer's outputs go through; None where weights come before one."""
+    behind = (one for one in network.layers[index + 1 :] if isinstance(one, Activation | Weighted))
+    return next(behind, None)
 
 
 @dataclass(frozen=True)

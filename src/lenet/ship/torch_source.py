@@ -12,16 +12,8 @@ from lenet.data import preparation as preparations
 from lenet.network.architecture import trace
 from lenet.network.layers import (
     ArchitectureError,
-    AvgPool2d,
-    Conv2d,
-    Dropout,
-    Flatten,
     Layer,
-    Linear,
-    MaxPool2d,
-    ReLU,
-    Sigmoid,
-    Tanh,
+    is_of_1998,
     show_shape,
 )
 
@@ -113,17 +105,7 @@ def source(model: Model, weights: str) -> str:
 def _module(index: int, layer: Layer) -> str:
     """A layer as PyTorch's source."""
     match layer:
-        case (
-            Conv2d(connections=None)
-            | AvgPool2d()
-            | MaxPool2d()
-            | Sigmoid()
-            | Tanh()
-            | ReLU()
-            | Dropout()
-            | Flatten()
-            | Linear()
-        ):
+        case _ if not is_of_1998(layer):  # named as there, with its arguments
             values = {
                 field.name: getattr(layer, field.name)
                 for field in dataclasses.fields(layer)

@@ -100,11 +100,8 @@ def from_torch(
     - ``nn.AvgPool2d``, ``F.avg_pool2d`` and ``nn.MaxPool2d``, ``F.max_pool2d``,
       ``torch.max_pool2d``, with square windows; ``ceil_mode`` and ``count_include_pad`` where
       they change nothing;
-    - ``nn.ReLU``, ``F.relu``, ``F.relu_``, ``torch.relu``, ``torch.relu_``, ``Tensor.relu``,
-      ``Tensor.relu_``;
-    - ``nn.Sigmoid``, ``F.sigmoid``, ``torch.sigmoid``, ``torch.sigmoid_``, ``Tensor.sigmoid``,
-      ``Tensor.sigmoid_``;
-    - ``nn.Tanh``, ``F.tanh``, ``torch.tanh``, ``torch.tanh_``, ``Tensor.tanh``, ``Tensor.tanh_``;
+    - the activations of lenet, as modules (``nn.ReLU``), functions (``F.relu``, ``torch.relu``) and
+      methods (``Tensor.relu``) where PyTorch has them, in place (``F.relu_``) or not;
     - ``nn.Dropout``, ``F.dropout``, ``torch.dropout`` with ``training=self.training``;
     - ``nn.Flatten``, ``torch.flatten``, ``Tensor.flatten``, and ``torch.reshape``,
       ``Tensor.reshape``, ``Tensor.view`` where they do the same;

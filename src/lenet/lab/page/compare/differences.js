@@ -1,7 +1,13 @@
 /** Two networks layer by layer: which belong together, and their differences in words. */
 
 import { count, percent, show } from "lenet/dom.js";
-import { connectionCount, isConvolution, isDense, LAYERS } from "lenet/network/layers.js";
+import {
+  connectionCount,
+  defaultsOf,
+  isConvolution,
+  isDense,
+  LAYERS,
+} from "lenet/network/layers.js";
 import { layerName } from "lenet/shared/layer-rows.js";
 import { shapeText } from "lenet/shared/words.js";
 
@@ -91,8 +97,7 @@ export function inWords(left, right, rows, t) {
   for (const role of ["pooling", "activation"]) {
     const [ones, others] = typesOf(rows, role);
     if (ones.length > 0 && others.length > 0 && ones.join() !== others.join()) {
-      const words = (types) =>
-        types.map((type) => t(`compare.type.${type}`)).join(t("compare.and"));
+      const words = (types) => types.map((type) => inShort(type, t)).join(t("compare.and"));
       say(role, { left: words(ones), right: words(others) });
     }
   }
@@ -159,6 +164,12 @@ function sayAlone(rows, side, say) {
   if (alone.length > 0) {
     say(side === 0 ? "only-left" : "only-right", { layers: alone.join(" · ") });
   }
+}
+
+/** What a kind of layer does: an activation by its formula. */
+function inShort(type, t) {
+  const { formula } = LAYERS.get(type);
+  return formula ? `${type} (${formula(defaultsOf(type))})` : t(`compare.type.${type}`);
 }
 
 function typesOf(rows, role) {

@@ -20,7 +20,7 @@ import { largest } from "./windows.js";
  * - Conv2d: channels: [{channel, kernel, patch, products, sum}], bias
  * - AvgPool2d: window, sum, divisor; Subsample: window, sum, weight, bias
  * - MaxPool2d: window, winners (indices in the window), winner (the first)
- * - Sigmoid, Tanh, ReLU, ScaledTanh: input, formula, derivative
+ * - an activation: input, formula, derivative
  * - Dropout: input, p; Flatten: input, source (its place on the layer below)
  * - Linear: inputs, weights, products, bias; RBF: inputs, codes, products
  *
