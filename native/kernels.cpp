@@ -522,24 +522,28 @@ UNUSED void activate_plain(Activation f, const float* x, float* y, int count) {
             case Kind::sigmoid: y[i] = float(1 / (1 + exp(-double(v)))); break;
             case Kind::tanh: y[i] = float(tanh(double(v))); break;
             case Kind::relu: y[i] = v < 0 ? 0 : v; break;  // a NaN stays
+            case Kind::leaky_relu: y[i] = v < 0 ? v * f.parameter : v; break;
         }
     }
 }
 
 template <Kind kind>
-INLINE Vector result_of(Vector x) {
+INLINE Vector result_of(Vector x, [[maybe_unused]] float parameter) {
     if constexpr (kind == Kind::sigmoid) return sigmoid_of(x);
     if constexpr (kind == Kind::tanh) return tanh_of(x);
     if constexpr (kind == Kind::relu) return x < 0.0f ? Vector{} : x;
+    if constexpr (kind == Kind::leaky_relu) return x < 0.0f ? x * parameter : x;
     return x;
 }
 
-// The slope at a result y (at x, where slope_needs_input): y (1 - y), 1 - y², and 1 above 0.
+// The slope at a result y (at x, where slope_needs_input): y (1 - y), 1 - y², and 1
+// above 0.
 template <Kind kind>
-INLINE Vector slope_of(Vector y) {
+INLINE Vector slope_of(Vector y, [[maybe_unused]] float parameter) {
     if constexpr (kind == Kind::sigmoid) return y * (1.0f - y);
     if constexpr (kind == Kind::tanh) return 1.0f - y * y;
     if constexpr (kind == Kind::relu) return y > 0.0f ? splat(1) : Vector{};
+    if constexpr (kind == Kind::leaky_relu) return y > 0.0f ? splat(1) : splat(parameter);
     return splat(1);
 }
 
@@ -551,18 +555,19 @@ INLINE void with_kind(Kind kind, Function f) {
         case Kind::sigmoid: return f.template operator()<Kind::sigmoid>();
         case Kind::tanh: return f.template operator()<Kind::tanh>();
         case Kind::relu: return f.template operator()<Kind::relu>();
+        case Kind::leaky_relu: return f.template operator()<Kind::leaky_relu>();
     }
 }
 
 UNUSED void activate(Activation f, const float* x, float* y, int count) {
     with_kind(f.kind, [&]<Kind k>() {
-        for (int i = 0; i < count; ++i) vectors(y)[i] = result_of<k>(vectors(x)[i]);
+        for (int i = 0; i < count; ++i) vectors(y)[i] = result_of<k>(vectors(x)[i], f.parameter);
     });
 }
 
 void activate_backward(Activation f, const float* values, float* d, int count) {
     with_kind(f.kind, [&]<Kind k>() {
-        for (int i = 0; i < count; ++i) vectors(d)[i] *= slope_of<k>(vectors(values)[i]);
+        for (int i = 0; i < count; ++i) vectors(d)[i] *= slope_of<k>(vectors(values)[i], f.parameter);
     });
 }
 
@@ -597,13 +602,13 @@ void pool_backward_plain(const Pooling& p, int y, const float* dout, const std::
 // Windows side by side: every member has one.
 template <Kind kind>
 void pool_backward_apart(Pooling p, int y, const Vector* dout, const Ints* winners,
-                         const Vector* values, Vector* d) {
+                         const Vector* values, Vector* d, float parameter) {
     const int K = p.kernel_size, end = p.out_width * K;
     const float share = 1.0f / (K * K);
     for (int x = 0; x < end; x += K, ++dout, ++winners) {
         const Vector g = *dout;
         for (int kx = 0; kx < K; ++kx) {
-            const Vector slope = slope_of<kind>(values[x + kx]);
+            const Vector slope = slope_of<kind>(values[x + kx], parameter);
             if (p.max)
                 d[x + kx] = *winners == y % K * K + kx ? g * slope : Vector{};
             else
@@ -621,7 +626,7 @@ UNUSED void pool_backward(const Pooling& p, int y, const float* dout, const std:
     const Vector* from = vectors(dout) + row * p.out_row;
     const Ints* won = reinterpret_cast<const Ints*>(winners) + row * p.out_width;
     with_kind(f.kind, [&]<Kind k>() {
-        pool_backward_apart<k>(p, y, from, won, vectors(values), vectors(d));
+        pool_backward_apart<k>(p, y, from, won, vectors(values), vectors(d), f.parameter);
     });
 }
 

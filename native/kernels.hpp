@@ -60,7 +60,7 @@ struct Pooling {
 
 // An activation; `parameter` is the argument of those that have one.
 struct Activation {
-    enum class Kind { identity, sigmoid, tanh, relu } kind = Kind::identity;
+    enum class Kind { identity, sigmoid, tanh, relu, leaky_relu } kind = Kind::identity;
     float parameter = 0;
 
     // By the name in network/layers.py; false for any other.
@@ -69,6 +69,7 @@ struct Activation {
             {"Sigmoid", Kind::sigmoid},
             {"Tanh", Kind::tanh},
             {"ReLU", Kind::relu},
+            {"LeakyReLU", Kind::leaky_relu},
         };
         for (const auto& [known, its_kind] : names)
             if (known == name) return kind = its_kind, true;

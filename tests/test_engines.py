@@ -7,7 +7,7 @@ import itertools
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from lenet.network.layers import (
     Dropout,
     Flatten,
     Layer,
+    LeakyReLU,
     Linear,
     MaxPool2d,
     ReLU,
@@ -225,7 +226,7 @@ def module_of(network: Network, parameters: Parameters) -> Any:
             case Dropout(p):
                 return nn.Dropout(p)
             case _:
-                return getattr(nn, type(layer).__name__)()  # type: ignore[no-any-return]
+                return getattr(nn, type(layer).__name__)(**asdict(layer))  # type: ignore[no-any-return]
 
     modules = nn.Sequential(*map(module, network.layers)).double()
     modules.load_state_dict({name: tensor(value) for name, value in parameters.items()})
@@ -287,6 +288,7 @@ NETWORKS = {
     "max-padded": network_of((2, 8, 7), FIRST, MaxPool2d(3, stride=2, padding=1)),
     "max-overlapping": network_of((2, 8, 6), FIRST, MaxPool2d(3, stride=1, padding=1)),
     "max-apart": network_of((2, 9, 9), FIRST, MaxPool2d(2, stride=3)),
+    "leaky-0.3": network_of((2, 8, 6), FIRST, LeakyReLU(0.3), MaxPool2d(2)),
     **{name: network_of((2, 5, 4), FIRST, layer) for name, layer in COMPUTED.items()},
     **{
         f"{name}-pooled": network_of((2, 8, 6), FIRST, layer, AvgPool2d(2))

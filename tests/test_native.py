@@ -151,6 +151,7 @@ def test_functions_of_nan_and_infinity_are_ieees(instruction_set: str) -> None:
         "Sigmoid": [np.nan, 1, 0, 0.5, 0.5],
         "Tanh": [np.nan, 1, -1, 0, 0],
         "ReLU": [np.nan, np.inf, 0, 0, 0],
+        "LeakyReLU": [np.nan, np.inf, -np.inf, 0, 0],
     }.items():
         np.testing.assert_array_equal(apply(instruction_set, function, x), expected, function)
 

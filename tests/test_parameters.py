@@ -1,6 +1,7 @@
 """Names, shapes and first values of a network's numbers."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from lenet.network import zoo
 from lenet.network.architecture import Network
-from lenet.network.layers import Conv2d, Flatten, Linear, Subsample
+from lenet.network.layers import Conv2d, Dropout, Flatten, LeakyReLU, Linear, ReLU, Subsample
 from lenet.network.parameters import (
     INITIALIZATIONS,
     Layout,
@@ -250,3 +251,14 @@ def test_weights_are_the_average_where_there_is_one():
     parameters, average = {"0.bias": np.zeros(1)}, {"0.bias": np.ones(1)}
     assert State(parameters).weights is parameters
     assert State(parameters, average=average).weights is average
+
+
+def test_he_takes_what_a_leaky_relu_lets_pass_into_account():
+    layers = (Flatten(), Linear(400, 300), LeakyReLU(0.5), Dropout(), Linear(300, 2))
+    network = Network("leaky", (1, 20, 20), layers, ("a", "b"))
+    weight = initialize(network, "he", 0)["1.weight"]
+    # torch.nn.init.kaiming_normal_(…, a=0.5)
+    assert weight.std() == pytest.approx(math.sqrt(2 / (1 + 0.5**2) / 400), rel=0.02)
+    relu = replace(network, layers=(*layers[:2], ReLU(), *layers[3:]))
+    ratio = initialize(relu, "he", 0)["1.weight"] / weight
+    np.testing.assert_allclose(ratio, math.sqrt(1 + 0.5**2), rtol=1e-5)

@@ -28,6 +28,7 @@ from lenet.network.layers import (
     Dropout,
     Flatten,
     Layer,
+    LeakyReLU,
     Linear,
     MaxPool2d,
     ReLU,
@@ -357,6 +358,8 @@ class Functional(nn.Module):
                 return pick(F.tanh, torch.tanh, lambda x: x.tanh())
             case ReLU():
                 return pick(F.relu, torch.relu, lambda x: x.relu(), lambda x: x.contiguous().relu())
+            case LeakyReLU(a):
+                return pick(lambda x: F.leaky_relu(x, a), lambda x: F.leaky_relu(x, a, False))
             case Dropout(p):
                 return pick(
                     lambda x: F.dropout(x, p, training=self.training),

@@ -39,6 +39,7 @@ from lenet.network.layers import (
     Dropout,
     Flatten,
     Layer,
+    LeakyReLU,
     Linear,
     MaxPool2d,
     ReLU,
@@ -55,6 +56,7 @@ from lenet.training import calibration
 
 CLOSE = 1e-4  # what two float32 computations of one network may differ by
 ACTIVATIONS = tuple(COMPUTED.values())
+ACTIVATIONS += (LeakyReLU(0.3),)
 OLD = (ScaledTanh(), ScaledTanh(1.5, -0.8))
 TRAINED_TODAY = ("lenet", "lenet-max", "lenet-relu", "mlp")
 

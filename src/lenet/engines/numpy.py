@@ -42,6 +42,7 @@ from lenet.network.layers import (
     Conv2d,
     Dropout,
     Flatten,
+    LeakyReLU,
     Linear,
     MaxPool2d,
     ReLU,
@@ -464,6 +465,8 @@ def activate(layer: Activation, x: Array) -> Array:
             return np.tanh(x)
         case ReLU():
             return np.maximum(x, 0)
+        case LeakyReLU(below):
+            return np.where(x < 0, x * below, x)
         case ScaledTanh(a, s):
             return a * np.tanh(s * x)
 
@@ -478,6 +481,8 @@ def slope(layer: Activation, x: Array, y: Array) -> Array:
             slopes = 1 - y * y
         case ReLU():
             slopes = y > 0
+        case LeakyReLU():
+            slopes = np.where(x > 0, 1, layer.negative_slope).astype(x.dtype)
         case ScaledTanh():
             slopes = layer.amplitude * layer.slope * (1 - (y / layer.amplitude) ** 2)
     return slopes

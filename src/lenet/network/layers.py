@@ -90,6 +90,15 @@ class ReLU:
 
 
 @dataclass(frozen=True)
+class LeakyReLU:
+    """max(0, x) + negative_slope * min(0, x)."""
+
+    negative_slope: float = _number(
+        0.01, "a finite number, at least 0", lambda slope: 0 <= slope < math.inf
+    )
+
+
+@dataclass(frozen=True)
 class Dropout:
     """In training each unit is zero with probability ``p``, the others divided by 1 - p."""
 
@@ -141,7 +150,7 @@ class RBF:
 
 
 # What each layer is; these serve isinstance and annotations alike.
-Activation = Sigmoid | Tanh | ReLU | ScaledTanh
+Activation = Sigmoid | Tanh | ReLU | LeakyReLU | ScaledTanh
 Pooling = AvgPool2d | MaxPool2d | Subsample
 Windowed = Conv2d | Pooling
 Dense = Linear | RBF
@@ -158,6 +167,7 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         Sigmoid,
         Tanh,
         ReLU,
+        LeakyReLU,
         Dropout,
         Flatten,
         Linear,
@@ -175,7 +185,7 @@ AS_IN_TORCH: dict[type[Layer], dict[str, Any]] = {
     Flatten: {"start_dim": 1, "end_dim": -1},
     Linear: {"bias": True},
 }
-IN_PLACE = ReLU | Dropout  # inplace=True computes the same
+IN_PLACE = ReLU | LeakyReLU | Dropout  # inplace=True computes the same
 
 
 def is_of_1998(layer: Layer) -> bool:
@@ -246,6 +256,10 @@ def curve(layer: Activation) -> Curve:
             return Curve("tanh", "tanh(x)", 1.0, (-1.0, 1.0))
         case ReLU():
             return Curve("ReLU", "max(0, x)", 1.0, (0.0, infinity))
+        case LeakyReLU(slope):
+            formula = f"max(0, x) + {_short(slope)} · min(0, x)"
+            bounds = (-infinity if slope else 0.0, infinity)
+            return Curve("leaky ReLU", formula, max(1.0, slope), bounds)
         case ScaledTanh(amplitude, slope):
             most = abs(amplitude)
             formula = f"{_short(amplitude)} · tanh({_short(slope)} · x)"
@@ -259,7 +273,7 @@ def _short(value: float) -> str:
 def he_gain(layer: Layer | None) -> float:
     """By how much larger than 1 / fan_in the variance of weights must be before this layer, for
     numbers to keep their size: what rectifying takes away (He et al. 2015, section 2.2)."""
-    return 2.0
+    return 2 / (1 + layer.negative_slope**2) if isinstance(layer, LeakyReLU) else 2.0
 
 
 # --- arguments ---------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from lenet.network.layers import (
     Conv2d,
     Dropout,
     Flatten,
+    LeakyReLU,
     Linear,
     MaxPool2d,
     ReLU,
@@ -98,6 +99,8 @@ def to_onnx(model: Model) -> onnx.ModelProto:
                 x = node(row.kind, [x], name)
             case ReLU():
                 x = node("Relu", [x], name)
+            case LeakyReLU(negative_slope):
+                x = node("LeakyRelu", [x], name, alpha=negative_slope)
             case Flatten():
                 x = node("Flatten", [x], name, axis=1)
             case Dropout():

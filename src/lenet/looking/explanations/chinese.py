@@ -11,6 +11,7 @@ from lenet.network.layers import (
     Conv2d,
     Dropout,
     Flatten,
+    LeakyReLU,
     Linear,
     MaxPool2d,
     Pooling,
@@ -21,6 +22,7 @@ from lenet.network.layers import (
     Tanh,
     Windowed,
     connection_count,
+    curve,
     padding_of,
     show_shape,
     stride_of,
@@ -90,6 +92,8 @@ def does(facts: LayerFacts) -> str:
             )
         case ReLU():
             return "正数原样通过，其余变成零：max(0, x)。"
+        case LeakyReLU():
+            return f"正数原样通过，其余乘以 {layer.negative_slope:g}：{curve(layer).formula}。"
         case Dropout():
             return (
                 f"训练时以概率 {layer.p:g} 把每个数置零，其余的除以 {1 - layer.p:g}，"
@@ -152,6 +156,12 @@ def why(facts: LayerFacts) -> str:
                 "引入非线性：线性层无论叠多少层，合起来也只相当于一个线性层。只要输入为正，"
                 "斜率就是 1，梯度不会越来越小，计算也简单。"
                 "若一个单元对所有图片都输出零，它就不再学习了。"
+            )
+        case LeakyReLU():
+            return (
+                "引入非线性：线性层无论叠多少层，合起来也只相当于一个线性层。输入为正时，它和 ReLU "
+                f"一样让梯度原样通过；输入为负时，仍有 {layer.negative_slope:.3g} 倍的梯度通过，"
+                "所以一个单元即使对所有图片都是负的，也还能学到一点东西。"
             )
         case Dropout() if facts.again:
             return "同样是为了减轻过拟合。"

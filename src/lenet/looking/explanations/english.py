@@ -11,6 +11,7 @@ from lenet.network.layers import (
     Conv2d,
     Dropout,
     Flatten,
+    LeakyReLU,
     Linear,
     MaxPool2d,
     Pooling,
@@ -21,6 +22,7 @@ from lenet.network.layers import (
     Tanh,
     Windowed,
     connection_count,
+    curve,
     padding_of,
     show_shape,
     stride_of,
@@ -93,6 +95,11 @@ def does(facts: LayerFacts) -> str:
             )
         case ReLU():
             return "Lets positive numbers pass and makes the others zero: max(0, x)."
+        case LeakyReLU():
+            return (
+                "Lets positive numbers pass and multiplies the others by "
+                f"{layer.negative_slope:g}: {curve(layer).formula}."
+            )
         case Dropout():
             return (
                 f"In training makes each number zero with probability {layer.p:g} and divides the "
@@ -164,6 +171,13 @@ def why(facts: LayerFacts) -> str:
                 "collapse into one. Its slope is 1 wherever it is positive, so it does not shrink "
                 "gradients, and it is cheap. A unit that is zero for every picture no longer "
                 "learns."
+            )
+        case LeakyReLU():
+            return (
+                "It makes the network nonlinear: linear layers in a row, however many, come to one "
+                "linear layer. Like ReLU it passes gradients whole above zero; below zero it "
+                f"passes {layer.negative_slope:.3g} of them, so a unit that is negative for every "
+                "picture still learns a little."
             )
         case Dropout() if facts.again:
             return "Against overfitting, as before."

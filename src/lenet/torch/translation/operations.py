@@ -20,6 +20,7 @@ from lenet.network.layers import (
     Dropout,
     Flatten,
     Layer,
+    LeakyReLU,
     Linear,
     MaxPool2d,
     ReLU,
@@ -171,6 +172,20 @@ def _elementwise_module(layer: Layer) -> Callable[..., Flow]:
         return reader.add(layer, input, getattr(own, "inplace", False))
 
     return function
+
+
+def _leaky_relu(
+    reader: Reader, input: Any, negative_slope: float = 0.01, inplace: bool = False
+) -> Flow:
+    return reader.add(LeakyReLU(float(negative_slope)), input, inplace)
+
+
+def _leaky_relu_(reader: Reader, input: Any, negative_slope: float = 0.01) -> Flow:
+    return _leaky_relu(reader, input, negative_slope, inplace=True)
+
+
+def _leaky_relu_module(reader: Reader, own: nn.LeakyReLU, input: Any) -> Flow:
+    return _leaky_relu(reader, input, own.negative_slope, own.inplace)
 
 
 def _dropout(
@@ -342,6 +357,7 @@ MODULES: dict[Any, Callable[..., Any]] = {
     nn.AvgPool2d: _avg_pool2d_module,
     nn.MaxPool2d: _max_pool2d_module,
     nn.ReLU: _elementwise_module(ReLU()),
+    nn.LeakyReLU: _leaky_relu_module,
     nn.Sigmoid: _elementwise_module(Sigmoid()),
     nn.Tanh: _elementwise_module(Tanh()),
     nn.Dropout: _dropout_module,
@@ -381,6 +397,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     torch.max_pool2d: _max_pool2d,
     F.relu: _elementwise(ReLU()),
     F.relu_: _elementwise(ReLU(), inplace=True),
+    F.leaky_relu: _leaky_relu,
+    F.leaky_relu_: _leaky_relu_,
     **{getattr(torch, name): METHODS[name] for name in ("relu", "relu_")},
     **{getattr(torch, name): METHODS[name] for name in ("sigmoid", "sigmoid_", "tanh", "tanh_")},
     F.dropout: _dropout,

@@ -53,6 +53,9 @@ const POOLING_PADDING = {
 const FACTOR = {
   refusal: (value) => (Number.isFinite(value) && value !== 0 ? "" : "a finite number but zero"),
 };
+const NOT_NEGATIVE = {
+  refusal: (value) => (Number.isFinite(value) && value >= 0 ? "" : "a finite number, at least 0"),
+};
 const PROBABILITY = { refusal: (value) => (value >= 0 && value <= 1 ? "" : "from 0 to 1") };
 
 const whole = (value) => (Number.isInteger(value) ? "" : "a whole number");
@@ -121,6 +124,15 @@ const FACTS = {
     steepest: () => 1,
     bounds: () => [0, Infinity],
     rectifies: true,
+  },
+  LeakyReLU: {
+    role: "activation",
+    arguments: { negative_slope: { ...NOT_NEGATIVE, otherwise: 0.01 } },
+    formula: ({ negative_slope: a }) => `max(0, x) + ${short(a)} · min(0, x)`,
+    value: (x, { negative_slope: a }) => (x < 0 ? x * a : x),
+    derivative: (x, { negative_slope: a }) => (x > 0 ? 1 : a),
+    steepest: ({ negative_slope: a }) => Math.max(1, a),
+    bounds: ({ negative_slope: a }) => [a === 0 ? 0 : -Infinity, Infinity],
   },
   Dropout: {
     role: "dropout",
