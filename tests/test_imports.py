@@ -129,6 +129,7 @@ def test_public_names() -> None:
         "Conv2d",
         "Dropout",
         "Flatten",
+        "GELU",
         "LeakyReLU",
         "Linear",
         "MaxPool2d",

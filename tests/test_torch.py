@@ -22,6 +22,7 @@ from lenet.engines import EngineError
 from lenet.network import zoo
 from lenet.network.architecture import Network, Normalization, trace_layers
 from lenet.network.layers import (
+    GELU,
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -360,6 +361,8 @@ class Functional(nn.Module):
                 return pick(F.relu, torch.relu, lambda x: x.relu(), lambda x: x.contiguous().relu())
             case LeakyReLU(a):
                 return pick(lambda x: F.leaky_relu(x, a), lambda x: F.leaky_relu(x, a, False))
+            case GELU():
+                return pick(F.gelu, lambda x: F.gelu(x, approximate="none"))
             case Dropout(p):
                 return pick(
                     lambda x: F.dropout(x, p, training=self.training),
@@ -923,7 +926,7 @@ REFUSED_FORWARDS = {
     lambda self, x: self.fc(self.same(F.pad(F.relu(self.conv(x)), (1, 0, 0, 0)))): "all four sides",
     lambda self, x: self.fc(F.relu(F.pad(self.conv(x), (1, 1, 1, 1)))): r"node 'pad'.*right before",
     lambda self, x: self.fc(F.relu(x, inplace=True)): "would write into the pictures",
-    lambda self, x: self.fc(F.gelu(self.conv(x))): r"node 'gelu' \(gelu\).*no such layer",
+    lambda self, x: self.fc(F.elu(self.conv(x))): r"node 'elu' \(elu\).*no such layer",
     lambda self, x: F.softmax(self.fc(self.conv(x).flatten(1)), 0): "only dim=1",
     lambda self, x: None: "must return one tensor",
 }
@@ -986,6 +989,8 @@ REFUSED_MODULES: dict[str, tuple[Callable[[], Any], str]] = {
     "norm": (lambda: nn.BatchNorm2d(1), r"node '_0' \(0, BatchNorm2d\): lenet has no such layer"),
     "channels": (lambda: nn.Dropout2d(), r"Dropout2d\): lenet has no such"),
     "wrong": (lambda: nn.Conv2d(3, 2, 3), "expects 3×height×width"),
+    "gelu": (lambda: nn.GELU("tanh"), "approximate is 'tanh'; lenet's GELU is exact"),
+    "leaky": (lambda: nn.LeakyReLU(-0.5), "negative_slope is -0.5, must be .* at least 0"),
     "constant": (lambda: nn.Sequential(nn.ConstantPad2d(1, 2.0), nn.Conv2d(1, 2, 3)), "with 2.0"),
 }
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lenet.looking import diagram, evaluate, explain, features, kernels, statistics
     from lenet.network.architecture import Network, Normalization, trace
     from lenet.network.layers import (
+        GELU,
         AvgPool2d,
         Conv2d,
         Dropout,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "GELU",
     "AvgPool2d",
     "Conv2d",
     "Dropout",

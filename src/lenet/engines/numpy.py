@@ -36,6 +36,7 @@ from lenet.engines.protocol import (
 from lenet.machine import keep_freed_memory
 from lenet.network.architecture import Network, trace
 from lenet.network.layers import (
+    GELU,
     SATURATED_SHARE,
     Activation,
     AvgPool2d,
@@ -467,6 +468,8 @@ def activate(layer: Activation, x: Array) -> Array:
             return np.maximum(x, 0)
         case LeakyReLU(below):
             return np.where(x < 0, x * below, x)
+        case GELU():
+            return x * normal_below(x)
         case ScaledTanh(a, s):
             return a * np.tanh(s * x)
 
@@ -483,6 +486,8 @@ def slope(layer: Activation, x: Array, y: Array) -> Array:
             slopes = y > 0
         case LeakyReLU():
             slopes = np.where(x > 0, 1, layer.negative_slope).astype(x.dtype)
+        case GELU():
+            slopes = normal_below(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
         case ScaledTanh():
             slopes = layer.amplitude * layer.slope * (1 - (y / layer.amplitude) ** 2)
     return slopes
@@ -499,6 +504,12 @@ def sigmoid(x: Array) -> Array:
     out = np.exp(-x)
     out += 1
     return np.reciprocal(out, out=out)
+
+
+def normal_below(x: Array) -> Array:
+    """Φ(x), the share of a normal distribution below x, by Python's own erfc."""
+    below = np.vectorize(math.erfc, otypes=[np.float64])(-x.astype(np.float64) / math.sqrt(2)) / 2
+    return np.asarray(below, x.dtype)
 
 
 def cross_entropy(

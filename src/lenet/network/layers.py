@@ -99,6 +99,11 @@ class LeakyReLU:
 
 
 @dataclass(frozen=True)
+class GELU:
+    """x * Φ(x), where Φ(x) is the share of a normal distribution below x, computed by erf."""
+
+
+@dataclass(frozen=True)
 class Dropout:
     """In training each unit is zero with probability ``p``, the others divided by 1 - p."""
 
@@ -150,7 +155,7 @@ class RBF:
 
 
 # What each layer is; these serve isinstance and annotations alike.
-Activation = Sigmoid | Tanh | ReLU | LeakyReLU | ScaledTanh
+Activation = Sigmoid | Tanh | ReLU | LeakyReLU | GELU | ScaledTanh
 Pooling = AvgPool2d | MaxPool2d | Subsample
 Windowed = Conv2d | Pooling
 Dense = Linear | RBF
@@ -168,6 +173,7 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         Tanh,
         ReLU,
         LeakyReLU,
+        GELU,
         Dropout,
         Flatten,
         Linear,
@@ -182,6 +188,7 @@ AS_IN_TORCH: dict[type[Layer], dict[str, Any]] = {
     Conv2d: {"dilation": 1, "groups": 1, "bias": True, "padding_mode": "zeros"},
     AvgPool2d: {"ceil_mode": False, "count_include_pad": True, "divisor_override": None},
     MaxPool2d: {"dilation": 1, "return_indices": False, "ceil_mode": False},
+    GELU: {"approximate": "none"},
     Flatten: {"start_dim": 1, "end_dim": -1},
     Linear: {"bias": True},
 }
@@ -260,6 +267,8 @@ def curve(layer: Activation) -> Curve:
             formula = f"max(0, x) + {_short(slope)} · min(0, x)"
             bounds = (-infinity if slope else 0.0, infinity)
             return Curve("leaky ReLU", formula, max(1.0, slope), bounds)
+        case GELU():
+            return Curve("GELU", "x · Φ(x)", 1.1289042, (-0.16997121, infinity))
         case ScaledTanh(amplitude, slope):
             most = abs(amplitude)
             formula = f"{_short(amplitude)} · tanh({_short(slope)} · x)"

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from lenet.data import preparation as preparations
 from lenet.network.architecture import to_dict, trace
 from lenet.network.layers import (
+    GELU,
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -101,6 +102,14 @@ def to_onnx(model: Model) -> onnx.ModelProto:
                 x = node("Relu", [x], name)
             case LeakyReLU(negative_slope):
                 x = node("LeakyRelu", [x], name, alpha=negative_slope)
+            case GELU():  # (x / 2) · (1 + erf(x / √2)): opset 13 has no Gelu yet
+                root, one, half = (
+                    constant(f"{name}_{what}", np.float32(value))
+                    for what, value in (("root", math.sqrt(0.5)), ("one", 1), ("half", 0.5))
+                )
+                scaled = node("Mul", [x, root], f"{name}_scaled")
+                share = node("Add", [node("Erf", [scaled], f"{name}_erf"), one], f"{name}_share")
+                x = node("Mul", [node("Mul", [x, half], f"{name}_halved"), share], name)
             case Flatten():
                 x = node("Flatten", [x], name, axis=1)
             case Dropout():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lenet.looking.explanations.facts import Facts, LayerFacts
 from lenet.network.layers import (
+    GELU,
     RBF,
     SATURATED_SHARE,
     Activation,
@@ -94,6 +95,11 @@ def does(facts: LayerFacts) -> str:
             return "正数原样通过，其余变成零：max(0, x)。"
         case LeakyReLU():
             return f"正数原样通过，其余乘以 {layer.negative_slope:g}：{curve(layer).formula}。"
+        case GELU():
+            return (
+                "把每个数乘以 Φ(x)，即标准正态分布中小于它的比例：x · Φ(x)。大的数原样通过，"
+                "远小于零的数几乎变成零。"
+            )
         case Dropout():
             return (
                 f"训练时以概率 {layer.p:g} 把每个数置零，其余的除以 {1 - layer.p:g}，"
@@ -162,6 +168,11 @@ def why(facts: LayerFacts) -> str:
                 "引入非线性：线性层无论叠多少层，合起来也只相当于一个线性层。输入为正时，它和 ReLU "
                 f"一样让梯度原样通过；输入为负时，仍有 {layer.negative_slope:.3g} 倍的梯度通过，"
                 "所以一个单元即使对所有图片都是负的，也还能学到一点东西。"
+            )
+        case GELU():
+            return (
+                "引入非线性：线性层无论叠多少层，合起来也只相当于一个线性层。它像没有拐角的 ReLU："
+                "斜率逐渐变化，略小于零的数也还能学习。大多数 Transformer 都用它。"
             )
         case Dropout() if facts.again:
             return "同样是为了减轻过拟合。"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lenet.looking.explanations.facts import Facts, LayerFacts
 from lenet.network.layers import (
+    GELU,
     RBF,
     SATURATED_SHARE,
     Activation,
@@ -100,6 +101,11 @@ def does(facts: LayerFacts) -> str:
                 "Lets positive numbers pass and multiplies the others by "
                 f"{layer.negative_slope:g}: {curve(layer).formula}."
             )
+        case GELU():
+            return (
+                "Multiplies every number by Φ(x), the share of a normal distribution that lies "
+                "below it: x · Φ(x). Large numbers pass, far below zero nearly nothing does."
+            )
         case Dropout():
             return (
                 f"In training makes each number zero with probability {layer.p:g} and divides the "
@@ -178,6 +184,12 @@ def why(facts: LayerFacts) -> str:
                 "linear layer. Like ReLU it passes gradients whole above zero; below zero it "
                 f"passes {layer.negative_slope:.3g} of them, so a unit that is negative for every "
                 "picture still learns a little."
+            )
+        case GELU():
+            return (
+                "It makes the network nonlinear: linear layers in a row, however many, come to one "
+                "linear layer. It is a ReLU without the corner: its slope changes gradually, and a "
+                "number a little below zero still learns. Most transformers have it."
             )
         case Dropout() if facts.again:
             return "Against overfitting, as before."

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lenet.network.layers import (
+    GELU,
     AvgPool2d,
     Conv2d,
     Dropout,
@@ -188,6 +189,16 @@ def _leaky_relu_module(reader: Reader, own: nn.LeakyReLU, input: Any) -> Flow:
     return _leaky_relu(reader, input, own.negative_slope, own.inplace)
 
 
+def _gelu(reader: Reader, input: Any, *, approximate: str = "none") -> Flow:
+    if approximate != "none":
+        raise reader.refuse(f"approximate is {approximate!r}; lenet's GELU is exact, 'none'")
+    return reader.add(GELU(), input)
+
+
+def _gelu_module(reader: Reader, own: nn.GELU, input: Any) -> Flow:
+    return _gelu(reader, input, approximate=own.approximate)
+
+
 def _dropout(
     reader: Reader, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Flow:
@@ -358,6 +369,7 @@ MODULES: dict[Any, Callable[..., Any]] = {
     nn.MaxPool2d: _max_pool2d_module,
     nn.ReLU: _elementwise_module(ReLU()),
     nn.LeakyReLU: _leaky_relu_module,
+    nn.GELU: _gelu_module,
     nn.Sigmoid: _elementwise_module(Sigmoid()),
     nn.Tanh: _elementwise_module(Tanh()),
     nn.Dropout: _dropout_module,
@@ -399,6 +411,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     F.relu_: _elementwise(ReLU(), inplace=True),
     F.leaky_relu: _leaky_relu,
     F.leaky_relu_: _leaky_relu_,
+    F.gelu: _gelu,
     **{getattr(torch, name): METHODS[name] for name in ("relu", "relu_")},
     **{getattr(torch, name): METHODS[name] for name in ("sigmoid", "sigmoid_", "tanh", "tanh_")},
     F.dropout: _dropout,

@@ -134,6 +134,15 @@ const FACTS = {
     steepest: ({ negative_slope: a }) => Math.max(1, a),
     bounds: ({ negative_slope: a }) => [a === 0 ? 0 : -Infinity, Infinity],
   },
+  GELU: {
+    role: "activation",
+    arguments: {},
+    formula: () => "x · Φ(x)",
+    value: (x) => x * normalBelow(x),
+    derivative: (x) => normalBelow(x) + x * bell(x),
+    steepest: () => 1.1289042,
+    bounds: () => [-0.16997121, Infinity],
+  },
   Dropout: {
     role: "dropout",
     keepsRange: true,
@@ -171,6 +180,34 @@ const FACTS = {
 
 /** What is known of each type of layer, by its name. */
 export const LAYERS = new Map(Object.entries(FACTS));
+
+/**
+ * The density of the normal distribution.
+ * @param {number} x
+ */
+function bell(x) {
+  return Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
+}
+
+/**
+ * Φ(x), the share of a normal distribution below x: near 0 by a series, else by a fraction.
+ * @param {number} x
+ */
+function normalBelow(x) {
+  const size = Math.abs(x);
+  if (size < 3) {
+    let [sum, term] = [x, x]; // x + x³/3 + x⁵/(3·5) + …
+    for (let n = 3; Math.abs(term) > 1e-17 * Math.abs(sum); n += 2) {
+      term *= (x * x) / n;
+      sum += term;
+    }
+    return 0.5 + bell(x) * sum;
+  }
+  let fraction = size; // x + 1/(x + 2/(x + …))
+  for (let n = 30; n > 0; n -= 1) fraction = size + n / fraction;
+  const beyond = bell(x) / fraction;
+  return x < 0 ? beyond : 1 - beyond;
+}
 
 /**
  * The role of a type of layer, undefined where there is no such type.
