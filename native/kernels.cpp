@@ -556,6 +556,7 @@ UNUSED void activate_plain(Activation f, const float* x, float* y, int count) {
             case Kind::tanh: y[i] = float(tanh(double(v))); break;
             case Kind::relu: y[i] = v < 0 ? 0 : v; break;  // a NaN stays
             case Kind::leaky_relu: y[i] = v < 0 ? v * f.parameter : v; break;
+            case Kind::silu: y[i] = float(v / (1 + exp(-double(v)))); break;
             case Kind::gelu: y[i] = float(v * erfc(-v * 0.70710678118654752) / 2); break;
         }
     }
@@ -568,6 +569,7 @@ INLINE Vector result_of(Vector x, [[maybe_unused]] float parameter) {
     if constexpr (kind == Kind::relu) return x < 0.0f ? Vector{} : x;
     if constexpr (kind == Kind::leaky_relu) return x < 0.0f ? x * parameter : x;
     if constexpr (kind == Kind::gelu) return x * normal_below(x, bell_of(x));
+    if constexpr (kind == Kind::silu) return x * sigmoid_of(x);
     return x;
 }
 
@@ -583,6 +585,10 @@ INLINE Vector slope_of(Vector y, [[maybe_unused]] float parameter) {
         const Vector x = y, bell = bell_of(x);
         return normal_below(x, bell) + x * bell * 0.398942280f;  // 1 / √(2π)
     }
+    if constexpr (kind == Kind::silu) {
+        const Vector x = y, rest = sigmoid_of(-x);  // 1 - s would lose the digits of a small one
+        return sigmoid_of(x) * (1.0f + x * rest);
+    }
     return splat(1);
 }
 
@@ -596,6 +602,7 @@ INLINE void with_kind(Kind kind, Function f) {
         case Kind::relu: return f.template operator()<Kind::relu>();
         case Kind::leaky_relu: return f.template operator()<Kind::leaky_relu>();
         case Kind::gelu: return f.template operator()<Kind::gelu>();
+        case Kind::silu: return f.template operator()<Kind::silu>();
     }
 }
 

@@ -60,14 +60,14 @@ struct Pooling {
 
 // An activation; `parameter` is the argument of those that have one.
 struct Activation {
-    enum class Kind { identity, sigmoid, tanh, relu, leaky_relu, gelu } kind = Kind::identity;
+    enum class Kind { identity, sigmoid, tanh, relu, leaky_relu, gelu, silu } kind = Kind::identity;
     float parameter = 0;
 
     // By the name in network/layers.py; false for any other.
     bool find(std::string_view name) {
         constexpr std::pair<std::string_view, Kind> names[] = {
             {"Sigmoid", Kind::sigmoid},      {"Tanh", Kind::tanh}, {"ReLU", Kind::relu},
-            {"LeakyReLU", Kind::leaky_relu}, {"GELU", Kind::gelu},
+            {"LeakyReLU", Kind::leaky_relu}, {"GELU", Kind::gelu}, {"SiLU", Kind::silu},
         };
         for (const auto& [known, its_kind] : names)
             if (known == name) return kind = its_kind, true;
@@ -76,7 +76,7 @@ struct Activation {
 
     // Whether its slope is computed from x. From y = f(x), where that is enough, it costs less, and
     // y may be written over x.
-    bool slope_needs_input() const { return kind == Kind::gelu; }
+    bool slope_needs_input() const { return kind == Kind::gelu || kind == Kind::silu; }
 };
 
 // Which units of a dropout layer stay: a hash of these numbers and the unit's, as in

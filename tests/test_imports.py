@@ -136,6 +136,7 @@ def test_public_names() -> None:
         "Network",
         "Normalization",
         "ReLU",
+        "SiLU",
         "Sigmoid",
         "Tanh",
         "accelerate",

@@ -159,6 +159,7 @@ def test_functions_of_nan_and_infinity_are_ieees(instruction_set: str) -> None:
         "ReLU": [np.nan, np.inf, 0, 0, 0],
         "LeakyReLU": [np.nan, np.inf, -np.inf, 0, 0],
         "GELU": [np.nan, np.inf, np.nan, 0, 0],
+        "SiLU": [np.nan, np.inf, np.nan, 0, 0],
     }.items():
         np.testing.assert_array_equal(apply(instruction_set, function, x), expected, function)
 

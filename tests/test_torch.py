@@ -34,6 +34,7 @@ from lenet.network.layers import (
     MaxPool2d,
     ReLU,
     Sigmoid,
+    SiLU,
     Tanh,
 )
 from lenet.network.parameters import State, initialize
@@ -363,6 +364,8 @@ class Functional(nn.Module):
                 return pick(lambda x: F.leaky_relu(x, a), lambda x: F.leaky_relu(x, a, False))
             case GELU():
                 return pick(F.gelu, lambda x: F.gelu(x, approximate="none"))
+            case SiLU():
+                return pick(F.silu, lambda x: F.silu(x, inplace=False))
             case Dropout(p):
                 return pick(
                     lambda x: F.dropout(x, p, training=self.training),

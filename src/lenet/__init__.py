@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         MaxPool2d,
         ReLU,
         Sigmoid,
+        SiLU,
         Tanh,
     )
     from lenet.network.zoo import build
@@ -55,6 +56,7 @@ __all__ = [
     "Network",
     "Normalization",
     "ReLU",
+    "SiLU",
     "Sigmoid",
     "Tanh",
     "accelerate",

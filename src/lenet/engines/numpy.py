@@ -49,6 +49,7 @@ from lenet.network.layers import (
     ReLU,
     ScaledTanh,
     Sigmoid,
+    SiLU,
     Tanh,
     Weighted,
     Windowed,
@@ -470,6 +471,8 @@ def activate(layer: Activation, x: Array) -> Array:
             return np.where(x < 0, x * below, x)
         case GELU():
             return x * normal_below(x)
+        case SiLU():
+            return x * sigmoid(x)
         case ScaledTanh(a, s):
             return a * np.tanh(s * x)
 
@@ -488,6 +491,9 @@ def slope(layer: Activation, x: Array, y: Array) -> Array:
             slopes = np.where(x > 0, 1, layer.negative_slope).astype(x.dtype)
         case GELU():
             slopes = normal_below(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+        case SiLU():
+            s = sigmoid(x)
+            slopes = s * (1 + x * (1 - s))
         case ScaledTanh():
             slopes = layer.amplitude * layer.slope * (1 - (y / layer.amplitude) ** 2)
     return slopes

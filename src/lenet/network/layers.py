@@ -104,6 +104,11 @@ class GELU:
 
 
 @dataclass(frozen=True)
+class SiLU:
+    """x / (1 + exp(-x)), also called swish."""
+
+
+@dataclass(frozen=True)
 class Dropout:
     """In training each unit is zero with probability ``p``, the others divided by 1 - p."""
 
@@ -155,7 +160,7 @@ class RBF:
 
 
 # What each layer is; these serve isinstance and annotations alike.
-Activation = Sigmoid | Tanh | ReLU | LeakyReLU | GELU | ScaledTanh
+Activation = Sigmoid | Tanh | ReLU | LeakyReLU | GELU | SiLU | ScaledTanh
 Pooling = AvgPool2d | MaxPool2d | Subsample
 Windowed = Conv2d | Pooling
 Dense = Linear | RBF
@@ -174,6 +179,7 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         ReLU,
         LeakyReLU,
         GELU,
+        SiLU,
         Dropout,
         Flatten,
         Linear,
@@ -192,7 +198,7 @@ AS_IN_TORCH: dict[type[Layer], dict[str, Any]] = {
     Flatten: {"start_dim": 1, "end_dim": -1},
     Linear: {"bias": True},
 }
-IN_PLACE = ReLU | LeakyReLU | Dropout  # inplace=True computes the same
+IN_PLACE = ReLU | LeakyReLU | SiLU | Dropout  # inplace=True computes the same
 
 
 def is_of_1998(layer: Layer) -> bool:
@@ -269,6 +275,8 @@ def curve(layer: Activation) -> Curve:
             return Curve("leaky ReLU", formula, max(1.0, slope), bounds)
         case GELU():
             return Curve("GELU", "x · Φ(x)", 1.1289042, (-0.16997121, infinity))
+        case SiLU():
+            return Curve("SiLU", "x / (1 + exp(−x))", 1.0998393, (-0.27846455, infinity))
         case ScaledTanh(amplitude, slope):
             most = abs(amplitude)
             formula = f"{_short(amplitude)} · tanh({_short(slope)} · x)"

@@ -31,6 +31,7 @@ from lenet.network.layers import (
     MaxPool2d,
     ReLU,
     Sigmoid,
+    SiLU,
     Tanh,
     show_shape,
     stride_of,
@@ -110,6 +111,8 @@ def to_onnx(model: Model) -> onnx.ModelProto:
                 scaled = node("Mul", [x, root], f"{name}_scaled")
                 share = node("Add", [node("Erf", [scaled], f"{name}_erf"), one], f"{name}_share")
                 x = node("Mul", [node("Mul", [x, half], f"{name}_halved"), share], name)
+            case SiLU():
+                x = node("Mul", [x, node("Sigmoid", [x], f"{name}_sigmoid")], name)
             case Flatten():
                 x = node("Flatten", [x], name, axis=1)
             case Dropout():

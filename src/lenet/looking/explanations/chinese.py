@@ -19,6 +19,7 @@ from lenet.network.layers import (
     ReLU,
     ScaledTanh,
     Sigmoid,
+    SiLU,
     Subsample,
     Tanh,
     Windowed,
@@ -100,6 +101,11 @@ def does(facts: LayerFacts) -> str:
                 "把每个数乘以 Φ(x)，即标准正态分布中小于它的比例：x · Φ(x)。大的数原样通过，"
                 "远小于零的数几乎变成零。"
             )
+        case SiLU():
+            return (
+                "把每个数乘以它自己的 sigmoid：x / (1 + exp(−x))。大的数原样通过，"
+                "远小于零的数几乎变成零。"
+            )
         case Dropout():
             return (
                 f"训练时以概率 {layer.p:g} 把每个数置零，其余的除以 {1 - layer.p:g}，"
@@ -173,6 +179,12 @@ def why(facts: LayerFacts) -> str:
             return (
                 "引入非线性：线性层无论叠多少层，合起来也只相当于一个线性层。它像没有拐角的 ReLU："
                 "斜率逐渐变化，略小于零的数也还能学习。大多数 Transformer 都用它。"
+            )
+        case SiLU():
+            return (
+                "引入非线性：线性层无论叠多少层，合起来也只相当于一个线性层。它和 GELU 一样，"
+                "像没有拐角的 ReLU，只需算一次指数：斜率逐渐变化，略小于零的数也还能学习。"
+                "它又叫 swish。"
             )
         case Dropout() if facts.again:
             return "同样是为了减轻过拟合。"

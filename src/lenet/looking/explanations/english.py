@@ -19,6 +19,7 @@ from lenet.network.layers import (
     ReLU,
     ScaledTanh,
     Sigmoid,
+    SiLU,
     Subsample,
     Tanh,
     Windowed,
@@ -106,6 +107,11 @@ def does(facts: LayerFacts) -> str:
                 "Multiplies every number by Φ(x), the share of a normal distribution that lies "
                 "below it: x · Φ(x). Large numbers pass, far below zero nearly nothing does."
             )
+        case SiLU():
+            return (
+                "Multiplies every number by its sigmoid: x / (1 + exp(−x)). Large numbers pass, "
+                "far below zero nearly nothing does."
+            )
         case Dropout():
             return (
                 f"In training makes each number zero with probability {layer.p:g} and divides the "
@@ -190,6 +196,13 @@ def why(facts: LayerFacts) -> str:
                 "It makes the network nonlinear: linear layers in a row, however many, come to one "
                 "linear layer. It is a ReLU without the corner: its slope changes gradually, and a "
                 "number a little below zero still learns. Most transformers have it."
+            )
+        case SiLU():
+            return (
+                "It makes the network nonlinear: linear layers in a row, however many, come to one "
+                "linear layer. It is a ReLU without the corner, as GELU is, and costs one "
+                "exponential: its slope changes gradually, and a number a little below zero still "
+                "learns. It is also called swish."
             )
         case Dropout() if facts.again:
             return "Against overfitting, as before."

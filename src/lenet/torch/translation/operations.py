@@ -27,6 +27,7 @@ from lenet.network.layers import (
     ReLU,
     Shape,
     Sigmoid,
+    SiLU,
     Tanh,
     show_shape,
 )
@@ -370,6 +371,7 @@ MODULES: dict[Any, Callable[..., Any]] = {
     nn.ReLU: _elementwise_module(ReLU()),
     nn.LeakyReLU: _leaky_relu_module,
     nn.GELU: _gelu_module,
+    nn.SiLU: _elementwise_module(SiLU()),
     nn.Sigmoid: _elementwise_module(Sigmoid()),
     nn.Tanh: _elementwise_module(Tanh()),
     nn.Dropout: _dropout_module,
@@ -412,6 +414,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     F.leaky_relu: _leaky_relu,
     F.leaky_relu_: _leaky_relu_,
     F.gelu: _gelu,
+    F.silu: _elementwise(SiLU()),
     **{getattr(torch, name): METHODS[name] for name in ("relu", "relu_")},
     **{getattr(torch, name): METHODS[name] for name in ("sigmoid", "sigmoid_", "tanh", "tanh_")},
     F.dropout: _dropout,

@@ -143,6 +143,18 @@ const FACTS = {
     steepest: () => 1.1289042,
     bounds: () => [-0.16997121, Infinity],
   },
+  SiLU: {
+    role: "activation",
+    arguments: {},
+    formula: () => "x / (1 + exp(−x))",
+    value: (x) => x / (1 + Math.exp(-x)),
+    derivative: (x) => {
+      const s = 1 / (1 + Math.exp(-x));
+      return s * (1 + x * (1 - s));
+    },
+    steepest: () => 1.0998393,
+    bounds: () => [-0.27846455, Infinity],
+  },
   Dropout: {
     role: "dropout",
     keepsRange: true,
