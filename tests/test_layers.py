@@ -1,6 +1,8 @@
 """What is said of layers once: groups, curves, notation; and that NumPy computes these curves."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,3 +93,24 @@ def test_the_path_that_programs_know() -> None:
     assert architecture.ReLU is ReLU
     with pytest.raises(AttributeError):
         architecture.no_such_layer  # noqa: B018
+
+
+HOUSE = Path(__file__).parent.parent
+
+
+def test_contributing_lists_the_files_that_an_activation_touches() -> None:
+    text = (HOUSE / "CONTRIBUTING.md").read_text("utf-8")
+    section = text[text.index("**A layer.**") : text.index("**An engine.**")]
+    listed = set(re.findall(r"^\| `([\w/.]+)` \|", section, re.MULTILINE))
+    sources = [
+        *(HOUSE / "native").iterdir(),
+        *(HOUSE / "src").rglob("*.py"),
+        *(HOUSE / "src").rglob("*.js"),
+    ]
+    touched = {
+        str(path.relative_to(HOUSE))
+        for path in sources
+        if re.search(r"\bSiLU\b|\bsilu\b", path.read_text("utf-8"))
+    }
+    assert touched == listed
+    assert len(touched) <= 10
