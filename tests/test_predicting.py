@@ -191,7 +191,7 @@ def test_the_command_exits_with_1_and_lists_the_bad_ones_last(
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 6
     errors = printed.err.splitlines()
-    assert errors[0] == "lenet: 2 of 5 pictures were not predicted:"
+    assert errors[0] == "lenet: not predicted: 2 of 5 pictures"
     assert [Path(line.split(": ")[0].strip()).name for line in errors[1:]] == [
         "damaged.jpg",
         "empty.bmp",

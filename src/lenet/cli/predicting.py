@@ -98,9 +98,7 @@ def predict(
             more = f" (the first {SHOWN} of {len(sources):,})" if len(sources) > SHOWN else ""
             say(f"{path}{more}")
     if bad:
-        print(
-            f"lenet: {len(bad):,} of {len(sources):,} pictures were not predicted:", file=sys.stderr
-        )
+        print(f"lenet: not predicted: {len(bad):,} of {len(sources):,} pictures", file=sys.stderr)
         for answer in bad:
             print(f"  {answer.name}: {answer.problem}", file=sys.stderr)
     return 1 if bad else 0
