@@ -1,6 +1,7 @@
 /** Where the views get their data: from the server, or from what a single file holds. */
 
 import { readSafetensors } from "lenet/network/file.js";
+import { product } from "lenet/network/shapes.js";
 
 const TOKEN = "lenet-token";
 
@@ -55,7 +56,7 @@ export function serverBackend() {
   async function readSet(name) {
     const path = `/api/data/${encodeURIComponent(name)}`;
     const [facts, labels] = await Promise.all([json(path), bytes(`${path}/labels`)]);
-    const size = facts.shape.reduce((a, b) => a * b, 1);
+    const size = product(facts.shape);
     const known = new Map();
     return {
       ...facts,

@@ -1,6 +1,7 @@
 /** Networks computed in a worker, beside the page; in the page itself where workers are refused. */
 
 import { answer } from "lenet/network/answer.js";
+import { product, shapeText } from "lenet/network/shapes.js";
 import { trace } from "lenet/network/trace.js";
 
 const PORTION = 16; // pictures: some ten milliseconds, so that a stroke need not wait longer
@@ -121,11 +122,11 @@ export function createCalculator(startWorker) {
     const model = models.get(key);
     if (!model) throw new Error(`no network is loaded as ${JSON.stringify(key)}`);
     const { input_shape: shape, classes } = model.network;
-    const size = shape[0] * shape[1] * shape[2];
+    const size = product(shape);
     const pixels = joined(pictures, size);
     const count = pixels.length / size;
     if (!Number.isInteger(count)) {
-      throw new Error(`${pixels.length} numbers are no pictures of ${shape.join("×")}`);
+      throw new Error(`${pixels.length} numbers are no pictures of ${shapeText(shape)}`);
     }
     const logits = new Float32Array(count * classes.length);
     for (let start = 0; start < count; start += PORTION) {

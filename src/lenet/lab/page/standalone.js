@@ -6,6 +6,7 @@ import exploreWords from "lenet/i18n/explore.js";
 import inputWords from "lenet/i18n/input.js";
 import shellWords from "lenet/i18n/shell.js";
 import { readSafetensors } from "lenet/network/file.js";
+import { product } from "lenet/network/shapes.js";
 import { showPage } from "lenet/shell.js";
 import { starter } from "lenet/standalone-worker.js";
 
@@ -14,7 +15,7 @@ function fileBackend(content, startWorker) {
   const read = readSafetensors(fromBase64(content.weights, Uint8Array).buffer);
   const ref = `run:${content.title}`;
   const { name, title, classes, shape } = content.data;
-  const size = shape.reduce((a, b) => a * b, 1);
+  const size = product(shape);
   const labels = fromBase64(content.labels, Uint8Array);
   const pixels = fromBase64(content.pixels, Uint8Array);
   const refuse = async () => {

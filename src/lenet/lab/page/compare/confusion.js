@@ -2,7 +2,7 @@
 
 import { css, signedColor, textOn } from "lenet/colors.js";
 import { count, fill, h, percent } from "lenet/dom.js";
-import { paintPicture } from "lenet/shared/pick.js";
+import { paintPicture } from "lenet/shared/thumbnail.js";
 import { className } from "lenet/shared/words.js";
 
 const AT_ONCE = 48; // pictures

@@ -8,8 +8,8 @@ import {
   isDense,
   LAYERS,
 } from "lenet/network/layers.js";
+import { product, shapeText } from "lenet/network/shapes.js";
 import { layerName } from "lenet/shared/layer-rows.js";
-import { shapeText } from "lenet/shared/words.js";
 
 const GAP = 0.7; // a layer without a counterpart; two cost more than any match
 
@@ -62,7 +62,7 @@ function match(one, other) {
 /** The part that a type of layer plays in a network: whatever has kernels or codes plays one. */
 const partOf = (type) => (isConvolution(type) || isDense(type) ? "weights" : LAYERS.get(type).role);
 
-const size = (row) => row.outputShape.reduce((a, b) => a * b, 1);
+const size = (row) => product(row.outputShape);
 
 /** What is different between a row's two layers, as [name, left, right] of their arguments. */
 export function argumentsThatDiffer(one, other) {

@@ -147,7 +147,7 @@ function points(accuracy, best, t) {
 }
 
 /** How far an accuracy over so many pictures is from the true one, one standard error; or null. */
-export function standardError(accuracy, count) {
+function standardError(accuracy, count) {
   if (accuracy === null || !count) return null;
   return Math.sqrt((accuracy * (1 - accuracy)) / count);
 }

@@ -87,7 +87,7 @@ function shareOf(part, kind, values, t) {
 }
 
 /** The histogram's axis: a layer's bounds where it has some, else round numbers about zero. */
-export function axisFor(part, kind, { minimum, maximum }) {
+function axisFor(part, kind, { minimum, maximum }) {
   const bounds = part === "activation" ? boundsOf(kind) : null;
   if (bounds?.every(Number.isFinite)) return bounds;
   const most = roundUp(Math.max(Math.abs(minimum), Math.abs(maximum)));
@@ -95,7 +95,7 @@ export function axisFor(part, kind, { minimum, maximum }) {
 }
 
 /** The next of 1, 2, 5, 10 … at or above a size; 1 for nothing. */
-export function roundUp(size) {
+function roundUp(size) {
   if (!(size > 0) || !Number.isFinite(size)) return 1;
   const power = 10 ** Math.floor(Math.log10(size));
   const digit = [1, 2, 5, 10].find((one) => one * power >= size * (1 - 1e-9));

@@ -3,8 +3,9 @@
 import { largest, legend, paint, signedColor } from "lenet/colors.js";
 import { fill, h } from "lenet/dom.js";
 import { isConvolution, isDense } from "lenet/network/layers.js";
+import { shapeText } from "lenet/network/shapes.js";
 import { layerName } from "lenet/shared/layer-rows.js";
-import { figure, shapeText } from "lenet/shared/words.js";
+import { figure } from "lenet/shared/words.js";
 
 const MOST = 32; // pictures: a dense layer has hundreds of units
 
@@ -57,7 +58,7 @@ export default function createKernels(container, t) {
 }
 
 /** The first layer that has weights, as pictures of its input; null if it can have none. */
-export function firstWeights({ network, weights, traced }) {
+function firstWeights({ network, weights, traced }) {
   const row = traced.find(({ index }) => weights.has(`${index}.weight`));
   if (!row) return null;
   const { shape, data } = weights.get(`${row.index}.weight`);

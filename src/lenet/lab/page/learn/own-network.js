@@ -1,7 +1,8 @@
 /** A network of your own: a list of layers as text, checked as you type. */
 
 import { fill, h } from "lenet/dom.js";
-import { countText, shapeText } from "lenet/shared/words.js";
+import { shapeText } from "lenet/network/shapes.js";
+import { countText } from "lenet/shared/words.js";
 
 const WAIT_MS = 300;
 const LEAST_ROWS = 8;

@@ -163,13 +163,13 @@ export function newest(values = []) {
 }
 
 /** The value at an index, or the last before it that is there, or null. */
-export function upTo(values = [], index) {
+function upTo(values = [], index) {
   for (let i = index; i >= 0; i--) if (values[i] != null) return values[i];
   return null;
 }
 
 /** The index of the reading that is nearest to an epoch. */
-export function indexAt(epochs, epoch) {
+function indexAt(epochs, epoch) {
   let best = 0;
   epochs.forEach((one, i) => {
     if (Math.abs(one - epoch) < Math.abs(epochs[best] - epoch)) best = i;

@@ -3,8 +3,9 @@
 import { inkColor, largest, paint, signedColor } from "lenet/colors.js";
 import { fill, h, percent } from "lenet/dom.js";
 import { isReshaping, LAYERS, boundsOf } from "lenet/network/layers.js";
+import { shapeText } from "lenet/network/shapes.js";
 import { softmax } from "lenet/network/softmax.js";
-import { className, figure, shapeText } from "lenet/shared/words.js";
+import { className, figure } from "lenet/shared/words.js";
 
 /** A layer's name as the rows have it: "C1 Conv2d"; those without a stage have their number. */
 export function layerName({ stage, type, index }) {

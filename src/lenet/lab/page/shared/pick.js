@@ -1,7 +1,7 @@
 /** A picture of a data set's test part, chosen by small arrows or by its number. */
 
-import { inkColor, paint } from "lenet/colors.js";
 import { fill, h } from "lenet/dom.js";
+import { paintPicture } from "lenet/shared/thumbnail.js";
 import { className, countText } from "lenet/shared/words.js";
 
 /**
@@ -71,22 +71,4 @@ export default function mountPick(container, { t, chosen, fail }) {
       asked += 1;
     },
   };
-}
-
-/** Draws a picture's bytes (c·h·w): in grey for one channel, in colour for three. */
-export function paintPicture(canvas, pixels, [channels, height, width]) {
-  if (channels !== 3) {
-    paint(canvas, pixels.subarray(0, height * width), height, width, inkColor, 255);
-    return;
-  }
-  canvas.width = width;
-  canvas.height = height;
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(width, height);
-  const plane = height * width;
-  for (let i = 0; i < plane; i++) {
-    for (let c = 0; c < 3; c++) image.data[4 * i + c] = pixels[c * plane + i];
-    image.data[4 * i + 3] = 255;
-  }
-  context.putImageData(image, 0, 0);
 }

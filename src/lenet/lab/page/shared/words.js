@@ -45,9 +45,6 @@ export const accuracyText = (value) => (value == null ? "–" : percent(value, 1
 /** A count: "61,706". */
 export const countText = (value) => (value == null ? "–" : count(Math.round(value)));
 
-/** A layer's shape: "6×28×28". */
-export const shapeText = (shape) => shape.join("×");
-
 /** When a run began, in the reader's own time: "21 Nov, 16:05". */
 export function whenText(started, language) {
   if (!started) return "–";

@@ -4,7 +4,7 @@ import { createCalculator } from "lenet/calculator.js";
 import { largest, legend, paint, signedColor } from "lenet/colors.js";
 import { fill, h, percent, show } from "lenet/dom.js";
 import { occlusionChanges, occlusions } from "lenet/explore/edits/occlusion.js";
-import { paintPicture } from "lenet/explore/picture/thumbnail.js";
+import { paintPicture } from "lenet/shared/thumbnail.js";
 
 const VALUES = { ground: 0, grey: 128, ink: 255 };
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };

@@ -2,7 +2,7 @@
 
 import { fill, h, percent } from "lenet/dom.js";
 import { mostMistaken, predictionsOf, readPicture } from "lenet/explore/picture/test-pictures.js";
-import { thumbnail } from "lenet/explore/picture/thumbnail.js";
+import { thumbnail } from "lenet/shared/thumbnail.js";
 
 /** The pictures in `root`: {destroy}. A click shows one in Explore. */
 export function mountMistaken(root, tools) {

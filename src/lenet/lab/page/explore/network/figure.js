@@ -3,7 +3,8 @@
 import { h } from "lenet/dom.js";
 import { arrange } from "lenet/explore/network/layout.js";
 import { paintInk, paintSigned, steadyLimit } from "lenet/explore/network/scale.js";
-import { layerKind, shapeOf, size } from "lenet/explore/network/units.js";
+import { layerKind, shapeOf } from "lenet/explore/network/units.js";
+import { product, shapeText } from "lenet/network/shapes.js";
 
 /**
  * The panel of a layer (−1: the picture): {layer, element, canvas, place(bounds), draw(…), …}.
@@ -130,13 +131,13 @@ function paintedZero({ signed }) {
 }
 
 /** The end of a scale as text: "5", "0.02". */
-export function limitText(limit) {
+function limitText(limit) {
   return String(Number(limit.toPrecision(2)));
 }
 
 /** What stands over a layer: its stage, its kind, its shape. */
 function label(t, traced, layer) {
-  const shape = shapeOf(traced, layer).join("×");
+  const shape = shapeText(shapeOf(traced, layer));
   const [stage, kind] =
     layer < 0 ? [t("maps.input"), ""] : [traced[layer].stage, layerKind(traced[layer])];
   return [
@@ -157,7 +158,7 @@ function label(t, traced, layer) {
 export function createDifferences(traced) {
   const kept = new Map();
   return (layer, now, before) => {
-    const length = size(shapeOf(traced, layer));
+    const length = product(shapeOf(traced, layer));
     if (!kept.has(layer)) kept.set(layer, new Float32Array(length));
     const difference = kept.get(layer);
     for (let i = 0; i < length; i++) difference[i] = now[i] - before[i];

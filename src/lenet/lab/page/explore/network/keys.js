@@ -1,7 +1,7 @@
 /** What keys do among units and in tables of numbers. */
 
-import { inLayer, isVector, moved, shapeOf, size } from "lenet/explore/network/units.js";
-import { place, unitAt } from "lenet/network/shapes.js";
+import { inLayer, isVector, moved, shapeOf } from "lenet/explore/network/units.js";
+import { place, product, unitAt } from "lenet/network/shapes.js";
 
 const ARROWS = {
   ArrowUp: { row: -1 },
@@ -32,7 +32,7 @@ export function moveByKey(traced, unit, event, strip) {
 
 function endOfMap(traced, { layer, index }, key) {
   const shape = shapeOf(traced, layer);
-  if (isVector(shape)) return { layer, index: key === "Home" ? 0 : size(shape) - 1 };
+  if (isVector(shape)) return { layer, index: key === "Home" ? 0 : product(shape) - 1 };
   const { channel } = place(shape, index);
   const [, height, width] = shape;
   const [row, column] = key === "Home" ? [0, 0] : [height - 1, width - 1];

@@ -1,6 +1,7 @@
 /** How the maps of a layer are arranged: pure arithmetic of rectangles, in CSS pixels. */
 
-import { isVector, size } from "lenet/explore/network/units.js";
+import { isVector } from "lenet/explore/network/units.js";
+import { product } from "lenet/network/shapes.js";
 
 const TALL = 372; // of the wide figure at zoom 1: six maps of 28×28 at two pixels a number
 const BROAD = 200; // of one layer there
@@ -15,7 +16,7 @@ const LOW = 184; // of one layer in the narrow figure
  * neighbouring rows and columns of a vector are. `bounds` {wide, zoom, width, picture}.
  */
 export function arrange(shape, bounds) {
-  return isVector(shape) ? arrangeVector(size(shape), bounds) : arrangeMaps(shape, bounds);
+  return isVector(shape) ? arrangeVector(product(shape), bounds) : arrangeMaps(shape, bounds);
 }
 
 function arrangeMaps([channels, rows, columns], bounds) {

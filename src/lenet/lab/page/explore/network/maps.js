@@ -19,7 +19,7 @@ import {
 import { ranked } from "lenet/network/arithmetic.js";
 import { normalize } from "lenet/network/forward.js";
 import { isWeightedSum } from "lenet/network/layers.js";
-import { unitAt } from "lenet/network/shapes.js";
+import { shapeText, unitAt } from "lenet/network/shapes.js";
 
 const ZOOMS = [2.5, 2, 1.75, 1.5, 1.25, 1];
 
@@ -280,7 +280,7 @@ function scaleLegend(t) {
 
 /** A layer's whole title: "C1 · Conv2d 5×5 · 6×28×28". */
 function layerTitle(t, traced, layer) {
-  const shape = shapeOf(traced, layer).join("×");
+  const shape = shapeText(shapeOf(traced, layer));
   if (layer < 0) return `${t("maps.input")} · ${shape}`;
   const name = layerName(t, traced, layer);
   const kind = traced[layer].stage ? `${layerKind(traced[layer])} · ` : "";

@@ -2,6 +2,7 @@
 
 import { count, fill, h, percent } from "lenet/dom.js";
 import { mountOpenFile } from "lenet/explore/network/open-file.js";
+import { shapeText } from "lenet/network/shapes.js";
 
 const WAIT = 120; // ms between the last move of the slider and the question for that snapshot
 
@@ -92,7 +93,7 @@ export default function mount(section, tools) {
       facts,
       h("strong", {}, network.name),
       h("span", { class: "number" }, t("model.parameters", { number: count(parameters) })),
-      h("span", { class: "number" }, `${network.input_shape.join("×")} → ${classes}`),
+      h("span", { class: "number" }, `${shapeText(network.input_shape)} → ${classes}`),
       h("span", {}, data === null ? t("model.no-data") : data),
     );
     if (backend.kind === "file") {

@@ -1,6 +1,7 @@
 /** Opening a PyTorch state dict or safetensors, for a network of the zoo or a described one. */
 
 import { fill, h } from "lenet/dom.js";
+import { shapeText } from "lenet/network/shapes.js";
 
 const BY_ITSELF = ""; // the server finds out: from the file, or because only one network fits
 const DESCRIBED = "described";
@@ -96,7 +97,7 @@ export function mountOpenFile({ t, backend, openModel, announce }) {
     description.hidden = network.value === BY_ITSELF;
     if (chosen) {
       text.value = chosen.text;
-      shape.value = chosen.network.input_shape.join("×");
+      shape.value = shapeText(chosen.network.input_shape);
     }
     tell("");
   }

@@ -2,7 +2,7 @@
 
 import { show } from "lenet/dom.js";
 import { isWindowed } from "lenet/network/layers.js";
-import { place, unitAt } from "lenet/network/shapes.js";
+import { place, product, unitAt } from "lenet/network/shapes.js";
 
 /** The shape of a layer's output; of the picture for layer −1. */
 export function shapeOf(traced, layer) {
@@ -13,11 +13,6 @@ export function shapeOf(traced, layer) {
 export function isVector(shape) {
   const [, height = 1, width = 1] = shape;
   return height * width === 1;
-}
-
-/** The number of units of a shape. */
-export function size(shape) {
-  return shape.reduce((all, length) => all * length, 1);
 }
 
 /** A layer's kind with its window: "Conv2d 5×5", "Sigmoid", "Linear". */
@@ -73,7 +68,7 @@ export function isOff(gates, traced, { layer, index }) {
 /** The unit, if the network has it; else null: an address or another network may have named it. */
 export function validUnit(traced, unit) {
   if (!traced || !unit || unit.layer < -1 || unit.layer >= traced.length) return null;
-  return unit.index >= 0 && unit.index < size(shapeOf(traced, unit.layer)) ? unit : null;
+  return unit.index >= 0 && unit.index < product(shapeOf(traced, unit.layer)) ? unit : null;
 }
 
 /** Whether two units are the same; null is none. */
@@ -93,7 +88,7 @@ export function moved(traced, { layer, index }, step, strip = { row: 1, column: 
   const shape = shapeOf(traced, layer);
   if (isVector(shape)) {
     const to = index + row * strip.row + column * strip.column + channel;
-    return { layer, index: to >= 0 && to < size(shape) ? to : index };
+    return { layer, index: to >= 0 && to < product(shape) ? to : index };
   }
   const from = place(shape, index);
   const [channels, height, width] = shape;
@@ -109,7 +104,7 @@ export function moved(traced, { layer, index }, step, strip = { row: 1, column: 
 export function inLayer(traced, { layer, index }, to) {
   if (to < -1 || to >= traced.length) return { layer, index };
   const [from, shape] = [shapeOf(traced, layer), shapeOf(traced, to)];
-  if (size(from) === size(shape)) return { layer: to, index };
+  if (product(from) === product(shape)) return { layer: to, index };
   const at = place(from, index);
   const [channels, height = 1, width = 1] = from;
   const [ofChannels, ofHeight = 1, ofWidth = 1] = shape;

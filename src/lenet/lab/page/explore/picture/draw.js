@@ -5,7 +5,7 @@ import { fill, focusIn, h, oncePerFrame } from "lenet/dom.js";
 import { createHistory } from "lenet/explore/picture/history.js";
 import { preparation, preparedDrawing } from "lenet/explore/picture/prepare.js";
 import { drawStroke, readInk } from "lenet/explore/picture/strokes.js";
-import { paintPicture } from "lenet/explore/picture/thumbnail.js";
+import { paintPicture } from "lenet/shared/thumbnail.js";
 
 const MOVES = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
 const PAD = 560; // pixels of the pad's canvas, of its longer side

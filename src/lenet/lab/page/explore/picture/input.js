@@ -4,6 +4,7 @@ import { fill, h } from "lenet/dom.js";
 import { mountDraw } from "lenet/explore/picture/draw.js";
 import { mountPick } from "lenet/explore/picture/pick.js";
 import { mountUpload } from "lenet/explore/picture/upload.js";
+import { product } from "lenet/network/shapes.js";
 
 const WAYS = ["draw", "data", "upload"];
 
@@ -75,7 +76,7 @@ export default function mount(section, tools) {
 
   /** The picture for a model that has just been opened: the one that was, or a first one. */
   async function settle(model) {
-    const size = model.network.input_shape.reduce((a, b) => a * b, 1);
+    const size = product(model.network.input_shape);
     draw.model(model);
     const { picture, pixels } = store.get();
     const before = pixels ? { picture, pixels } : restored;

@@ -8,7 +8,7 @@ import {
   predictionsOf,
   readPicture,
 } from "lenet/explore/picture/test-pictures.js";
-import { thumbnail } from "lenet/explore/picture/thumbnail.js";
+import { thumbnail } from "lenet/shared/thumbnail.js";
 
 const PAGE = 12;
 

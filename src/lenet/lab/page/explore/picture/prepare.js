@@ -240,7 +240,7 @@ export function borderMedians({ width, height, planes }) {
 }
 
 /** The mean {row, column} of the ink, in pixels from 0; the middle where there is none. */
-export function massCentre({ width, height, planes }) {
+function massCentre({ width, height, planes }) {
   let [mass, rows, columns] = [0, 0, 0];
   for (const plane of planes) {
     for (let i = 0; i < plane.length; i++) {

@@ -19,8 +19,8 @@ import {
   resize,
   toPixels,
 } from "lenet/explore/picture/prepare.js";
-import { paintPicture } from "lenet/explore/picture/thumbnail.js";
 import { normalize } from "lenet/network/forward.js";
+import { paintPicture } from "lenet/shared/thumbnail.js";
 
 const SHOWN = 144; // pixels at most of a step's picture
 
