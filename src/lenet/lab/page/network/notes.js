@@ -5,6 +5,7 @@ import { isCount, isRecord, quoted } from "./description.js";
 /** @typedef {{temperature: number, threshold: number | null}} Calibration */
 /** @typedef {{fit: string, ground: string}} Preparation */
 
+/** How a photograph may be fitted to a network's size. */
 export const FITS = ["crop", "pad", "stretch", "digit", "object"];
 
 /**

@@ -3,7 +3,7 @@
 import { fill, h, percent, show } from "lenet/dom.js";
 import { softmaxArithmetic } from "lenet/network/softmax.js";
 
-/** The table {element, update(logits, classes, pointed, temperature)}; a class leads to its logit. */
+/** The table {element, update(logits, classes, pointed, temperature)}; a class leads to a logit. */
 export function softmaxTable(t, layer) {
   const body = h("tbody");
   const sum = h("td", { class: "number" });
