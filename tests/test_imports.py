@@ -146,6 +146,7 @@ def test_public_names() -> None:
         "evaluate",
         "explain",
         "features",
+        "find_learning_rate",
         "from_torch",
         "go_on",
         "kernels",

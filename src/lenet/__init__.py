@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lenet.network.zoo import build
     from lenet.runs import list_runs, load_model
     from lenet.runs import read as read_run
-    from lenet.runs.experiments import begin, go_on, train
+    from lenet.runs.experiments import begin, find_learning_rate, go_on, train
     from lenet.ship.model import load
     from lenet.torch import to_torch
     from lenet.torch.acceleration import accelerate
@@ -66,6 +66,7 @@ __all__ = [
     "evaluate",
     "explain",
     "features",
+    "find_learning_rate",
     "from_torch",
     "go_on",
     "kernels",
@@ -90,6 +91,7 @@ _ELSEWHERE = {
     "evaluate": ("looking", "evaluate"),
     "explain": ("looking", "explain"),
     "features": ("looking", "features"),
+    "find_learning_rate": ("runs.experiments", "find_learning_rate"),
     "from_torch": ("torch.translation", "from_torch"),
     "go_on": ("runs.experiments", "go_on"),
     "kernels": ("looking", "kernels"),

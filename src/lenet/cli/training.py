@@ -11,8 +11,8 @@ import typer
 
 from lenet.cli import completion
 from lenet.cli.naming import run_folder
-from lenet.cli.options import DataDir, Threads, device_option, engine_option, number, whole
-from lenet.cli.printing import complain, reason, say
+from lenet.cli.options import DataDir, Json, Threads, device_option, engine_option, number, whole
+from lenet.cli.printing import ascii_only, complain, print_json, reason, say, show
 from lenet.cli.stopping import stop_on_signals
 
 if TYPE_CHECKING:
@@ -74,7 +74,12 @@ def train(
         int | None, typer.Option(parser=whole, metavar="N", help="Pictures in one step.")
     ] = None,
     lr: Annotated[
-        float | None, typer.Option(parser=number, metavar="X", help="Learning rate.")
+        str | None,
+        typer.Option(
+            parser=number_or_auto,
+            metavar="X",
+            help="Learning rate; auto finds one (lenet find-lr).",
+        ),
     ] = None,
     optimizer: Annotated[
         str | None,
@@ -124,14 +129,16 @@ def train(
         "network": network,
         "epochs": epochs,
         "batch_size": batch_size,
-        "schedule.learning_rate": lr,
+        "schedule.learning_rate": None if lr in (None, AUTO) else number(str(lr)),
         "seed": seed,
         "val": val,
         "objective.class_weights": class_weights,
     }
+    find_rate = lr == AUTO
     changes = {key: value for key, value in flags.items() if value is not None}
     if resume is not None:
         changed = {*changes, *(settings or ()), *filter(None, (recipe, optimizer, out))}
+        changed |= {"--lr auto"} if find_rate else set()
         if extra := changed - {"epochs"}:
             raise typer.BadParameter(
                 f"--resume continues with the recipe as it was; {sorted(map(str, extra))[0]} "
@@ -161,6 +168,7 @@ def train(
             compile=compile,
             progress=sys.stderr.isatty(),
             snapshots=snapshots,
+            find_rate=find_rate,
         )
     run = experiment.run
     go_on = f"lenet train --resume {shlex.quote(str(run.folder))}"
@@ -191,12 +199,123 @@ def train(
     return 0
 
 
+AUTO = "auto"
+
+
+def number_or_auto(text: str) -> str:
+    """The text, where it is a number or "auto"."""
+    if text.lower() == AUTO:
+        return AUTO
+    number(text)
+    return text
+
+
+@commands.command(
+    "find-lr",
+    epilog="""\
+lenet find-lr                                   for quickstart
+lenet find-lr d2l-adam --data mnist             for another recipe, on other pictures
+lenet find-lr --network mlp --optimizer sgd     for another network and optimiser
+lenet find-lr --out curve.svg                   draw the curve into a file""",
+)
+def find_lr(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="A recipe's name or a .toml file; else quickstart.",
+            autocompletion=completion.recipes,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change any value of the recipe.",
+            autocompletion=completion.settings,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="A data set's name, or your own pictures.", autocompletion=completion.data_sets
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    network: Annotated[
+        str | None,
+        typer.Option(help="lenet, lenet-max, lenet-relu, mlp.", autocompletion=completion.networks),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(parser=whole, metavar="N", help="Pictures a step.")
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(help="sgd, adam or adamw.", autocompletion=completion.optimizers),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(parser=whole, metavar="N", help="Decides everything random.")
+    ] = None,
+    engine: Annotated[str | None, engine_option()] = None,
+    device: Annotated[str | None, device_option()] = None,
+    threads: Threads = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Draw the curve into this .svg, .png or .pdf.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Find a learning rate by a range test on the training pictures, and show its curve."""
+    from rich.console import Group
+
+    from lenet.drawing import figures, range_figure
+    from lenet.runs import experiments
+
+    if out is not None:
+        figures.check_suffix(out)
+    flags = {"data": data, "network": network, "batch_size": batch_size, "seed": seed}
+    changes = {key: value for key, value in flags.items() if value is not None}
+    asked, chosen = _recipe(recipe, changes, settings or [], optimizer, data_dir, tell=not json)
+    found = experiments.find_learning_rate(
+        asked,
+        chosen=chosen,
+        data_dir=data_dir,
+        engine=engine or "auto",
+        device=device or "auto",
+        threads=threads,
+        progress=sys.stderr.isatty(),
+    )
+    rate = found.learning_rate
+    if json:
+        curves = [
+            {"learning_rates": c.learning_rates.tolist(), "losses": c.losses.tolist()}
+            for c in found.curves
+        ]
+        values = {"learning_rate": rate, "found": found.found, "why": found.why}
+        print_json({**values, "curves": curves})
+    else:
+        show(
+            lambda width: Group(
+                *range_figure.range_text(found.curves, rate, width, ascii_only=ascii_only())
+            )
+        )
+        say(f"learning rate {rate:g}: {found.why}.")
+        name = recipe or asked.name
+        say(f"Train with it: lenet train {shlex.quote(name)} --lr {rate:g}, or --lr auto")
+    if out is not None:
+        title = f"Range test: {asked.name}, {asked.network}, {asked.settings.optimizer.method}"
+        figures.save(range_figure.range_figure(found.curves, rate, title), out)
+        if not json:
+            print(out)
+
+
 def _recipe(
     name: str | None,
     flags: dict[str, Any],
     assignments: list[str],
     optimizer: str | None,
     data_dir: Path | None,
+    *,
+    tell: bool = True,
 ) -> tuple[Recipe, set[str]]:
     """The recipe that the flags describe, and the keys that were chosen."""
     from lenet.training import defaults, recipes
@@ -207,7 +326,8 @@ def _recipe(
         if "data" not in changes:
             progress = sys.stderr.isatty()
             changes["data"], why = defaults.choose_data(data_dir, progress=progress)
-            say(why)
+            if tell:
+                say(why)
     # the network first: an optimiser's usual learning rate depends on it
     network = {key: value for key, value in changes.items() if key in ("network", "layers")}
     recipe = recipes.load(name, network)

@@ -37,6 +37,7 @@ from lenet.network import layer_text, zoo
 from lenet.network.architecture import Network, trace, trouble_with_name
 from lenet.network.layers import ArchitectureError, Layer, show_shape
 from lenet.optimization import Optimizer, Settings
+from lenet.runs.range_test import RangeTest, range_test
 from lenet.runs.record import RunError, RunRecord
 from lenet.runs.record import read as read_run
 from lenet.runs.run import Run, first_checkpoint
@@ -185,6 +186,7 @@ def begin(
     out: str | os.PathLike[str] | None = None,
     progress: bool = False,
     snapshots: bool = False,
+    find_rate: bool = False,
 ) -> Experiment:
     """A new experiment in a new folder; with ``snapshots`` of the weights at every reading or not.
 
@@ -193,10 +195,61 @@ def begin(
     its layers, name and normalization and the classes of the pictures. ``chosen`` are the keys of
     the recipe that somebody chose: the others are fitted to pictures that are few
     (``defaults.fit_to_few``). Without it the recipe is taken as it is.
+    ``find_rate``: the learning rate is what a range test finds (``range_test``).
 
     Raises the ValueErrors of what it puts together (DataError, ArchitectureError, EngineError,
     SettingError, RunError), before anything is written, and OSError when nothing can be.
     """
+    ready = _prepare(
+        recipe, data, network, chosen, data_dir, engine, device, threads, compile, progress
+    )
+    recipe, made = ready.recipe, ready.engine
+    remarks = list(ready.remarks)
+    if find_rate:
+        recipe, line = _with_found_rate(ready)
+        remarks.append(line)
+    folder = None if out is None else as_path(out, "out")
+    described = describe_data(ready.loaded, ready.parts)
+    run = create_run(recipe, made.network, described, made, folder)
+    run.remarks += ready.said
+    return Experiment(
+        recipe,
+        ready.parts,
+        made,
+        ready.choice,
+        run,
+        snapshots,
+        tuple(remarks),
+        ready.loaded.preparation,
+    )
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What a training needs but for its folder."""
+
+    recipe: Recipe
+    loaded: Dataset
+    parts: Parts
+    engine: Engine
+    choice: Choice
+    remarks: tuple[str, ...]  # what was fitted to the pictures
+    said: tuple[str, ...]  # of the pictures
+
+
+def _prepare(
+    recipe: str | os.PathLike[str] | Recipe,
+    data: Any,
+    network: str | Network | Sequence[Layer] | None,
+    chosen: Collection[str] | None,
+    data_dir: str | os.PathLike[str] | None,
+    engine: str,
+    device: str,
+    threads: int | None,
+    compile: bool,
+    progress: bool,
+) -> _Ready:
+    """Everything that ``begin`` checks and makes before it writes anything."""
     if not isinstance(recipe, Recipe):
         recipe = recipes.load(recipe)
     if isinstance(data, str | os.PathLike):
@@ -219,7 +272,7 @@ def begin(
     check(recipe)
     loaded = given or load_data(recipe.data, data_dir, progress=progress)
     check_classes(loaded)
-    recipe, said = hold_out_of_own(recipe, loaded, chosen)
+    recipe, said_of_own = hold_out_of_own(recipe, loaded, chosen)
     for name in loaded.train.classes:
         if trouble := trouble_with_name(name):
             raise DataError(f"{loaded.source}: the class name {shown(name)} {trouble}")
@@ -235,11 +288,51 @@ def begin(
         network = _fitted(network, shape, loaded.train.classes)
     choice = engines.choose(engine, network, device)
     made = _engine_for(recipe, parts, choice, network, threads, compile)
-    folder = None if out is None else as_path(out, "out")
-    run = create_run(recipe, network, describe_data(loaded, parts), made, folder)
-    run.remarks += [*loaded.remarks, *said]
-    photographs = loaded.preparation
-    return Experiment(recipe, parts, made, choice, run, snapshots, tuple(remarks), photographs)
+    said = (*loaded.remarks, *said_of_own)
+    return _Ready(recipe, loaded, parts, made, choice, tuple(remarks), said)
+
+
+def _with_found_rate(ready: _Ready) -> tuple[Recipe, str]:
+    """The recipe with the learning rate that a range test finds, and the line that says why."""
+    found = _find_rate(ready)
+    recipe = recipes.change(ready.recipe, "schedule.learning_rate", found.learning_rate)
+    return recipe, f"learning rate {found.learning_rate:g}: {found.why}"
+
+
+def _find_rate(ready: _Ready) -> RangeTest:
+    settings = _settled(ready.recipe.settings, ready.parts)
+    return range_test(
+        ready.engine,
+        ready.engine.network,
+        ready.parts.train,
+        settings,
+        ready.recipe.initialization,
+    )
+
+
+def find_learning_rate(
+    recipe: str | os.PathLike[str] | Recipe | None = None,
+    *,
+    data: Any = None,
+    network: str | Network | Sequence[Layer] | None = None,
+    chosen: Collection[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    engine: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    progress: bool = False,
+) -> RangeTest:
+    """The learning rate that a range test on the training pictures finds, its curves, and why.
+
+    Takes what ``begin`` takes, and writes nothing. Without a recipe it is quickstart's. The
+    held-out and the test part are not looked at. Raises as ``begin`` does.
+    """
+    return _find_rate(
+        _prepare(
+            defaults.RECIPE if recipe is None else recipe,
+            *(data, network, chosen, data_dir, engine, device, threads, False, progress),
+        )
+    )
 
 
 def go_on(
@@ -306,7 +399,7 @@ def train(
     data: Any = None,
     network: str | Network | Sequence[Layer] | None = None,
     optimizer: str | Optimizer | None = None,
-    lr: float | None = None,
+    lr: float | str | None = None,
     out: str | os.PathLike[str] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     engine: str = "auto",
@@ -323,8 +416,9 @@ def train(
     ``data`` is a data set's name or folder, or the pictures themselves: ``(images, labels)``, or
     what else ``arrays.dataset`` takes. ``network`` is a name of the zoo, a Network, or a list of
     layers. ``optimizer`` is "sgd", "adam" or "adamw", which then has its usual values, or an
-    Optimizer; ``lr`` is the highest learning rate. ``changes`` are the recipe's other keys, with
-    ``__`` for the dot: ``epochs=3``, ``schedule__kind="cosine"``.
+    Optimizer; ``lr`` is the highest learning rate, or "auto" for one that is found.
+    ``changes`` are the recipe's other keys, with ``__`` for the dot: ``epochs=3``,
+    ``schedule__kind="cosine"``.
 
     Interrupting it (Ctrl-C, the notebook's stop button) leaves a run that ``go_on`` goes on with.
     Raises as ``begin`` and ``Experiment.train`` do.
@@ -337,7 +431,8 @@ def train(
     if network is not None and not isinstance(network, Network):
         asked |= _network_keys(network)
         network = None
-    if lr is not None:
+    find_rate = isinstance(lr, str) and lr.lower() == "auto"
+    if lr is not None and not find_rate:
         asked["schedule.learning_rate"] = lr
     if isinstance(optimizer, Optimizer):
         asked["optimizer"], optimizer = optimizer, None
@@ -371,6 +466,7 @@ def train(
         threads=threads,
         out=out,
         snapshots=snapshots,
+        find_rate=find_rate,
     )
     with live.choose_view(experiment.recipe.settings, len(experiment.parts.train)) as view:
         experiment.train([view])
