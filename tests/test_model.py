@@ -71,6 +71,18 @@ def test_early_stopping_calibrates_the_weights_that_are_kept(
     assert model.calibration == calibration.fit_calibration(model.logits(val.images), val.labels)
 
 
+def test_outputs_that_are_not_finite_lose_no_run(
+    few: data.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiments, "draw_curves", lambda record: [])
+    recipe = recipes.load("quickstart", {"epochs": 1, "val": 0.25})
+    experiment = experiments.begin(recipe, data=few, out=tmp_path / "run", engine="numpy")
+    logits = experiment.engine.logits
+    monkeypatch.setattr(experiment.engine, "logits", lambda images: logits(images) - np.inf)
+    assert experiment.train().finished
+    assert load(tmp_path / "run").calibration == Calibration()
+
+
 # --- predictions -------------------------------------------------------------------------------
 
 

