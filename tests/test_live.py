@@ -369,6 +369,14 @@ def test_ctrl_c_leaves_the_curve_and_shows_the_cursor() -> None:
     assert "KeyboardInterrupt" in text
 
 
+def test_the_last_point_has_a_marker_however_near_the_one_before() -> None:
+    canvas = terminal_plot.Canvas(40, 8)
+    places = [(0.0, 0.5), (0.02, 0.5), (0.5, 0.5), (0.54, 0.5)]
+    canvas.marks(places, terminal_plot.BRUSHES["test_acc"])
+    rows = [canvas.text(row).plain for row in range(8)]
+    assert [at for row in rows for at, sign in enumerate(row) if sign == "●"] == [0, 20, 21]
+
+
 # --- what it costs -----------------------------------------------------------------------------
 
 

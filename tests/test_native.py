@@ -198,6 +198,13 @@ def test_a_padded_max_pool_may_come_first(instruction_set: str) -> None:
     assert_same_numbers(network_of((5, 12, 11), *layers), 9, instruction_set=instruction_set)
 
 
+@every_set
+def test_a_maximum_sees_nothing_beyond_the_edge(instruction_set: str) -> None:
+    """The largest of negative numbers at the edge is negative: around them is no zero."""
+    network = network_of((1, 9, 9), Conv2d(1, 5, 3), MaxPool2d(2, 1, 1))
+    assert_same_numbers(network, 5, instruction_set=instruction_set)
+
+
 @st.composite
 def convolutions(draw: st.DrawFn) -> Network:
     """Two convolutions, so that gradients of weights and of inputs are both needed, and pooling."""
