@@ -39,7 +39,7 @@ lint: $(VENV)/all.stamp ## format, lint and types
 	$(BIN)/clang-format --dry-run --Werror native/*.?pp
 	$(BIN)/biome ci
 	DENO_DIR=$(VENV)/deno DENO_NO_UPDATE_CHECK=1 $(BIN)/deno check --quiet src/lenet/lab/page
-	$(BIN)/mypy
+	$(BIN)/mypy src tests scripts bench
 
 check: lint ## lint, then the fast tests: before every commit
 	$(PYTEST) -m "not slow" $(ARGS)

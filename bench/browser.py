@@ -121,7 +121,7 @@ def main() -> None:
         }
         for name, engine in engines_here(network).items():
             engine.load(State(parameters))
-            timers[name] = lambda engine=engine: one_at_a_time(engine, images)
+            timers[name] = lambda engine=engine: one_at_a_time(engine, images)  # type: ignore[misc]
         for timer in timers.values():
             timer()  # compiled, warm
         found: dict[str, list[float]] = {name: [] for name in timers}

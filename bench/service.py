@@ -143,7 +143,7 @@ def requests_of() -> dict[str, list[bytes]]:
     images = data.bundled().test.images[:MANY]
     raw = [image.tobytes() for image in images[:PICTURES]]
     given = {"name": "images", "datatype": "UINT8", "shape": [MANY, 1, 28, 28]}
-    given["parameters"] = {"binary_data_size": images.nbytes}
+    given["parameters"] = {"binary_data_size": images.nbytes}  # type: ignore[assignment]
     wanted = {"name": "probabilities", "parameters": {"binary_data": True}}
     head = json.dumps({"inputs": [given], "outputs": [wanted]}).encode()
     extra = f"Inference-Header-Content-Length: {len(head)}\r\n"
@@ -180,7 +180,7 @@ def measure(
     poll = select.poll()
     sockets: dict[int, socket.socket] = {}
     asked: dict[int, tuple[int, float]] = {}
-    parts = {}
+    parts = {}  # type: ignore[var-annotated]
     for _ in range(count):
         connection = socket.create_connection(("127.0.0.1", port))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

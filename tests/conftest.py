@@ -1,7 +1,6 @@
 """What every test may use, and the rule that in CI nothing is skipped that should have run."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +66,7 @@ def calibrated_run(few: data.Dataset, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -797,7 +797,7 @@ def test_wrapped_modules_are_left_as_they_are(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_function_mode_sees_pytorchs_functions() -> None:
-    class Doubling(torch.overrides.TorchFunctionMode):
+    class Doubling(torch.overrides.TorchFunctionMode):  # type: ignore[name-defined]
         def __torch_function__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = func(*args, **(kwargs or {}))
             return 2 * result if func is F.relu else result
@@ -899,7 +899,7 @@ def test_no_hook_sees_what_a_reading_is_tried_on(
     fast = accelerate(tutorial(), PICTURE)
     handle.remove()
 
-    class Mode(torch.overrides.TorchFunctionMode):
+    class Mode(torch.overrides.TorchFunctionMode):  # type: ignore[name-defined]
         def __torch_function__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
@@ -1148,7 +1148,7 @@ def test_threads() -> None:
     try:
         for threads, count in ((None, min(2, available_cpus())), (1, 1)):
             fast = accelerate(copy.deepcopy(plain), PICTURE, threads=threads)
-            assert fast.forward.plan.native.shared.engine.threads == count
+            assert fast.forward.plan.native.shared.engine.threads == count  # type: ignore[attr-defined]
             large = torch.rand(1 << 18)
             for _ in range(3):
                 found = gradients(fast, X, y)

@@ -268,7 +268,7 @@ def results_of_everything() -> benchmark.Results:
 def printed(results: benchmark.Results, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False)
     console.print(report.render(results))
-    return console.file.getvalue()
+    return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_the_table_fits_80_columns() -> None:

@@ -127,7 +127,7 @@ def test_a_change_that_nothing_noticed_is_found(
 def test_what_the_trial_did_not_tell_is_found_at_the_first_batch(
     kind: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    read = acceleration.read
+    read = acceleration.read  # type: ignore[attr-defined]
     monkeypatch.setattr(acceleration, "read", lambda *args: replace(read(*args), writes=""))
     fast, X = accelerate(kind().eval()), pictures()
     found = fast(X)
@@ -154,7 +154,7 @@ def test_the_gradient_of_another_batch_is_found(capsys: pytest.CaptureFixture[st
     fast = accelerate(copy.deepcopy(plain))
     X = pictures(32)
     fast(X)
-    shared = fast.forward.plan.native.shared
+    shared = fast.forward.plan.native.shared  # type: ignore[attr-defined]
     make_due(fast)
     outputs = fast(X)
     ticket = shared.ticket
@@ -178,7 +178,7 @@ def test_a_check_finds_nothing_where_all_is_well_and_leaves_no_trace(
     y = torch.arange(9)
     results = []
     for due in (True, False):
-        if fast.forward.plan:
+        if fast.forward.plan:  # type: ignore[attr-defined]
             schedule_of(fast).busy_s = float("inf") if due else 0.0
         fast.zero_grad()
         torch.manual_seed(5)
@@ -200,7 +200,7 @@ def test_large_weights_and_infinite_outputs_are_no_faults() -> None:
         fast = accelerate(net)
         with torch.no_grad():
             fast(pictures())
-        if fast.forward.plan.native:
+        if fast.forward.plan.native:  # type: ignore[attr-defined]
             assert not schedule_of(fast).failed
 
 

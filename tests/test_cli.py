@@ -277,9 +277,9 @@ def test_bench_prints_a_table_or_json_alone(capsys: pytest.CaptureFixture[str]) 
     assert "mlp: 1×28×28, 60,000 random pictures" in printed
     assert "one-picture" in printed
     ok("bench", *quick, "--seconds", "0.001", "--rounds", "2", "--json")
-    printed = capsys.readouterr()
-    assert printed.err == ""
-    (row,) = json.loads(printed.out)["rows"]
+    both = capsys.readouterr()
+    assert both.err == ""
+    (row,) = json.loads(both.out)["rows"]
     assert (row["trainer"], row["network"], row["batch_size"]) == ("numpy", "mlp", 1)
     assert len(row["rounds"]) == 2
     assert row["median_latency_us"] > 0

@@ -408,12 +408,16 @@ def test_the_engine_does_what_pytorch_does(
         assert float((a - b).detach().abs().max()) < 3e-4, name
     assert torch.equal(next_, plain_next)
     assert ours.training == theirs.training
-    for a, b in zip(history.readings, plain.readings, strict=True):
-        assert (a.epoch, a.step, a.examples_seen) == (b.epoch, b.step, b.examples_seen)
-        assert a.train_loss == pytest.approx(b.train_loss, abs=1e-4)
-        assert a.train_acc == pytest.approx(b.train_acc, abs=2e-3)
-        assert (a.test_acc is None) == (b.test_acc is None)
-        assert a.test_acc is None or a.test_acc == pytest.approx(b.test_acc, abs=5e-3)
+    for one, other in zip(history.readings, plain.readings, strict=True):
+        assert (one.epoch, one.step, one.examples_seen) == (
+            other.epoch,
+            other.step,
+            other.examples_seen,
+        )
+        assert one.train_loss == pytest.approx(other.train_loss, abs=1e-4)
+        assert one.train_acc == pytest.approx(other.train_acc, abs=2e-3)
+        assert (one.test_acc is None) == (other.test_acc is None)
+        assert one.test_acc is None or one.test_acc == pytest.approx(other.test_acc, abs=5e-3)
 
 
 @pytest.mark.slow

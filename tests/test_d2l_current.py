@@ -253,7 +253,7 @@ def test_a_board_that_is_off_collects_alone(in_tmp: Path) -> None:
     assert not [*in_tmp.iterdir()]
     board.display = True
     board.draw(4, 4, "a")
-    assert [*board.fig.axes[0].lines[0].get_xdata()] == [0, 1, 2, 3, 4]
+    assert [*board.fig.axes[0].lines[0].get_xdata()] == [0, 1, 2, 3, 4]  # type: ignore[attr-defined]
 
 
 def test_scales_limits_and_labels_may_be_set_at_any_time() -> None:
@@ -310,7 +310,7 @@ def test_a_copy_of_a_model_draws_into_a_figure_of_its_own() -> None:
 def test_linear_regression_by_hand_and_with_a_layer_finds_the_line() -> None:
     torch.manual_seed(0)
     points = d2l.SyntheticRegressionData(w=torch.tensor([2, -3.4]), b=4.2)
-    assert points.noise == 0.01  # the argument stays
+    assert points.noise == 0.01  # type: ignore[attr-defined]  # the argument stays
     assert len(points.train_dataloader()) == len(points.val_dataloader()) == 32
     scratch = d2l.LinearRegressionScratch(2, lr=0.03)
     d2l.Trainer(max_epochs=10).fit(scratch, points)

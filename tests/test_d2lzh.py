@@ -126,10 +126,10 @@ def test_train_ch3_by_hand_and_with_an_optimiser_is_the_same(
         mean = nn.CrossEntropyLoss()
         if by_hand:
             summed = nn.CrossEntropyLoss(reduction="none")
-            d2l.train_ch3(net, *loaders, summed, 2, 64, params, 0.1)
+            d2l.train_ch3(net, *loaders, summed, 2, 64, params, 0.1)  # type: ignore[call-arg]
         else:
             optimizer = torch.optim.SGD(params, lr=0.1)
-            d2l.train_ch3(net, *loaders, mean, 2, 64, None, None, optimizer)
+            d2l.train_ch3(net, *loaders, mean, 2, 64, None, None, optimizer)  # type: ignore[call-arg]
         printed.append(capsys.readouterr().out.splitlines())
     assert printed[0][1].startswith("epoch 2, loss ")
     accuracies = [[line.partition("train acc")[2] for line in lines] for lines in printed]
@@ -157,7 +157,7 @@ def test_train_ch5_has_pytorchs_weights_and_figures(
         torch.manual_seed(0)
         net = LeNet()
         optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
-        d2l.train_ch5(net, *loaders, 64, optimizer, torch.device("cpu"), 2)
+        d2l.train_ch5(net, *loaders, 64, optimizer, torch.device("cpu"), 2)  # type: ignore[call-arg]
         assert net.training
         weights.append(torch.cat([p.detach().flatten() for p in net.parameters()]))
         printed.append(

@@ -426,7 +426,7 @@ def test_files_with_a_prefix(tmp_path, name, first, classes):
 def test_several_prefixes_and_other_names_are_told(tmp_path):
     folder = tmp_path / "emnist"
     for name in ("emnist-letters-", "emnist-digits-"):
-        write_pictures(folder, *arrays(20, 5), name)
+        write_pictures(folder, *arrays(20, 5), name)  # type: ignore[call-arg]
     with pytest.raises(DataError, match=r"several data sets: emnist-digits, emnist-letters. Put"):
         data.load(folder)
     (folder / "emnist-digits-train-labels-idx1-ubyte.gz").unlink()
@@ -694,14 +694,14 @@ class Mirror(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        self.server.asked.append(self.path)
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
         behaviour, file = self.path.split("/")[1], self.path.rsplit("/", 1)[-1]
-        content = (self.server.folder / file).read_bytes()
+        content = (self.server.folder / file).read_bytes()  # type: ignore[attr-defined]
         if behaviour.isdigit():
             return self.send_error(int(behaviour))
         if behaviour == "hang":
-            self.server.asked_to_hang.set()
-            self.server.over.wait()
+            self.server.asked_to_hang.set()  # type: ignore[attr-defined]
+            self.server.over.wait()  # type: ignore[attr-defined]
             return self.close()
         if behaviour == "wrong":
             content = gzip.compress(gzip.decompress(content)[:-1] + b"?")
@@ -719,15 +719,15 @@ class Mirror(BaseHTTPRequestHandler):
         self.end_headers()
         if behaviour == "trickle":
             for byte in content:
-                if self.server.over.wait(0.05):
+                if self.server.over.wait(0.05):  # type: ignore[attr-defined]
                     break
                 self.wfile.write(bytes([byte]))
             return self.close()
         if behaviour == "half":  # then silence
             self.wfile.write(content[: length // 2])
             self.wfile.flush()
-            self.server.asked_to_hang.set()
-            self.server.over.wait()
+            self.server.asked_to_hang.set()  # type: ignore[attr-defined]
+            self.server.over.wait()  # type: ignore[attr-defined]
             return self.close()
         if behaviour == "slow":
             time.sleep(0.1)
@@ -757,12 +757,12 @@ class Server(ThreadingHTTPServer):
 @pytest.fixture
 def mirror(toy):
     with Server(("127.0.0.1", 0), Mirror) as server:
-        server.folder, server.asked = toy, []
-        server.over, server.asked_to_hang = threading.Event(), threading.Event()
+        server.folder, server.asked = toy, []  # type: ignore[attr-defined]
+        server.over, server.asked_to_hang = threading.Event(), threading.Event()  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield server
-        server.over.set()
+        server.over.set()  # type: ignore[attr-defined]
         server.shutdown()
         thread.join()
 

@@ -142,7 +142,7 @@ def test_a_compiler_that_works(monkeypatch: pytest.MonkeyPatch, in_tmp: Path) ->
         pytest.skip("there is no C++ compiler here")
     assert doctor.why_not_compiling([there]) == ""
     assert doctor.why_not_compiling([str(in_tmp)]) == "it cannot be started: Permission denied"
-    monkeypatch.setattr(doctor.sysconfig, "get_path", lambda name: str(in_tmp))
+    monkeypatch.setattr(doctor.sysconfig, "get_path", lambda name: str(in_tmp))  # type: ignore[attr-defined]
     assert "Python's header files" in doctor.native_engine().text
     (in_tmp / "Python.h").touch()
     found = doctor.native_engine()
@@ -218,7 +218,7 @@ def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> Non
     def refuse(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)  # type: ignore[attr-defined]
     found = doctor.runs_folder()
     assert found.state == "broken"
     assert "runs cannot be written: Permission denied" in found.text

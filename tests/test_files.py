@@ -71,7 +71,7 @@ def test_no_space_left_keeps_the_old_file_and_nothing_beside(
     if when == "open":
         monkeypatch.setattr(Path, "open", full)
     else:
-        monkeypatch.setattr(files.os, when, full)
+        monkeypatch.setattr(files.os, when, full)  # type: ignore[attr-defined]
     with pytest.raises(OSError, match="No space left on device") as caught:
         write_atomically(place, NEW)
     monkeypatch.undo()
@@ -132,7 +132,7 @@ def test_an_interruption_leaves_nothing_beside(
     def interrupted(_: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files.os, "fsync", interrupted)
+    monkeypatch.setattr(files.os, "fsync", interrupted)  # type: ignore[attr-defined]
     with pytest.raises(KeyboardInterrupt):
         write_atomically(place, NEW)
     assert place.read_bytes() == OLD
@@ -200,7 +200,7 @@ def test_a_file_system_that_cannot_sync_folders(
         def fsync(_: int) -> None:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(files.os, "fsync", fsync)
+        monkeypatch.setattr(files.os, "fsync", fsync)  # type: ignore[attr-defined]
 
     fails(errno.EINVAL)
     sync_folder(tmp_path)

@@ -183,7 +183,7 @@ def train_on(split: data.Split, epochs: int = 1) -> tuple[bytes, list[float]]:
     settings = Settings(epochs=epochs, batch_size=50)
     network = zoo.build("lenet-relu")
     recipe = Recipe("x", settings=settings)
-    start: Checkpoint = experiments.first_checkpoint(recipe, network)
+    start: Checkpoint = experiments.first_checkpoint(recipe, network)  # type: ignore[attr-defined]
     choice = engines.choose("auto", network)
     engine = engines.make(choice, network, settings.optimizer, settings.objective, 1)
     outcome = fit(engine, Parts(split, None, split), settings, start)

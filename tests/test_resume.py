@@ -41,7 +41,7 @@ def pictures(small: data.Dataset, tmp_path_factory: pytest.TempPathFactory) -> P
     splits = (data.subset(small.train, TRAIN, 0), data.subset(small.test, TEST, 0))
     arrays = [array for split in splits for array in (split.images[:, 0], split.labels)]
     for name, array in zip(data.FILES, arrays, strict=True):
-        data.write_idx(folder / name, array.astype(np.uint8))
+        data.write_idx(folder / name, array.astype(np.uint8))  # type: ignore[attr-defined]
     return folder
 
 

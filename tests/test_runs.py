@@ -44,7 +44,7 @@ def pictures(small: data.Dataset, tmp_path_factory: pytest.TempPathFactory) -> P
     splits = (data.subset(small.train, 160, 0), data.subset(small.test, 40, 0))
     arrays = [array for split in splits for array in (split.images[:, 0], split.labels)]
     for name, array in zip(data.FILES, arrays, strict=True):
-        data.write_idx(folder / name, array.astype(np.uint8))
+        data.write_idx(folder / name, array.astype(np.uint8))  # type: ignore[attr-defined]
     return folder
 
 

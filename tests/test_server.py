@@ -52,7 +52,7 @@ def root(small: data.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     splits = (data.subset(small.train, 320, 0), data.subset(small.test, 40, 0))
     arrays = [array for split in splits for array in (split.images[:, 0], split.labels)]
     for name, array in zip(data.FILES, arrays, strict=True):
-        data.write_idx(own / name, array.astype(np.uint8))
+        data.write_idx(own / name, array.astype(np.uint8))  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiments, "draw_curves", lambda run: None)
         patch.setattr(training, "STRETCH_S", 0.0)
@@ -607,7 +607,7 @@ def test_the_order_of_a_state_dict_tells_equal_layers_apart(tmp_path: Path) -> N
     from lenet.lab.torch_file import convert
 
     layers = layer_text.parse("Linear(4, 4)\nReLU()\nLinear(4, 4)")
-    network = layer_text.Network("x", (1, 1, 4), layers, tuple("abcd"))
+    network = layer_text.Network("x", (1, 1, 4), layers, tuple("abcd"))  # type: ignore[attr-defined]
     weights = {"b.weight": torch.ones(4, 4), "b.bias": torch.ones(4)}
     weights |= {"a.weight": torch.zeros(4, 4), "a.bias": torch.zeros(4)}
     torch.save(weights, tmp_path / "model.pt")

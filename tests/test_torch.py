@@ -1048,7 +1048,7 @@ def test_a_network_takes_pictures() -> None:
 
 def test_a_wrong_result_is_noticed_and_its_layer_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the table of operations were wrong."""
-    broken = operations.Operations(
+    broken = operations.Operations(  # type: ignore[attr-defined]
         {**operations.MODULES, nn.Sigmoid: operations.MODULES[nn.Tanh]},
         operations.FUNCTIONS,
         operations.METHODS,

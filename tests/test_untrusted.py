@@ -126,7 +126,7 @@ def finished(small: data.Dataset, tmp_path_factory: pytest.TempPathFactory) -> P
     splits = (data.subset(small.train, 160, 0), data.subset(small.test, 40, 0))
     arrays = [array for split in splits for array in (split.images[:, 0], split.labels)]
     for name, array in zip(data.FILES, arrays, strict=True):
-        data.write_idx(own / name, array.astype("uint8"))
+        data.write_idx(own / name, array.astype("uint8"))  # type: ignore[attr-defined]
     layers = "AvgPool2d(7)\nFlatten()\nLinear(16, 10)"
     changes = {"data": str(own), "epochs": 3, "batch_size": 32, "layers": layers, "network": "tiny"}
     with pytest.MonkeyPatch.context() as patch:

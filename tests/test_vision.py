@@ -104,7 +104,7 @@ def test_pictures_are_saved_as_a_grid(tmp_path: Path) -> None:
 def pictures(monkeypatch: pytest.MonkeyPatch, small: Any) -> Any:
     """The MNIST family, made of the bundled pictures."""
     monkeypatch.setattr(mnist, "_load", lambda name: small)
-    monkeypatch.setattr(mnist.data, "available", lambda name: True)
+    monkeypatch.setattr(mnist.data, "available", lambda name: True)  # type: ignore[attr-defined]
     return mnist
 
 
@@ -487,7 +487,7 @@ def test_tensors_of_an_old_torchvision_are_read(pictures: Any, tmp_path: Path) -
 
 
 def test_a_missing_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(mnist.data, "available", lambda name: False)
+    monkeypatch.setattr(mnist.data, "available", lambda name: False)  # type: ignore[attr-defined]
     text = "Dataset not found. You can use download=True to download it"
     for make in (mnist.MNIST, mnist.KMNIST, mnist.QMNIST):
         with pytest.raises(RuntimeError, match=text):
@@ -498,7 +498,7 @@ def test_a_missing_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         mnist.EMNIST(tmp_path, split="letter")
 
     def nothing(name: str) -> None:
-        raise mnist.data.DataNotFoundError("no mirror")
+        raise mnist.data.DataNotFoundError("no mirror")  # type: ignore[attr-defined]
 
     monkeypatch.setattr(mnist, "_load", nothing)
     with pytest.raises(RuntimeError, match="no mirror"):
@@ -511,7 +511,7 @@ def test_another_data_set_is_downloaded_to_root(
     import hashlib
 
     own_files(tmp_path / "mirror", packed=True)
-    files = [f"{name}.gz" for name in mnist.data.FILES]
+    files = [f"{name}.gz" for name in mnist.data.FILES]  # type: ignore[attr-defined]
     sent = {name: (tmp_path / "mirror" / name).read_bytes() for name in files}
 
     class Mine(mnist.MNIST):

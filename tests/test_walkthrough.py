@@ -251,14 +251,14 @@ def test_the_animation_has_a_frame_for_each_step_and_begins_anew(tmp_path: Path)
     walk = of_tutorial_004()
     assert picture.save(walk, tmp_path / "pool.gif", "en") == ""
     with Image.open(tmp_path / "pool.gif") as film:
-        assert film.n_frames == len(walk.steps) == 4
+        assert film.n_frames == len(walk.steps) == 4  # type: ignore[attr-defined]
         assert film.info["loop"] == 0
         durations = []
-        for number in range(film.n_frames):
+        for number in range(film.n_frames):  # type: ignore[attr-defined]
             film.seek(number)
             durations.append(film.info["duration"])
         seen = []
-        for number in range(film.n_frames):
+        for number in range(film.n_frames):  # type: ignore[attr-defined]
             film.seek(number)
             seen.append(np.asarray(film.convert("L")))
     assert durations == [picture.STEP_MS] * 3 + [picture.LAST_MS]
@@ -352,7 +352,7 @@ def test_lenet_explain_takes_numbers_and_draws(
     assert "Y[0, 0] = (-1)·1 + (-2)·(-1) = 1" in out
     assert out.endswith("\nedge.gif\n")
     with Image.open("edge.gif") as film:
-        assert film.n_frames == 4
+        assert film.n_frames == 4  # type: ignore[attr-defined]
     averaged = ["--mode", "avg", "--padding", "1", "--stride", "2", "--skip-padding"]
     assert cli.run(["explain", "pool", "--size", "4x4", "--window", "3", *averaged]) == 0
     assert "Y[0, 0] = (0 + 1 + 4 + 5) / 4 = 2.5" in capsys.readouterr().out
