@@ -751,6 +751,37 @@ def test_a_signal_ends_it_after_what_it_accepted(
 
 
 @pytest.mark.slow
+def test_a_signal_under_load_cuts_nobody_off(saved: Path) -> None:
+    answered: list[int] = []
+    cut: list[str] = []
+
+    def keep_asking(port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            count = 0
+            try:
+                while b"connection: close" not in (content := ask(port, bytes(784), connection)):
+                    if not content.startswith(b"HTTP/1.1 200"):
+                        cut.append(f"{content!r} after {count}")
+                        return
+                    count += 1
+            except OSError as error:
+                cut.append(f"{error} after {count}")
+            answered.append(count)
+
+    with running(saved) as (process, port):
+        threads = [threading.Thread(target=keep_asking, args=(port,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        time.sleep(1.0)
+        process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join(30)
+        assert process.wait(10) == 0
+    assert cut == []
+    assert min(answered) > 0
+
+
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_it_at_once(saved: Path) -> None:
     with (
         running(saved) as (process, port),

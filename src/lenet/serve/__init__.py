@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NEEDED: Final = ("httptools", "prometheus_client", "python_multipart", "uvicorn")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 GRACE_S: Final = 30.0  # for the answers to what was accepted, once it is told to end
+DRAIN_S: Final = 0.5  # for requests that are on their way then, over connections that are open
 KEEP_ALIVE_S: Final = 75  # between two requests of a connection
 BACKLOG: Final = 1024  # connections that wait to be accepted
 
@@ -180,7 +181,7 @@ def _run(service: Service, listening: socket.socket, ending: _Ending) -> int:
     from lenet.serve import exchange
     from lenet.web.connection import patient
 
-    protocol: Any = patient(HttpToolsProtocol, lambda: exchange.PATIENCE_S)
+    protocol: Any = patient(HttpToolsProtocol, lambda: exchange.PATIENCE_S, DRAIN_S)
     config = uvicorn.Config(
         service,
         http=protocol,
