@@ -3,13 +3,16 @@
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lenet import data
-from lenet.data import DataError, idx_folder, sources
+from lenet.data import DataError, idx_folder, picture_reading, sources
+from lenet.data.picture_pixels import read_pixels
+from lenet.data.preparation import Preparation, prepare
 
 RED, GREEN = (200, 30, 30), (30, 200, 30)
 
@@ -331,3 +334,36 @@ def test_a_header_that_promises_the_sky_takes_no_memory(tmp_path: Path) -> None:
     np.save(tmp_path / "labels.npy", np.arange(3))
     with pytest.raises(DataError, match=r"images\.npy: is damaged or cut off"):
         data.load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_photograph_is_read_no_finer_than_needed_and_looks_the_same(
+    kind: str, tmp_path: Path
+) -> None:
+    small = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
+    photograph = Image.fromarray(small).resize((1600, 1200), Image.Resampling.BICUBIC)
+    photograph.save(tmp_path / f"one.{kind}", kind)
+    how = Preparation(3, 28, 28)
+    found = picture_reading.Findings()
+    ((made, good),) = picture_reading.read_pictures(
+        [tmp_path / f"one.{kind}"], how, found, tmp_path
+    )
+    assert good.all()
+    assert found.sizes == {"1600×1200": 1}
+    whole = prepare(read_pixels(tmp_path / f"one.{kind}"), how)
+    assert np.abs(made[0].astype(int) - whole).mean() < 1
+    assert picture_reading._enough((1600, 1200), how) == 200
+    assert picture_reading._enough((4000, 100), how) == 1024
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"size": 0}, "size is 0; it must be 1 to 1024"),
+        ({"channels": 2}, "channels is 2; 1 is grey"),
+        ({"fit": "digit"}, "fit is 'digit'; choose from crop, pad, stretch"),
+    ],
+)
+def test_what_cannot_be_asked(asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        sources.Asked(**asked)

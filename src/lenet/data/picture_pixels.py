@@ -46,13 +46,16 @@ def pixels_of_file(file: BinaryIO, name: str) -> UInt8:
         return _pixels(image, name)
 
 
-def pixels_of(image: Image, name: str = "the picture") -> UInt8:
-    """The pixels of Pillow's picture, as ``read_pixels`` gives them. Raises PictureFileError."""
-    return _pixels(image, name)
+def pixels_of(image: Image, name: str = "the picture", side: int = SIDE) -> UInt8:
+    """The pixels of Pillow's picture, as ``read_pixels`` gives them. Raises PictureFileError.
+
+    The longer side has at most ``side`` pixels.
+    """
+    return _pixels(image, name, side)
 
 
-def _pixels(image: Image, name: str) -> UInt8:
-    factor = max(1, -(-max(image.size) // SIDE))
+def _pixels(image: Image, name: str, side: int = SIDE) -> UInt8:
+    factor = max(1, -(-max(image.size) // side))
     width, height = (-(-length // factor) for length in image.size)
     scale = next(power for power in (8, 4, 2, 1) if factor % power == 0)
     if scale > 1:

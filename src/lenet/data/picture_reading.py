@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lenet.data.idx import DataError, UInt8
 from lenet.data.picture_files import PictureFileError, open_picture
+from lenet.data.picture_pixels import SIDE as SIDE_READ
 from lenet.data.picture_pixels import pixels_of
 from lenet.data.preparation import Preparation, PreparationError, prepare
 from lenet.untrusted import plain
@@ -24,6 +25,7 @@ from lenet.untrusted import plain
 SIDE: Final = 28  # of pictures that differ in size, or are larger than KEPT
 KEPT: Final = 64  # pictures of one size up to this side stay as they are
 SAMPLED: Final = 300  # files that are opened to choose size and colours
+FINER: Final = 4  # times the network's pixels are read of a photograph, before it is prepared
 AT_ONCE: Final = 64  # files of one task
 
 
@@ -101,7 +103,7 @@ def read_pictures(
         found = Findings()
         for at, path in enumerate(some):
             try:
-                pixels, size, mode = _pixels(path)
+                pixels, size, mode = _pixels(path, preparation)
                 made[at] = fitted(pixels, preparation)
             except (PictureFileError, PreparationError) as error:
                 found.unreadable.append((_from(root, path), _reason(error, path)))
@@ -130,12 +132,23 @@ def read_pictures(
             yield made, good
 
 
-def _pixels(path: Path) -> tuple[UInt8, str, str]:
-    """A file's pixels, its size and its mode with its format."""
+def _pixels(path: Path, preparation: Preparation | None = None) -> tuple[UInt8, str, str]:
+    """A file's pixels, its size and its mode with its format; a photograph's no finer than its
+    preparation needs."""
     with open_picture(path) as image:
         size = f"{image.width}×{image.height}"
         mode = f"{image.mode} {image.format}"
-        return pixels_of(image, str(path)), size, mode
+        side = SIDE_READ if preparation is None else _enough(image.size, preparation)
+        return pixels_of(image, str(path), side), size, mode
+
+
+def _enough(size: tuple[int, int], preparation: Preparation) -> int:
+    """The longer side that a picture of this size is reduced to while it is read."""
+    needed = FINER * max(preparation.height, preparation.width)
+    factor = 1
+    while min(size) // (2 * factor) >= needed:
+        factor *= 2
+    return min(SIDE_READ, -(-max(size) // factor))
 
 
 def fitted(pixels: UInt8, preparation: Preparation) -> UInt8:

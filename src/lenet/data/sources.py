@@ -27,7 +27,7 @@ from lenet.data.array_files import NamedArrays, read_npy_folder, read_npz
 from lenet.data.class_folder import SUFFIXES, list_folder
 from lenet.data.csv_file import CsvPictures, class_numbers, has_labels, read_csv
 from lenet.data.idx import DataError, UInt8
-from lenet.data.idx_folder import FILES, VAL_FILES
+from lenet.data.idx_folder import FILES, VAL_FILES, UnknownDataError
 from lenet.data.picture_reading import Findings, choose_preparation, read_pictures
 from lenet.data.preparation import Preparation
 from lenet.data.split import Dataset, Int64, Split, rows_held_out
@@ -35,6 +35,7 @@ from lenet.untrusted import plain, shown
 
 TEST_SHARE: Final = 0.2
 MOST_IN_MEMORY: Final = 1 << 31  # bytes of pictures that are read anew for each training
+LARGEST_SIDE: Final = 1024  # of pictures that are made
 FITS: Final = ("crop", "pad", "stretch")
 SHOWN: Final = 3  # unreadable files that a line names
 
@@ -46,6 +47,14 @@ class Asked:
     size: int | None = None
     channels: int | None = None
     fit: str = "pad"
+
+    def __post_init__(self) -> None:
+        if self.size is not None and not 1 <= self.size <= LARGEST_SIDE:
+            raise UnknownDataError(f"size is {self.size}; it must be 1 to {LARGEST_SIDE}, as 28")
+        if self.channels not in (None, 1, 3):
+            raise UnknownDataError(f"channels is {self.channels}; 1 is grey, 3 is in colour")
+        if self.fit not in FITS:
+            raise UnknownDataError(f"fit is {shown(self.fit)}; choose from {', '.join(FITS)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,15 +298,11 @@ def of_dataset(path: Path, kind: str, loaded: Dataset) -> Source:
 
 
 def resized(source: Source, asked: Asked) -> Source:
-    """The source with pictures of the size that was asked for. Raises DataError for another one.
+    """The source with pictures of the size that was asked for.
 
     Files are read in it anyway; arrays are prepared as files are.
     """
     channels, height, width = source.shape
-    if asked.channels not in (None, 1, 3):
-        raise DataError(f"channels is {asked.channels}; 1 is grey, 3 is in colour")
-    if asked.fit not in FITS:
-        raise DataError(f"fit is {shown(asked.fit)}; choose from {', '.join(FITS)}")
     size = (height, width) if asked.size is None else (asked.size, asked.size)
     shape = (asked.channels or channels, *size)
     if shape == source.shape:
