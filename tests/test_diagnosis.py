@@ -289,14 +289,11 @@ def test_it_takes_less_than_an_epoch_of_as_many_pictures(pictures: data.Split) -
     """A quarter of it, measured in this process's own time, whatever else the machine does."""
     order, rates = np.arange(len(pictures)), np.full(63, 0.1)
     epoch = Batches(order, 32, rates, None, Position(0, 0, 0))
-    shares = []
-    for _ in range(3):
-        started = time.process_time()
-        _, engine = measured(pictures, zoo.lenet(), recipe(0.9))
-        measuring = time.process_time() - started
-        engine.train(pictures, epoch)
-        shares.append(measuring / (time.process_time() - started - measuring))
-    assert min(shares) < 1
+    started = time.process_time()
+    _, engine = measured(pictures, zoo.lenet(), recipe(0.9))
+    measuring = time.process_time() - started
+    engine.train(pictures, epoch)
+    assert measuring < time.process_time() - started - measuring
 
 
 def test_a_remark_is_repeated_after_five_epochs(small: data.Dataset) -> None:

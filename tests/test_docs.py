@@ -28,7 +28,7 @@ def blocks(page: Path, language: str) -> list[str]:
     return [text for left_out, kind, text in found if kind == language and not left_out]
 
 
-SLOW = ("export.md", "looking.md", "reproduction.md", "scratch.md")
+SLOW = ("data.md", "export.md", "looking.md", "predict.md", "reproduction.md", "scratch.md")
 
 
 def slow_if_it_trains(page: Path) -> object:

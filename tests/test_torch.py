@@ -777,7 +777,10 @@ def weight_norm_of_old(layer: nn.Module) -> None:
         nn.utils.weight_norm(layer)
 
 
-@pytest.mark.parametrize("case", BESIDE)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=[pytest.mark.slow] if c == "compiled" else []) for c in BESIDE],
+)
 def test_what_computes_beside_forward_is_refused_by_name(case: str) -> None:
     make, message = BESIDE[case]
     with pytest.raises(UnsupportedModuleError, match=message) as caught:

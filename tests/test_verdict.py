@@ -89,7 +89,7 @@ def test_a_plateau_that_was_explained_at_the_end_is_not_explained_twice(in_tmp: 
 # --- worse than a guess ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rate", [1e4, 1e30])
+@pytest.mark.parametrize("rate", [1e4, pytest.param(1e30, marks=pytest.mark.slow)])
 def test_a_loss_that_has_blown_up_is_no_success(
     in_tmp: Path, rate: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
