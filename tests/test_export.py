@@ -131,8 +131,8 @@ def test_every_import_is_inside_and_the_other_views_are_not(scripts: Scripts) ->
     assert not {"lenet/learn.js", "lenet/compare.js", "lenet/main.js"} & set(modules)
     for name, text in modules.items():
         file = (html.WEB / name.removeprefix("lenet/")).read_text(encoding="utf-8")  # type: ignore[attr-defined]
-        assert text == file.replace('"./', '"lenet/network/')
-        for imported in re.findall(r'\b(?:from|import)\s+"([^"]+)"', text):
+        assert text == file.replace('from "./', 'from "lenet/network/')
+        for imported in re.findall(r'^(?:import|\}).*"([^"]+)";$', text, re.M):
             assert imported in modules, f"{name} imports {imported}"
 
 

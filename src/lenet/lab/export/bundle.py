@@ -9,7 +9,7 @@ from typing import Final
 WEB: Final = Path(__file__).parents[1] / "page"
 # One import a statement, by a name such as "lenet/dom.js", or by one such as "./layers.js" from the
 # same folder: tests hold the scripts to it.
-IMPORT: Final = re.compile(r'^\s*(?:import|\}) (?:.*? )?"((?:lenet/|\./)[\w./-]+)";$', re.M)
+IMPORT: Final = re.compile(r'^\s*(?:import .*|\}) from "((?:lenet/|\./)[\w./-]+)";$', re.M)
 
 
 def modules(entry: str, web: Path = WEB) -> dict[str, str]:
@@ -26,7 +26,7 @@ def modules(entry: str, web: Path = WEB) -> dict[str, str]:
             folder = name.rpartition("/")[0]
             for path in IMPORT.findall(text):
                 if path.startswith("./"):
-                    text = text.replace(f'"{path}"', f'"{folder}{path[1:]}"')
+                    text = text.replace(f'from "{path}";', f'from "{folder}{path[1:]}";')
             texts[name] = text
             waiting += IMPORT.findall(text)
     return dict(sorted(texts.items()))

@@ -27,8 +27,10 @@ export function starter(texts, name) {
 function dataAddress(texts, name) {
   let text = texts[name];
   for (const other of Object.keys(texts)) {
-    if (!text.includes(`"${other}"`)) continue;
-    text = text.replaceAll(`"${other}"`, `"${dataAddress(texts, other)}"`);
+    const imported = `from "${other}";`;
+    if (text.includes(imported)) {
+      text = text.replace(imported, `from "${dataAddress(texts, other)}";`);
+    }
   }
   return `data:text/javascript;charset=utf-8,${encodeURIComponent(text)}`;
 }
