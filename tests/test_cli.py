@@ -670,6 +670,7 @@ def test_lists_cut_no_word(
         ("plot runs/", {"runs/2026-11-21-d2l-1/"}),
         ("data get mn", {"mnist"}),
         ("reproduce quick", {"quickstart"}),
+        ("export --to t", {"torch", "tensorboard"}),
     ],
 )
 def test_completion(

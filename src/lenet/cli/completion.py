@@ -64,6 +64,13 @@ def devices(incomplete: str) -> list[str]:
     return _beginning(incomplete, DEVICES)
 
 
+def export_formats(incomplete: str) -> list[str]:
+    """What ``export`` makes."""
+    from lenet.cli.exporting import KINDS
+
+    return _beginning(incomplete, KINDS)
+
+
 def settings(incomplete: str) -> list[str]:
     """The keys that --set changes, each with its equals sign."""
     from lenet.training import recipes as named

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lenet.cli import completion
 from lenet.cli.options import DataDir, RunOrModel
 
 commands = typer.Typer()
@@ -25,7 +26,8 @@ def export(
         str,
         typer.Option(
             help="Make html (a page to explore the network), onnx, c (one header), torch (source "
-            "and weights), tensorboard (the curves) or card (a folder for a model hub)."
+            "and weights), tensorboard (the curves) or card (a folder for a model hub).",
+            autocompletion=completion.export_formats,
         ),
     ],
     out: Annotated[
