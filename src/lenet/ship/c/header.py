@@ -153,6 +153,7 @@ static inline int @P@_self_test(@P@_scratch *scratch)
 
 
 EXAMPLE: Final = """\
+/* main.c: cc -std=c99 -O2 main.c -o main */
 #include <stdio.h>
 #include "@FILE@"
 
