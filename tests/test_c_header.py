@@ -12,20 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lenet
+from activations import COMPUTED
 from lenet import data
 from lenet.data.preparation import Preparation
 from lenet.network.architecture import Network, Normalization, trace_layers
 from lenet.network.layers import (
+    GELU,
     ArchitectureError,
     AvgPool2d,
     Conv2d,
     Dropout,
     Flatten,
     Layer,
+    LeakyReLU,
     Linear,
     MaxPool2d,
     ReLU,
     Sigmoid,
+    SiLU,
     Tanh,
 )
 from lenet.network.parameters import initialize
@@ -81,6 +85,16 @@ NETWORKS = {
     "two activations": (Conv2d(1, 2, 3, padding=1), ReLU(), Sigmoid(), AvgPool2d(3, padding=1)),
     "relu-average": (Conv2d(1, 2, 8), ReLU(), AvgPool2d(2), ReLU()),
     "wide windows": (Conv2d(1, 2, 5, stride=2, padding=2), ReLU(), AvgPool2d(2, stride=3)),
+    "leaky": (
+        Conv2d(1, 2, 3),
+        LeakyReLU(0.23456),
+        MaxPool2d(2),
+        Flatten(),
+        Linear(50, 8),
+        LeakyReLU(),
+    ),
+    "gelu": (Conv2d(1, 2, 3), GELU(), MaxPool2d(2), Conv2d(2, 3, 2), GELU(), AvgPool2d(2)),
+    "silu": (Conv2d(1, 2, 3), SiLU(), MaxPool2d(2), Conv2d(2, 3, 2), AvgPool2d(2), SiLU()),
     "pooled twice": (Conv2d(1, 2, 3), MaxPool2d(2), AvgPool2d(2), ReLU()),
 }
 # Every other one with a normalization: a compiler takes its time.
@@ -159,10 +173,8 @@ def networks(draw: st.DrawFn) -> tuple[tuple[Layer, ...], tuple[int, int, int]]:
                     Conv2d(channels, draw(st.integers(1, 3)), k, step, draw(st.integers(0, 2))),
                     AvgPool2d(k, step, draw(st.integers(0, k // 2))),
                     MaxPool2d(k, step, draw(st.integers(0, k // 2))),
-                    Sigmoid(),
-                    Tanh(),
-                    ReLU(),
                     Dropout(),
+                    *COMPUTED.values(),
                 ]
             )
         )

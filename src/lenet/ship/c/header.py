@@ -18,7 +18,7 @@ from lenet.network.layers import (
     show_shape,
 )
 from lenet.ship.c import float32, int8
-from lenet.ship.c.float32 import array, floats
+from lenet.ship.c.numbers import array, floats
 from lenet.ship.c.plan import stages
 from lenet.ship.c.quantized import QuantizedNetwork
 from lenet.ship.c.text import ascii_of, title

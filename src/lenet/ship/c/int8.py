@@ -6,8 +6,9 @@ from lenet.network.layers import (
     AvgPool2d,
     MaxPool2d,
     ReLU,
+    curve,
 )
-from lenet.ship.c.float32 import array, floats
+from lenet.ship.c.numbers import array, floats
 from lenet.ship.c.plan import arena
 from lenet.ship.c.quantized import QuantizedNetwork, QuantizedStage, Table
 from lenet.ship.c.text import Arithmetic, stage_function
@@ -139,10 +140,15 @@ def _arithmetic(prefix: str, one: QuantizedStage, tables: dict[bytes, str]) -> A
     def scaled(expression: str, channel: str) -> str:
         return f"{prefix}_scaled({expression}, {prefix}_factor_{index}[{channel}], {one.shift})"
 
-    def rounded(expression: str, count: int, kind: str) -> str:
-        if kind == "uint8_t":  # no number is negative
-            return f"(uint8_t)(({expression} + {count // 2}) / {count})"
-        return f"({kind}){prefix}_mean({expression}, {count})"
+    def rounded(expression: str, count: int) -> str:
+        if one.output is not None and not one.output.signed:  # no number is negative
+            return f"(({expression} + {count // 2}) / {count})"
+        return f"{prefix}_mean({expression}, {count})"
+
+    def limited(expression: str) -> str:
+        assert one.output is not None
+        least = -127 if one.output.signed else 0
+        return f"{prefix}_clamped({expression}, {least}, {one.output.largest})"
 
     def activate(expression: str, channel: str) -> str:
         if one.map is not None:
@@ -164,17 +170,19 @@ def _arithmetic(prefix: str, one: QuantizedStage, tables: dict[bytes, str]) -> A
             assert stage.pooling is not None
             if isinstance(stage.pooling, MaxPool2d):
                 return f"({kind}){expression}"
-            return rounded(expression, stage.pooling.kernel_size**2, kind)
+            return f"({kind}){rounded(expression, stage.pooling.kernel_size**2)}"
         if stage.pooled_first:
             expression = activate(expression, channel)
         if one.table is not None:
             count = 1 << one.table.shift
             if isinstance(stage.pooling, AvgPool2d) and not stage.pooled_first:
                 count *= stage.pooling.kernel_size**2
-            return rounded(expression, count, kind)
-        least = -127 if one.output.signed else 0
+            number = rounded(expression, count)
+            if stage.activation is not None and not curve(stage.activation).saturates:
+                number = limited(number)  # its table goes a little beyond what was seen
+            return f"({kind}){number}"
         number = scaled(expression, channel)
-        return f"({kind}){prefix}_clamped({number}, {least}, {one.output.largest})"
+        return f"({kind}){limited(number)}"
 
     output = "float" if one.output is None else one.output.c_type
     return Arithmetic(one.input.c_type, output, "int32_t", LEAST, value, activate, finish)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from lenet.network.architecture import Network, TracedLayer, trace
 from lenet.network.layers import (
+    Activation,
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -19,14 +20,12 @@ from lenet.network.layers import (
     Flatten,
     Linear,
     MaxPool2d,
-    ReLU,
     Shape,
-    Sigmoid,
-    Tanh,
+    curve,
+    is_of_1998,
     stride_of,
 )
 
-Activation = Sigmoid | Tanh | ReLU
 Pooling = AvgPool2d | MaxPool2d
 
 
@@ -76,12 +75,13 @@ def stages(network: Network) -> tuple[Stage, ...]:
                         last,
                         rows=(*last.rows, row),
                         pooling=layer,
-                        pooled_first=last.activation is None or isinstance(layer, MaxPool2d),
+                        pooled_first=last.activation is None
+                        or (isinstance(layer, MaxPool2d) and _rises(last.activation)),
                         output_shape=row.output_shape,
                     )
                 else:
                     found.append(Stage((row,), None, None, layer, True, shapes[0], *shapes))
-            case Sigmoid() | Tanh() | ReLU():
+            case _ if isinstance(layer, Activation) and not is_of_1998(layer):
                 if last is not None and last.activation is None:
                     found[-1] = replace(last, rows=(*last.rows, row), activation=layer)
                 else:
@@ -95,6 +95,13 @@ def stages(network: Network) -> tuple[Stage, ...]:
                     "export it to another format"
                 )
     return tuple(found)
+
+
+def _rises(activation: Activation) -> bool:
+    """Whether a larger input never gives a smaller output; some activations dip before they rise,
+    and so have a least value below zero."""
+    shape = curve(activation)
+    return not (shape.flat_below and shape.bounds[0] < 0)
 
 
 def _fits_into_a_loop(stage: Stage, pooling: Pooling) -> bool:

@@ -10,15 +10,16 @@ stage's numbers. Sigmoid and tanh are tables of 256 steps, read between two entr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.engines.numpy import activate
 from lenet.network.architecture import Network
 from lenet.network.layers import (
+    Activation,
     ArchitectureError,
     AvgPool2d,
     Conv2d,
@@ -31,7 +32,7 @@ from lenet.network.layers import (
     stride_of,
 )
 from lenet.network.parameters import Parameters
-from lenet.ship.c.plan import Activation, Pooling, Stage, stages
+from lenet.ship.c.plan import Pooling, Stage, stages
 
 Float = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -169,17 +170,6 @@ def _picture_format(network: Network) -> Format:
 # --- how large values become -------------------------------------------------------------------
 
 
-def function(activation: Activation) -> Callable[[Float], Float]:
-    """An activation as NumPy computes it in float64."""
-    match activation:
-        case Sigmoid():
-            return lambda x: 1 / (1 + np.exp(-np.clip(x, -700, 700)))
-        case Tanh():
-            return lambda x: np.asarray(np.tanh(x))
-        case ReLU():
-            return lambda x: np.maximum(x, 0)
-
-
 @dataclass(frozen=True)
 class _Sizes:
     """How large values become in a stage, over the pictures that it is calibrated on."""
@@ -291,7 +281,8 @@ def _map(stage: Stage, form: Format, output: Format) -> Whole:
     assert stage.activation is not None
     bits = np.arange(256)
     numbers = np.where(bits > 127, bits - 256, bits) if form.signed else bits
-    values = function(stage.activation)(numbers.astype(np.float64) * form.scale[0])
+    with np.errstate(all="ignore"):  # exp may overflow on its way to a quotient of 0
+        values = activate(stage.activation, numbers.astype(np.float64) * form.scale[0])
     return _clip(np.rint(values / output.scale[0]).astype(np.int64), output)
 
 
@@ -304,7 +295,8 @@ def _table(activation: Activation, output: Format, sizes: _Sizes) -> Table:
         case _:  # a tenth beyond what was seen
             limit = max(1.1 * sizes.before, 1e-3)
     points = np.linspace(-limit, limit, TABLE_STEPS + 1)
-    numbers = function(activation)(points) / output.scale[0]
+    with np.errstate(all="ignore"):
+        numbers = activate(activation, points) / output.scale[0]
     # as fine as int16 allows
     shift = int(np.clip(math.floor(math.log2(32_767 / np.abs(numbers).max())), 0, 14))
     return Table(limit, np.rint(numbers * 2**shift).astype(np.int64), shift)
