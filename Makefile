@@ -14,7 +14,7 @@ INSTALL = $(PIP) cmake nanobind ninja scikit-build-core && $(PIP) --no-build-iso
 .PHONY: help train lab test test-all test-wheel lint check format sanitize sanitize-address sanitize-thread bench clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 train: $(VENV)/core.stamp ## set up the core and train LeNet (ARGS="mnist-adamw --epochs 5" for others)
 	$(BIN)/lenet train $(ARGS)
@@ -52,10 +52,10 @@ format: $(VENV)/all.stamp ## put every file into the project's format
 
 sanitize: sanitize-address sanitize-thread ## run the native engine's tests under the compiler's sanitizers
 
-sanitize-address: $(VENV)/all.stamp
+sanitize-address: $(VENV)/all.stamp ## the one half of it: AddressSanitizer and UBSan
 	scripts/sanitize.sh 'address;undefined' $(ARGS)
 
-sanitize-thread: $(VENV)/all.stamp
+sanitize-thread: $(VENV)/all.stamp ## the other half: ThreadSanitizer
 	scripts/sanitize.sh thread $(ARGS)
 
 bench: $(VENV)/all.stamp ## measure this machine: engines side by side
