@@ -57,11 +57,6 @@ def contents(run: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((run / "snapshots").iterdir())}
 
 
-# --- which are kept ----------------------------------------------------------------------------
-
-
-@given(st.integers(0, 5_000), st.integers(2, 130))
-@settings(deadline=None)
 def assert_same_weights(one: Path, other: Path) -> None:
     """Bit for bit; a run's model has its calibration beside them, which no snapshot has."""
     (network, weights), (its_network, its_weights) = map(load_network, (one, other))
@@ -70,6 +65,11 @@ def assert_same_weights(one: Path, other: Path) -> None:
     assert all(np.array_equal(weights[name], its_weights[name]) for name in weights)
 
 
+# --- which are kept ----------------------------------------------------------------------------
+
+
+@given(st.integers(0, 5_000), st.integers(2, 130))
+@settings(deadline=None)
 def test_never_more_than_the_limit_evenly_spaced_with_both_ends(readings: int, limit: int) -> None:
     chosen = kept(readings, limit)
     assert len(chosen) <= limit
