@@ -13,6 +13,7 @@ const whole = (least, most) => ({ kind: "whole", least, most });
 const real = (least, most) => ({ kind: "real", least, most });
 const oneOf = (options) => ({ kind: "choice", options });
 const flag = { kind: "flag" };
+const text = { kind: "text" };
 
 /**
  * Every field: its dotted key, how it is filled in, and whether it stands under "more".
@@ -40,6 +41,7 @@ export const FIELDS = [
   { key: "schedule.gamma", ...real(0, 1), more: true, kinds: ["step"] },
   { key: "schedule.final", ...real(0, 1), more: true, kinds: ["cosine"] },
   { key: "objective.label_smoothing", ...real(0, 1), more: true },
+  { key: "objective.class_weights", ...text, more: true },
   { key: "sampling", ...oneOf(SAMPLINGS), more: true },
   { key: "augmentation.shift", ...whole(0, 127), more: true },
   { key: "augmentation.flip", ...flag, more: true },
@@ -53,6 +55,7 @@ const FLAGS = {
   "schedule.learning_rate": "--lr",
   seed: "--seed",
   val: "--val",
+  "objective.class_weights": "--class-weights",
 };
 
 /** A recipe's value by its dotted key. */
@@ -77,6 +80,7 @@ export function usualFor(method, sigmoids) {
 
 /** The value that a text in a field means: a number, or the text itself where it is none. */
 export function parsed(field, text) {
+  if (field.kind === "text") return text.trim();
   const number = Number(text);
   return text.trim() === "" || Number.isNaN(number) ? text : number;
 }

@@ -206,9 +206,9 @@ export default function mountForm(section, { backend, t, state, memory, started 
     } else {
       input = h("input", {
         name: one.key,
-        inputmode: "decimal",
+        inputmode: one.kind === "text" ? "text" : "decimal",
         autocomplete: "off",
-        class: "number",
+        class: one.kind === "text" ? "" : "number",
         value,
         "aria-describedby": note.id,
         oninput: () => change(one, parsed(one, input.value)),
