@@ -74,7 +74,7 @@ def test_onnx(run: Path, capsys: pytest.CaptureFixture[str], quantize: list[str]
         np.testing.assert_allclose(parity["probabilities"], own, atol=within)
 
 
-@pytest.mark.skipif(compiled.compiler() is None, reason="no C compiler is here")
+@pytest.mark.skipif(compiled.compiler() is None, reason="there is no C compiler here")
 @pytest.mark.parametrize("quantize", [[], ["--quantize", "int8"]], ids=["float32", "int8"])
 def test_c(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], quantize: list[str]
@@ -223,7 +223,7 @@ def test_a_file_that_computes_something_else_is_not_kept(
 
 @pytest.mark.parametrize(
     ("compiler", "remark"),
-    [("false", "not checked, as it does not compile here"), ("", "no C compiler is here")],
+    [("false", "not checked: it does not compile here"), ("", "there is no C compiler here")],
 )
 def test_c_where_no_compiler_works(
     run: Path,

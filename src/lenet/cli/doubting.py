@@ -36,21 +36,23 @@ def doubt(
         int, typer.Option(parser=whole, metavar="N", help="List the N most doubtful labels.")
     ] = 100,
     folds: Annotated[
-        int, typer.Option(parser=whole, metavar="N", help="Train so many networks.")
+        int, typer.Option(parser=whole, metavar="N", help="Number of networks to train.")
     ] = 5,
     epochs: Annotated[
         int | None,
-        typer.Option(parser=whole, metavar="N", help="Train each for so many epochs."),
+        typer.Option(parser=whole, metavar="N", help="Epochs of each network."),
     ] = None,
     seed: Annotated[
-        int, typer.Option(parser=whole, metavar="N", help="Set the seed of everything random.")
+        int,
+        typer.Option(parser=whole, metavar="N", help="A number that decides everything random."),
     ] = 0,
     apply: Annotated[
         Path | None,
         typer.Option(metavar="CSV", help="Write a copy of the data set with these corrections."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write to this folder; else doubt-NAME, or NAME-corrected.")
+        Path | None,
+        typer.Option(help="Folder to write to; doubt-NAME or NAME-corrected by default."),
     ] = None,
     data_dir: DataDir = None,
     threads: Threads = None,

@@ -31,12 +31,12 @@ def export(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Write to this file or folder; in the run's by default.")
+        Path | None, typer.Option(help="Write to this file or folder; the run's folder by default.")
     ] = None,
     quantize: Annotated[
-        str | None, typer.Option(help="Compute in int8, a quarter of the size; for onnx and c.")
+        str | None, typer.Option(help="Compute in int8, a quarter of the size (onnx and c).")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over what is at --out.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Make a file of a trained network that others can use."""

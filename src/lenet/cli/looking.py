@@ -48,13 +48,13 @@ def evaluate(
         bool, typer.Option("--confusion", help="Draw which class was mistaken for which.")
     ] = False,
     calibration: Annotated[
-        bool, typer.Option("--calibration", help="Tell whether it is right as often as it says.")
+        bool, typer.Option("--calibration", help="Measure whether it is right as often as it says.")
     ] = False,
     strangers: Annotated[
         str | None,
         typer.Option(
             metavar="DATA",
-            help="Tell how well it knows pictures that are none of its classes.",
+            help="Measure how well it tells these pictures, which are of no class of its.",
             autocompletion=completion.data_sets,
         ),
     ] = None,

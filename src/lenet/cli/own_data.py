@@ -33,41 +33,46 @@ def data_import(
             "IDX files."
         ),
     ],
-    name: Annotated[str, typer.Option(help="What the data set is called from now on.")],
+    name: Annotated[str, typer.Option(help="Name for the data set.")],
     size: Annotated[
         int | None,
         typer.Option(
             parser=whole,
             metavar="N",
-            help="Make pictures N×N; else those of one size up to 64×64 keep it, others become "
-            "28×28.",
+            help="Make pictures N×N. By default pictures of one size up to 64×64 keep it, "
+            "others become 28×28.",
         ),
     ] = None,
     channels: Annotated[
         int | None,
-        typer.Option(parser=whole, metavar="1|3", help="1 is grey, 3 colour; else as they are."),
+        typer.Option(
+            parser=whole, metavar="1|3", help="1 is grey, 3 is colour; as they are by default."
+        ),
     ] = None,
     fit: Annotated[
         str,
         typer.Option(
-            help="pad puts a picture whole on its own ground, crop takes its middle, stretch "
-            "changes its proportions."
+            help="pad puts the whole picture on the colour of its border, crop takes its middle, "
+            "stretch changes its proportions."
         ),
     ] = "pad",
     val: Annotated[
         float,
         typer.Option(
-            parser=number, metavar="X", help="Share to choose by, where the source has none."
+            parser=number, metavar="X", help="Share to choose by, if the source has no such part."
         ),
     ] = 0.1,
     test: Annotated[
         float,
         typer.Option(
-            parser=number, metavar="X", help="Share to test on, where the source has none."
+            parser=number, metavar="X", help="Share to test on, if the source has no such part."
         ),
     ] = 0.2,
     seed: Annotated[
-        int, typer.Option(parser=whole, metavar="N", help="Decides which pictures these are.")
+        int,
+        typer.Option(
+            parser=whole, metavar="N", help="A number that decides which pictures these are."
+        ),
     ] = 0,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace a data set of that name.")
@@ -107,7 +112,7 @@ def data_report(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Write a sheet of pictures of each class there, as PNG.")
+        Path | None, typer.Option(help="Draw a sheet of pictures of each class into this PNG.")
     ] = None,
     data_dir: DataDir = None,
     json: Json = False,

@@ -49,17 +49,19 @@ def predict(
         str,
         typer.Option(
             metavar="[auto|light|dark]",
-            help="Say what lies behind the subject, where auto finds it out wrongly.",
+            help="Say whether the background is light or dark, if auto is wrong.",
         ),
     ] = "auto",
     show: Annotated[
         bool, typer.Option("--show", help="Draw each picture beside what the network sees of it.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Draw it there; else into predictions.png.")
+        Path | None, typer.Option(help="File for that picture; predictions.png by default.")
     ] = None,
     json: Json = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a row for each picture.")] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV, one row for each picture.")
+    ] = False,
     threads: Threads = None,
 ) -> int:
     """Predict what your own pictures are, prepared as the network's own pictures were."""
@@ -85,9 +87,12 @@ def predict(
     else:
         sources = predicting.from_paths(pictures)
     if model.calibration.threshold is None and not json and not csv:
+        from lenet.training.calibration import FEWEST
+
         print(
-            'lenet: note: this network never says "none of these": too few pictures were held out '
-            "when it was trained ('lenet train --val 0.1' holds out some)",
+            f'lenet: note: this network never says "none of these": its training held out '
+            f"{model.calibration.pictures} pictures, and that takes {FEWEST} "
+            "('lenet train --val' holds out more)",
             file=sys.stderr,
         )
     bad = _print_all(model, sources, top, ground, "json" if json else "csv" if csv else "table")

@@ -25,38 +25,42 @@ def serve(
         list[str],
         typer.Argument(
             metavar="RUN...",
-            help="Runs or model files; NAME=RUN gives one a name of its own.",
+            help="Runs or model files; NAME=RUN names one.",
             autocompletion=completion.runs,
         ),
     ],
     port: Annotated[
-        int, typer.Option(parser=whole, metavar="N", help="0 takes any that is free.")
+        int, typer.Option(parser=whole, metavar="N", help="Port; 0 takes any free one.")
     ] = 8000,
     host: Annotated[
-        str, typer.Option(help="Where it listens: 0.0.0.0 lets other machines ask.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines ask.")
     ] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME:PORT", help="A name that a proxy asks by; repeat for more."),
+        typer.Option(
+            metavar="NAME:PORT",
+            help="Also answer under this name, such as a proxy's; repeat for more.",
+        ),
     ] = None,
     token_file: Annotated[
         Path | None,
         typer.Option(
-            envvar="LENET_TOKEN_FILE", help="A file whose first line clients must send as a token."
+            envvar="LENET_TOKEN_FILE", help="File whose first line clients must send as a token."
         ),
     ] = None,
     queue: Annotated[
-        int, typer.Option(parser=whole, metavar="N", help="Pictures that may wait, for each model.")
+        int,
+        typer.Option(parser=whole, metavar="N", help="Most pictures that may wait for each model."),
     ] = 4096,
     timeout: Annotated[
         float,
-        typer.Option(parser=number, metavar="SECONDS", help="How long an answer may take."),
+        typer.Option(parser=number, metavar="SECONDS", help="Longest time for an answer."),
     ] = 10.0,
     max_body: Annotated[
-        int, typer.Option(parser=whole, metavar="MB", help="The largest request that is read.")
+        int, typer.Option(parser=whole, metavar="MB", help="Largest request to read.")
     ] = 16,
     log_requests: Annotated[
-        bool, typer.Option("--log-requests", help="Log all requests, not only the refused ones.")
+        bool, typer.Option("--log-requests", help="Log all requests, not only refused ones.")
     ] = False,
     threads: Threads = None,
 ) -> int:

@@ -222,7 +222,7 @@ def find_lr(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            help="A recipe's name or a .toml file; else quickstart.",
+            help="A recipe's name or a .toml file; quickstart by default.",
             autocompletion=completion.recipes,
         ),
     ] = None,
@@ -260,7 +260,7 @@ def find_lr(
     device: Annotated[str | None, device_option()] = None,
     threads: Threads = None,
     out: Annotated[
-        Path | None, typer.Option(help="Draw the curve into this .svg, .png or .pdf.")
+        Path | None, typer.Option(help="Draw the curve into this .svg, .png or .pdf file.")
     ] = None,
     json: Json = False,
 ) -> None:

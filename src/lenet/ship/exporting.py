@@ -165,13 +165,13 @@ def to_c(what: Subject, path: Path, int8: bool) -> Exported:
     text = header.write(model, path.name, pictures[:SELF_TEST_PICTURES], small)
     remarks.append(header.needs(model, small))
     if compiled.compiler() is None:
-        remarks.append("not checked, as no C compiler is here")
+        remarks.append("not checked: there is no C compiler here")
     else:
         expected = (model if small is None else small).logits(pictures)
         try:
             apart = compiled.check(text, pictures, expected)
         except compiled.CompileError as error:  # such as one without its own headers
-            remarks.append(f"not checked, as it does not compile here: {error}")
+            remarks.append(f"not checked: it does not compile here: {error}")
         else:
             remarks.append(
                 f"checked: compiled here, its logits differ by at most {apart:.1e} from those "
