@@ -257,7 +257,10 @@ def test_recipes_and_runs_are_listed(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.slow
-def test_plot_draws_anew(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plot_draws_anew(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiments, "draw_curves", draw_curves)
     ok("train", *QUICK, "--epochs", "1", "--out", "run")
     Path("run/curves.svg").unlink()
     ok("plot", "run")
@@ -606,6 +609,7 @@ def test_channels_last_are_trained_on_and_said(
 def test_the_names_that_runs_prints_work_in_every_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(experiments, "draw_curves", draw_curves)
     names = ["plain", "my run", "运行 一", "lenet", "[red]x"]
     ok("train", *QUICK, "--epochs", "1", "--out", "runs/plain")
     for name in names[1:]:

@@ -138,7 +138,7 @@ def test_the_folder_says_what_was_really_used(
     in_tmp: Path, small: data.Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_folder(Path("mine"), data.subset(small.train, 300, 0), small.test)
-    command = ["train", "d2l", "--data", "./mine", "--network", "mlp", "--lr", "0.1"]
+    command = ["train", "d2l", "--data", "./mine", "--network", "mlp", "--lr", "0.1", "--val", "0"]
     assert cli.run([*command, "--out", "run"]) == 0
     printed = capsys.readouterr().out
     assert "batches of 16 in place of 256: there are only 300 training pictures" in printed

@@ -35,12 +35,12 @@ def main() -> None:
             os._exit(128 + received[0])
         sys.__unraisablehook__(unraisable)
 
-    _on_signals(interrupt)
     if hasattr(os, "register_at_fork"):  # workers are ended by SIGTERM, which is no error there
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     sys.unraisablehook = end_if_interrupted
     code = 1
     try:
+        _on_signals(interrupt)
         from lenet import cli
 
         cli.prepare_streams()
