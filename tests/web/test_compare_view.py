@@ -77,7 +77,7 @@ def test_the_network_of_1998_beside_the_tutorials(shared_page: Page) -> None:
     assert "C3 Conv2d of lenet5 has 60 of 96 kernels" in said
     assert "lenet makes 120 units with F5 Linear, lenet5 with C5 Conv2d" in said
     assert "an RBF unit measures the distance" in said
-    assert "1.7159 tanh(2x/3)" in said
+    assert "1.7159 · tanh(0.6667 · x)" in said
     pairs = [pair for pair in found["rows"] if None not in pair]
     for pair in ([0, 0], [3, 4], [11, 13]):
         assert pair in pairs

@@ -794,7 +794,7 @@ def check_explanation(
 
 def reference_activation(layer: Layer, x: float) -> float:
     alone = Network("one", (1, 1, 1), (layer,), ("a", "b"))
-    return float(reference(alone, {}, np.array(x))[0])
+    return reference(alone, {}, np.array([x]))[0].item()
 
 
 def own_parameters(parameters: Parameters, index: int) -> Parameters:
