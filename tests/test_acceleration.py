@@ -308,6 +308,7 @@ ONE_OUTPUT: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 7])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("end", ONE_OUTPUT)
@@ -386,6 +387,7 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_twenty_steps_are_those_of_plain_pytorch(name: str, small: Dataset) -> None:
     fast, plain = pair()

@@ -715,6 +715,7 @@ def test_a_truncated_data_file(capsys: pytest.CaptureFixture[str], small: data.D
     assert "train-images-idx3-ubyte" in line
 
 
+@pytest.mark.slow
 def test_a_folder_in_use_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     ok("train", *QUICK, "--epochs", "1", "--out", "run")
     lock = runs.resume(

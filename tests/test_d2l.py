@@ -533,6 +533,7 @@ def without_bias() -> nn.Module:
     return net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [Keeps, Skip, hooked, frozen, softmax_too, without_bias])
 def test_what_the_engine_would_not_do_alike_pytorch_does(
     small: Dataset, make: Callable[[], nn.Module], capsys: pytest.CaptureFixture[str]

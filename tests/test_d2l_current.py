@@ -307,6 +307,7 @@ def test_a_copy_of_a_model_draws_into_a_figure_of_its_own() -> None:
 # --- training ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_linear_regression_by_hand_and_with_a_layer_finds_the_line() -> None:
     torch.manual_seed(0)
     points = d2l.SyntheticRegressionData(w=torch.tensor([2, -3.4]), b=4.2)
@@ -367,6 +368,7 @@ def plain_training(model: Any, pictures: Any, epochs: int) -> list[Tensor]:
     return [*model.parameters()]
 
 
+@pytest.mark.slow
 @needs_engine
 @pytest.mark.usefixtures("fashion")
 @pytest.mark.parametrize("initialised", [True, False])

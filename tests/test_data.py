@@ -234,6 +234,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):
     assert harmless <= {3, 4, 5, 6, 7, 8, 9, len(packed) - 9}
 
 
+@pytest.mark.slow
 def test_a_gzip_bomb_is_left_early(tmp_path):
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = packer.compress(IDX) + b"".join(packer.compress(bytes(1 << 20)) for _ in range(100))
@@ -1120,6 +1121,7 @@ def test_the_full_data_sets(name, train_mean, test_counts):
     assert loaded.train.images.flags.c_contiguous
 
 
+@pytest.mark.slow
 @needs("mnist")
 def test_a_full_data_set_from_a_mirror(mirror):
     mirror.folder = Path(FULL) / "mnist"

@@ -157,6 +157,7 @@ def test_too_small_steps_of_adam(pictures: data.Split) -> None:
     assert text.endswith("try a learning rate of 0.0005 in place of 1e-07")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "rate", "better"),
     [("sgd", 30, "learning rate of 0.9 in"), ("adam", 3, "learning rate of 0.001 in")],
@@ -190,6 +191,7 @@ HEALTHY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_run_is_left_alone(pictures: data.Split, name: str) -> None:
     network, how = HEALTHY[name]

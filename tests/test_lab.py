@@ -517,6 +517,7 @@ def put_a_pipe(run: Path) -> None:
     os.mkfifo(run / "run.json")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no pipes there")
 @pytest.mark.parametrize("spoil", [spoil_date, spoil_number, put_a_pipe])
 def test_a_spoilt_folder_is_told_of_and_the_others_are_watched_on(
@@ -545,6 +546,7 @@ def test_a_spoilt_folder_is_told_of_and_the_others_are_watched_on(
     assert capsys.readouterr().err.count("bad") == 1
 
 
+@pytest.mark.slow
 def test_what_no_reader_foresaw_is_not_the_end_of_watching(
     lab: Lab, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -123,6 +123,7 @@ def test_numbers_that_are_none_leave_gaps() -> None:
     check_texts(features(network, parameters, picture).figure())
 
 
+@pytest.mark.slow
 def test_the_same_maps_are_the_same_file() -> None:
     network = zoo.build("lenet")
     one, other = (kernels(network, initialize(network, "torch", 0)).figure() for _ in range(2))

@@ -117,6 +117,7 @@ def in_ulps(y: NDArray[np.float32], exact: NDArray[np.float64]) -> NDArray[np.fl
     return np.abs(y.astype(np.float64) - rounded) / np.spacing(np.abs(rounded), dtype=np.float32)
 
 
+@pytest.mark.slow
 @every_set
 @pytest.mark.parametrize("function", EXACT)
 def test_functions_are_within_a_few_units_in_the_last_place(

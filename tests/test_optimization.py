@@ -41,6 +41,7 @@ def torch_rates(scheduler, learning_rate, steps, **arguments):
 # --- schedules ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(**lengths)
 @example(steps_per_epoch=1, epochs=1)
 @example(steps_per_epoch=3, epochs=1)  # three steps or fewer: no rise

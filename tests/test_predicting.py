@@ -120,6 +120,7 @@ def test_thousands_are_streamed(model: Model, few: data.Dataset) -> None:
     assert [a.prediction.classes[0] for a in rest[:199] if a.prediction] == expected[1:]
 
 
+@pytest.mark.slow
 def test_photographs_of_clothes_are_prepared_for_what_they_are(
     model: Model, tmp_path: Path
 ) -> None:

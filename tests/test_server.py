@@ -510,6 +510,7 @@ def test_our_own_file_is_opened_with_its_network(client: Client, root: Path) -> 
     assert good(client.get(f"/api/models/{found['ref']}/predictions"))["data"] == found["data"]
 
 
+@pytest.mark.slow
 def test_a_file_s_calibration_goes_to_the_page_and_a_false_one_nowhere(
     client: Client, root: Path
 ) -> None:

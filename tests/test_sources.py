@@ -336,6 +336,7 @@ def test_a_header_that_promises_the_sky_takes_no_memory(tmp_path: Path) -> None:
         data.load(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_photograph_is_read_no_finer_than_needed_and_looks_the_same(
     kind: str, tmp_path: Path

@@ -551,6 +551,7 @@ def test_one_output_is_two_classes_of_the_same_probability(sigmoid: bool, bias: 
     assert float(F.cross_entropy(ours, labels)) == pytest.approx(float(theirs), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "end",
     [

@@ -33,6 +33,7 @@ def ended(
 # --- starts that have not come to pass ---------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_on_the_natural_plateau_says_so_with_its_own_numbers(
     in_tmp: Path,
 ) -> None:
@@ -44,6 +45,7 @@ def test_a_run_that_ends_on_the_natural_plateau_says_so_with_its_own_numbers(
     assert record.remark == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "needed"),
     [
@@ -128,6 +130,7 @@ def test_a_run_that_has_learnt_gets_no_remark(in_tmp: Path) -> None:
 # --- who tells it ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_evaluate_and_inspect_tell_it_again(
     in_tmp: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
