@@ -463,7 +463,7 @@ def test_what_counts_as_a_path(tmp_path, monkeypatch):
     assert data.load("./mnist").name == "mnist"
     assert data.load(Path("mnist")).train.classes == tuple("01234")
     for path in ("./absent", Path("absent"), "a/b"):
-        with pytest.raises(DataError, match="is not a folder; give one that holds train-images"):
+        with pytest.raises(DataError, match="does not exist; give a folder with one sub-folder"):
             data.load(path)
 
 

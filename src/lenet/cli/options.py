@@ -55,3 +55,26 @@ Threads = Annotated[
     int | None, typer.Option(parser=whole, metavar="N", help="CPU threads; all by default.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change any value of the recipe.",
+        autocompletion=completion.settings,
+    ),
+]
+NetworkName = Annotated[
+    str | None,
+    typer.Option(help="lenet, lenet-max, lenet-relu, mlp.", autocompletion=completion.networks),
+]
+BatchSize = Annotated[
+    int | None, typer.Option(parser=whole, metavar="N", help="Pictures in one step.")
+]
+OptimizerName = Annotated[
+    str | None, typer.Option(help="sgd, adam or adamw.", autocompletion=completion.optimizers)
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(parser=whole, metavar="N", help="A number that decides everything random."),
+]

@@ -11,7 +11,20 @@ import typer
 
 from lenet.cli import completion
 from lenet.cli.naming import run_folder
-from lenet.cli.options import DataDir, Json, Threads, device_option, engine_option, number, whole
+from lenet.cli.options import (
+    BatchSize,
+    DataDir,
+    Json,
+    NetworkName,
+    OptimizerName,
+    Seed,
+    Settings,
+    Threads,
+    device_option,
+    engine_option,
+    number,
+    whole,
+)
 from lenet.cli.printing import ascii_only, complain, print_json, reason, say, show
 from lenet.cli.stopping import stop_on_signals
 
@@ -44,15 +57,7 @@ def train(
             autocompletion=completion.recipes,
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change any value of the recipe.",
-            autocompletion=completion.settings,
-        ),
-    ] = None,
+    settings: Settings = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -62,17 +67,12 @@ def train(
         ),
     ] = None,
     data_dir: DataDir = None,
-    network: Annotated[
-        str | None,
-        typer.Option(help="lenet, lenet-max, lenet-relu, mlp.", autocompletion=completion.networks),
-    ] = None,
+    network: NetworkName = None,
     epochs: Annotated[
         int | None,
         typer.Option(parser=whole, metavar="N", help="Passes over the training pictures."),
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(parser=whole, metavar="N", help="Pictures in one step.")
-    ] = None,
+    batch_size: BatchSize = None,
     lr: Annotated[
         str | None,
         typer.Option(
@@ -81,14 +81,8 @@ def train(
             help="Learning rate; auto finds one (lenet find-lr).",
         ),
     ] = None,
-    optimizer: Annotated[
-        str | None,
-        typer.Option(help="sgd, adam or adamw.", autocompletion=completion.optimizers),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(parser=whole, metavar="N", help="A number that decides everything random."),
-    ] = None,
+    optimizer: OptimizerName = None,
+    seed: Seed = None,
     val: Annotated[
         float | None,
         typer.Option(parser=number, metavar="X", help="Share of the pictures to hold out: 0.1."),
@@ -226,15 +220,7 @@ def find_lr(
             autocompletion=completion.recipes,
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change any value of the recipe.",
-            autocompletion=completion.settings,
-        ),
-    ] = None,
+    settings: Settings = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -242,20 +228,10 @@ def find_lr(
         ),
     ] = None,
     data_dir: DataDir = None,
-    network: Annotated[
-        str | None,
-        typer.Option(help="lenet, lenet-max, lenet-relu, mlp.", autocompletion=completion.networks),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(parser=whole, metavar="N", help="Pictures a step.")
-    ] = None,
-    optimizer: Annotated[
-        str | None,
-        typer.Option(help="sgd, adam or adamw.", autocompletion=completion.optimizers),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(parser=whole, metavar="N", help="Decides everything random.")
-    ] = None,
+    network: NetworkName = None,
+    batch_size: BatchSize = None,
+    optimizer: OptimizerName = None,
+    seed: Seed = None,
     engine: Annotated[str | None, engine_option()] = None,
     device: Annotated[str | None, device_option()] = None,
     threads: Threads = None,

@@ -338,9 +338,10 @@ def _load_known(known: Known, folder: Path) -> Dataset:
 
 def _load_folder(folder: Path) -> Dataset:
     if not os.path.isdir(folder):
+        what = "is not a folder" if os.path.lexists(folder) else "does not exist"
         raise UnknownDataError(
-            f"{folder} is not a folder; give one that holds {', '.join(FILES)} (.gz or not), or "
-            "one folder of pictures a class; or a .csv or .npz file"
+            f"{folder} {what}; give a folder with one sub-folder for each class, a .csv or .npz "
+            "file, or a folder of IDX files"
         )
     four = read_folder(folder, REMEDY)
     hashes = {file: read.sha256 for file, read in four.files.items()}

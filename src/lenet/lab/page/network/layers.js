@@ -1,7 +1,7 @@
 /**
  * What each kind of layer is: its role, its arguments and, for an activation, its function.
  *
- * Whoever needs a list of kinds asks here, and so a new activation is one more entry of LAYERS.
+ * If you need a list of kinds, ask here: a new activation is one more entry of LAYERS.
  */
 
 /**
