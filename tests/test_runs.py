@@ -339,7 +339,7 @@ def test_what_cannot_be_trained_leaves_no_folder(recipe: Recipe, in_tmp: Path) -
         dataclasses.replace(recipe, data="~nobody-of-this-name/pictures"),
         dataclasses.replace(recipe, val=1.0),
     ):
-        with pytest.raises(ValueError, match=r"zeros|lenett|not a folder|val is"):
+        with pytest.raises(ValueError, match=r"zeros|lenett|does not exist|not a folder|val is"):
             experiments.begin(wrong, **NUMPY)
     with pytest.raises(EngineError):
         experiments.begin(recipe, engine="numpy", threads=0)
