@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
-FILES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*)
+FILES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*.?pp native/kernels/*)
 # Python and pytest keep what they compile (__pycache__), also where a shell says otherwise: every
 # process of the tests would compile the tests anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -36,7 +36,7 @@ test-wheel: $(VENV)/all.stamp ## run a telling part of the tests on an installed
 lint: $(VENV)/all.stamp ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/clang-format --dry-run --Werror native/*.?pp
+	$(BIN)/clang-format --dry-run --Werror native/*.?pp native/kernels/*.hpp
 	$(BIN)/biome ci
 	DENO_DIR=$(VENV)/deno DENO_NO_UPDATE_CHECK=1 $(BIN)/deno check --quiet src/lenet/lab/page
 	$(BIN)/mypy src tests scripts bench
@@ -47,7 +47,7 @@ check: lint ## lint, then the fast tests: before every commit
 format: $(VENV)/all.stamp ## put every file into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i native/*.?pp
+	$(BIN)/clang-format -i native/*.?pp native/kernels/*.hpp
 	$(BIN)/biome check --write
 
 sanitize: sanitize-address sanitize-thread ## run the native engine's tests under the compiler's sanitizers

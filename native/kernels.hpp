@@ -1,6 +1,6 @@
 // The arithmetic of the native engine, as a table of functions for one instruction set.
 //
-// kernels.cpp is compiled once for each instruction set and number of lanes; network.cpp, which is
+// kernels.cpp is compiled once for each instruction set and number of lanes; program.cpp, which is
 // compiled once, decides what is computed and calls one of the tables.
 //
 // Values lie as [channel][row][column][lane]: the pictures of a group lie beside each other in the

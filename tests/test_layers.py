@@ -103,7 +103,7 @@ def test_contributing_lists_the_files_that_an_activation_touches() -> None:
     section = text[text.index("**A layer.**") : text.index("**An engine.**")]
     listed = set(re.findall(r"^\| `([\w/.]+)` \|", section, re.MULTILINE))
     sources = [
-        *(HOUSE / "native").iterdir(),
+        *(HOUSE / "native").rglob("*.?pp"),
         *(HOUSE / "src").rglob("*.py"),
         *(HOUSE / "src").rglob("*.js"),
     ]

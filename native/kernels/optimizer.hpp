@@ -1,0 +1,79 @@
+// Gradients summed over positions, lanes and slots; the step of the optimiser.
+#pragma once
+
+#include "vector.hpp"
+
+namespace lenet {
+namespace {
+
+void sum_positions(const float* d, Stride row, int rows, int columns, bool accumulate, float* sum) {
+    Vector part[4] = {};  // four sums at a time: each addition waits for the one before it
+    for (int r = 0; r < rows; ++r) {
+        const Vector* from = vectors(d) + r * row;
+        int c = 0;
+        for (; c + 4 <= columns; c += 4) UNROLL for (int i = 0; i < 4; ++i) part[i] += from[c + i];
+        for (; c < columns; ++c) part[0] += from[c];
+    }
+    const Vector all = (part[0] + part[1]) + (part[2] + part[3]);
+    vectors(sum)[0] = accumulate ? vectors(sum)[0] + all : all;
+}
+
+void sum_slots(const float* first, Stride slot_floats, int slots, int count, float* sum) {
+    int i = 0;
+    for (; i + lanes <= count; i += lanes) {
+        Vector all = vectors(first + i)[0];
+        for (int s = 1; s < slots; ++s) all += vectors(first + s * slot_floats + i)[0];
+        memcpy(sum + i, &all, sizeof all);
+    }
+    for (; i < count; ++i) {
+        sum[i] = first[i];
+        for (int s = 1; s < slots; ++s) sum[i] += first[s * slot_floats + i];
+    }
+}
+
+void sum_slots_and_lanes(const float* first, Stride slot_floats, int slots, int count,
+                         float* sum) {
+    for (int i = 0; i < count; ++i) {
+        Vector all = vectors(first)[i];
+        for (int s = 1; s < slots; ++s) all += vectors(first + s * slot_floats)[i];
+        float halves[lanes];
+        memcpy(halves, &all, sizeof all);
+        for (int half = lanes / 2; half >= 1; half /= 2)
+            for (int lane = 0; lane < half; ++lane) halves[lane] += halves[lane + half];
+        sum[i] = halves[0];
+    }
+}
+
+// PyTorch's rules, as in engines/numpy.py.
+void optimizer_step(const Rule& rule, const float* __restrict gradient, float* __restrict weights,
+                    float* __restrict moment1, float* __restrict moment2, float* __restrict average,
+                    std::ptrdiff_t count) {
+    const float rate = rule.learning_rate, decay = rule.weight_decay;
+    if (rule.method == Rule::Method::sgd) {
+        for (std::ptrdiff_t i = 0; i < count; ++i) {
+            float g = gradient[i] + decay * weights[i];
+            if (rule.momentum > 0) {
+                moment1[i] = moment1[i] * rule.momentum + g;
+                g = rule.nesterov ? g + rule.momentum * moment1[i] : moment1[i];
+            }
+            weights[i] -= rate * g;
+        }
+    } else {
+        const bool decoupled = rule.method == Rule::Method::adamw;
+        const float shrink = decoupled ? 1 - rate * decay : 1, coupled = decoupled ? 0 : decay;
+        const float step = rate / rule.correction1;
+        for (std::ptrdiff_t i = 0; i < count; ++i) {
+            const float w = weights[i] * shrink, g = gradient[i] + coupled * weights[i];
+            moment1[i] += (1 - rule.beta1) * (g - moment1[i]);
+            moment2[i] = moment2[i] * rule.beta2 + (1 - rule.beta2) * g * g;
+            const float root = __builtin_sqrtf(moment2[i]) / rule.correction2 + rule.eps;
+            weights[i] = w - step * moment1[i] / root;
+        }
+    }
+    if (rule.averaging > 0)
+        for (std::ptrdiff_t i = 0; i < count; ++i)
+            average[i] += rule.averaging * (weights[i] - average[i]);
+}
+
+}  // namespace
+}  // namespace lenet

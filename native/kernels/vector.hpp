@@ -1,0 +1,46 @@
+// The vector types, and the small functions that every kernel is written with. A part of
+// kernels.cpp, which says how it is compiled.
+#pragma once
+
+#include <math.h>
+#include <string.h>
+
+#include "../kernels.hpp"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+namespace lenet {
+namespace {
+
+constexpr int lanes = LENET_LANES;
+typedef float Vector __attribute__((vector_size(lanes * 4), may_alias));
+typedef std::int32_t Ints __attribute__((vector_size(lanes * 4), may_alias));
+typedef std::uint32_t Bits __attribute__((vector_size(lanes * 4), may_alias));
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int registers = 32;
+#else
+constexpr int registers = 16;
+#endif
+
+#define UNROLL _Pragma("GCC unroll 32")
+#define INLINE inline __attribute__((always_inline))
+#define UNUSED [[maybe_unused]]
+
+INLINE const Vector* vectors(const float* x) { return reinterpret_cast<const Vector*>(x); }
+INLINE Vector* vectors(float* x) { return reinterpret_cast<Vector*>(x); }
+INLINE Vector splat(float x) { return x - Vector{}; }
+// f.operator()<n>() for n = 1 … last.
+template <int last, class Function>
+constexpr void for_each(Function f) {
+    if constexpr (last > 1) for_each<last - 1>(f);
+    f.template operator()<last>();
+}
+
+INLINE int smaller(int a, int b) { return a < b ? a : b; }
+INLINE int larger(int a, int b) { return a > b ? a : b; }
+
+}  // namespace
+}  // namespace lenet
