@@ -237,8 +237,10 @@ NB_MODULE(_native, m) {
                std::int64_t batch_size, Array<const double> learning_rates, const Place32& position,
                Array<double> losses, OptionalArray<const float> shares) {
                 Pictures pictures = pictures_of(images);
-                pictures.labels = labels.data(), pictures.order = order.data();
-                pictures.augmentation = data(augmentation), pictures.shares = data(shares);
+                pictures.labels = labels.data();
+                pictures.order = order.data();
+                pictures.augmentation = data(augmentation);
+                pictures.shares = data(shares);
                 pictures.count = static_cast<std::int64_t>(order.size());
                 return without_gil([&] {
                     return self.train(pictures, batch_size, learning_rates.data(),
@@ -253,7 +255,8 @@ NB_MODULE(_native, m) {
             [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
                const Place32& position, Array<float> gradient, OptionalArray<const float> shares) {
                 Pictures pictures = pictures_of(images);
-                pictures.labels = labels.data(), pictures.shares = data(shares);
+                pictures.labels = labels.data();
+                pictures.shares = data(shares);
                 double loss = 0;
                 const std::int64_t correct = without_gil([&] {
                     return self.gradients(pictures, position_of(true, position), gradient.data(),

@@ -9,7 +9,8 @@ namespace lenet {
 namespace {
 
 constexpr int most_slots = 16;
-constexpr int few_pictures = 4;  // that are faster one by one than side by side
+// That are faster one by one than side by side; at most as many as any table has lanes.
+constexpr int few_pictures = 4;
 
 // How a batch is shared out: a function of its size alone, so that sums are the same for any
 // number of threads. A chunk goes through the network at once; a slot sums a row of chunks.
@@ -258,20 +259,31 @@ void Engine::single_logits(const Pictures& pictures, std::int64_t i, float* out)
     single_.forward(pictures.bytes + i * single_.picture_size(), out);
 }
 
+// Losses and classes of a few pictures: their logits beside each other in the lanes, for the same
+// kernel that all others go through.
+void Engine::single_losses(const Pictures& pictures) {
+    const Kernels& kernels = few_->program.kernels;  // with lanes for all of them
+    const int lanes = kernels.lanes;
+    const Buffer logits(std::size_t(classes_) * lanes);  // (classes,) vectors
+    std::vector<float> row(classes_), losses(lanes);
+    std::vector<std::int64_t> labels(lanes, -1), predicted(lanes);
+    for (std::int64_t i = 0; i < pictures.count; ++i) {
+        single_logits(pictures, i, row.data());
+        for (int c = 0; c < classes_; ++c) logits.data()[c * lanes + i] = row[c];
+        labels[i] = pictures.labels[i];
+    }
+    kernels.softmax_cross_entropy(logits.data(), labels.data(), classes_, 0, 0, losses.data(),
+                                  predicted.data(), nullptr);
+    std::copy_n(losses.data(), pictures.count, losses_.data());
+    std::copy_n(predicted.data(), pictures.count, predicted_.data());
+}
+
 void Engine::evaluate(const Pictures& pictures, double* losses, std::int64_t* confusion) {
     const auto lock = begin();
     losses_.resize(pictures.count);
     predicted_.resize(pictures.count);
     if (pictures.count <= few_pictures) {
-        std::vector<float> row(classes_);
-        for (std::int64_t i = 0; i < pictures.count; ++i) {
-            single_logits(pictures, i, row.data());
-            const auto highest = std::max_element(row.begin(), row.end());
-            float sum = 0;
-            for (const float logit : row) sum += std::exp(logit - *highest);
-            losses_[i] = std::log(sum) - (row[pictures.labels[i]] - *highest);
-            predicted_[i] = highest - row.begin();
-        }
+        single_losses(pictures);
     } else {
         const auto look = [&](const Program& program, Workspace& ws, std::int64_t first, int n) {
             program.forward(ws, evaluation_weights());
@@ -303,8 +315,7 @@ void Engine::logits(const Pictures& pictures, float* out) {
 void Engine::activations(const Pictures& pictures, const std::vector<float*>& outputs) {
     const auto lock = begin();
     for_chunks(pictures, [&](const Program& program, Workspace& ws, std::int64_t first, int count) {
-        program.forward(ws, evaluation_weights(), [&](int layer, const Place& place) {
-            if (layer < 0) return;  // the pictures themselves
+        program.forward_observed(ws, evaluation_weights(), [&](int layer, const Place& place) {
             const Stride size = Stride(place.channels) * place.height * place.width;
             program.copy_out(ws, place, count, outputs[layer] + first * size);
         });
@@ -321,7 +332,8 @@ void Engine::forward(const Pictures& pictures, const Position& position, float* 
     kept_runner_ = nullptr;  // until all of it is there
     const int groups = split.chunk_pictures / program.lanes;
     if (kept_program_ != &program || kept_groups_ != groups) kept_.clear();
-    kept_program_ = &program, kept_groups_ = groups;
+    kept_program_ = &program;
+    kept_groups_ = groups;
     while (static_cast<int>(kept_.size()) < split.chunks)
         kept_.push_back(program.make_workspace(groups));
     run(split.chunks, [&](int c, int worker) {

@@ -72,6 +72,7 @@ private:
     void run(int count, const std::function<void(int, int)>& task);
     void for_chunks(const Pictures&, const ChunkTask&);
     void single_logits(const Pictures&, std::int64_t i, float* out);
+    void single_losses(const Pictures&);  // to losses_ and predicted_
     std::int64_t batch(const Pictures&, const Position&, double* loss, const Rule*,
                        float* gradient);
     void reduce(const Runner&, int slots, const Rule*, float* gradient);

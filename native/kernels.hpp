@@ -33,12 +33,12 @@ struct Product {
     Stride b_column;  // between n and n + 1
     float* c;
     Stride c_row, c_column;
-    const float* bias;  // (m,), or null for zeros
-    bool accumulate;    // add to what c holds
+    const float* bias = nullptr;  // (m,), or null for zeros
+    bool accumulate = false;      // add to what c holds
     struct Loop {
-        int count;
-        Stride a, b;  // a in floats
-    } k[3];           // outermost first
+        int count = 1;
+        Stride a = 0, b = 0;  // a in floats
+    } k[3];                   // outermost first
 };
 
 // What the two gradients of a convolution need to know; d is the gradient of its output.

@@ -7,7 +7,7 @@ import itertools
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from activations import COMPUTED
+from engine_cases import (
+    CROSS_ENTROPY,
+    SGD,
+    Pictures,
+    assert_close,
+    batches,
+    network_of,
+    random_pictures,
+)
 from lenet import engines
 from lenet.engines import Batches, Choice, Engine, EngineError, Position
 from lenet.engines import numpy as numpy_engine
 from lenet.machine import cpu_quota
 from lenet.network import zoo
-from lenet.network.architecture import Network, Normalization, trace, trace_layers
+from lenet.network.architecture import Network, trace, trace_layers
 from lenet.network.layers import (
     ArchitectureError,
     AvgPool2d,
@@ -61,7 +70,6 @@ FLOAT32 = 2e-6
 DRAWN = 10 * FLOAT32  # of networks drawn at random: some sums nearly cancel
 FLOAT64 = 1e-12  # the same, with 2^-53 = 1.1e-16 and room for cancellation
 
-SGD, CROSS_ENTROPY = Optimizer(), Objective()
 OPTIMIZERS = {
     "sgd": SGD,
     "sgd-decay": Optimizer(weight_decay=0.01),
@@ -94,36 +102,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@dataclass(frozen=True)
-class Pictures:
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-
-
-def random_pictures(network: Network, n: int, seed: int = 0) -> Pictures:
-    random = np.random.default_rng(seed)
-    images = random.integers(0, 256, (n, *network.input_shape), np.uint8)
-    return Pictures(images, random.integers(0, len(network.classes), n))
-
-
-def network_of(shape: tuple[int, int, int], *layers: Layer) -> Network:
-    """The layers, completed by Flatten and a dense layer for four classes."""
-    if not any(isinstance(layer, Flatten) for layer in layers):
-        layers = (*layers, Flatten())
-    (features,) = trace_layers(shape, layers)[-1].output_shape
-    channels = shape[0]
-    means, deviations = (0.3, 0.4, 0.6)[:channels], (0.2, 0.3, 0.5)[:channels]
-    network = Network(
-        "test",
-        shape,
-        (*layers, Linear(features, 4)),
-        ("a", "b", "c", "d"),
-        Normalization(means, deviations),
-    )
-    trace(network)
-    return network
-
-
 def make(
     kind: str,
     network: Network,
@@ -148,18 +126,6 @@ def make(
     return engine
 
 
-def batches(
-    n: int,
-    batch_size: int,
-    learning_rate: float = 0.1,
-    table: NDArray[np.int8] | None = None,
-) -> Batches:
-    """All of n pictures in a random order, learning rates falling."""
-    rates = learning_rate * np.linspace(1, 0.5, -(-n // batch_size))
-    order = np.random.default_rng(n).permutation(n)
-    return Batches(order, batch_size, rates, table, Position(7, 3, 0))
-
-
 def part_of(whole: Batches, first: int, last: int) -> Batches:
     """Steps first … last - 1 of a stretch."""
     start, stop = first * whole.batch_size, last * whole.batch_size
@@ -182,14 +148,6 @@ def random_table(n: int, reach: int = 3) -> NDArray[np.int8]:
 
 def flat(engine: Engine, parameters: Parameters) -> NDArray[np.float64]:
     return np.concatenate([parameters[name].ravel() for name in engine.state().parameters])
-
-
-def assert_close(actual: Any, expected: Any, tolerance: float, what: str = "") -> None:
-    """Equal up to ``tolerance`` times the largest number of ``expected`` (or 1e-3, if less)."""
-    actual, expected = np.asarray(actual), np.asarray(expected)
-    assert actual.shape == expected.shape, what
-    scale = max(float(np.abs(expected).max(initial=0)), 1e-3)
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * scale, err_msg=what)
 
 
 def assert_equal_states(one: State, other: State) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import engine_cases
 from activations import COMPUTED
+from engine_cases import (
+    CROSS_ENTROPY,
+    SGD,
+    Pictures,
+    batches,
+    network_of,
+    random_pictures,
+)
 from lenet import engines
 from lenet.engines import Batches, EngineError, Position
 from lenet.machine import available_cpus
@@ -30,9 +39,7 @@ from lenet.network.layers import (
     AvgPool2d,
     Conv2d,
     Dropout,
-    Flatten,
     Layer,
-    Linear,
     MaxPool2d,
     Sigmoid,
 )
@@ -46,29 +53,10 @@ from lenet import _native
 from lenet.engines.native import NativeEngine
 from lenet.engines.numpy import NumpyEngine, activate, slope
 
-SGD, CROSS_ENTROPY = Optimizer(), Objective()
 FLOAT32 = 1e-5  # room for sums that nearly cancel, and for sets that fuse no multiply-adds
 INSTRUCTION_SETS = _native.instruction_sets()
 every_set = pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS)
 fast_sets = [name for name in INSTRUCTION_SETS if name != "plain"]
-
-
-@dataclass(frozen=True)
-class Pictures:
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-
-
-def pictures(network: Network, n: int, seed: int = 0) -> Pictures:
-    random = np.random.default_rng(seed)
-    images = random.integers(0, 256, (n, *network.input_shape), np.uint8)
-    return Pictures(images, random.integers(0, len(network.classes), n))
-
-
-def network_of(shape: tuple[int, int, int], *layers: Layer) -> Network:
-    """The layers, completed by Flatten and a dense layer for three classes."""
-    (features,) = trace_layers(shape, (*layers, Flatten()))[-1].output_shape
-    return Network("test", shape, (*layers, Flatten(), Linear(features, 3)), ("a", "b", "c"))
 
 
 def make(
@@ -82,15 +70,8 @@ def make(
     return engine
 
 
-def plan(n: int, batch_size: int) -> Batches:
-    order = np.random.default_rng(n).permutation(n)
-    rates = np.full(-(-n // batch_size), 0.05)
-    return Batches(order, batch_size, rates, None, Position(7, 3, 0))
-
-
 def assert_close(actual: Any, expected: Any, what: str = "") -> None:
-    scale = max(float(np.abs(expected).max(initial=0)), 1e-3)
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=FLOAT32 * scale, err_msg=what)
+    engine_cases.assert_close(actual, expected, FLOAT32, what)
 
 
 # --- functions of one number -------------------------------------------------------------------
@@ -170,7 +151,7 @@ def test_functions_of_nan_and_infinity_are_ieees(instruction_set: str) -> None:
 
 def assert_same_numbers(network: Network, n: int, **options: Any) -> None:
     """Outputs and gradients of an instruction set are those of the plain loops and of NumPy."""
-    split, at = pictures(network, n), Position(5, 1, 40)
+    split, at = random_pictures(network, n), Position(5, 1, 40)
     one, plain = make(network, **options), make(network, instruction_set="plain")
     exact = NumpyEngine(network, Optimizer(), Objective(), dtype=np.float64)
     exact.load(one.state())
@@ -248,7 +229,7 @@ def test_lenet_isa_forces_an_instruction_set(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("n", [3, 37])
 def test_every_instruction_set_weighs_pictures_and_classes(instruction_set: str, n: int) -> None:
     network, at = zoo.lenet_relu((1, 16, 16), 5), Position(5, 1, 40)
-    split, weights = pictures(network, n), np.random.default_rng(n).random(n, np.float32)
+    split, weights = random_pictures(network, n), np.random.default_rng(n).random(n, np.float32)
     for objective in (CROSS_ENTROPY, Objective(0.2, class_weights=[1, 0.5, 0, 3, 2])):
         one = make(network, objective=objective, instruction_set=instruction_set)
         exact = NumpyEngine(network, SGD, objective, dtype=np.float64)
@@ -270,8 +251,8 @@ def test_every_instruction_set_weighs_pictures_and_classes(instruction_set: str,
 )
 def test_the_number_of_threads_changes_no_bit(batch_size: int, weighted: bool) -> None:
     network = zoo.lenet_max((1, 20, 20), 5)
-    split, optimizer = pictures(network, 1000), Optimizer("adam", average=0.9)
-    steps = plan(1000 if batch_size > 1 else 40, batch_size)
+    split, optimizer = random_pictures(network, 1000), Optimizer("adam", average=0.9)
+    steps = batches(1000 if batch_size > 1 else 40, batch_size)
     steps = replace(
         steps, weights=split.labels[steps.order].astype(np.float32) if weighted else None
     )
@@ -298,7 +279,7 @@ def test_one_picture_wakes_no_thread() -> None:
     def count() -> int:
         return len(os.listdir("/proc/self/task"))
 
-    engine, split = make(zoo.lenet(), threads=3), pictures(zoo.lenet(), 300)
+    engine, split = make(zoo.lenet(), threads=3), random_pictures(zoo.lenet(), 300)
     before = count()
     engine.logits(split.images[:1])
     engine.activations(split.images[:1])
@@ -322,7 +303,7 @@ def run(code: str) -> str:
 def test_a_signal_ends_a_long_stretch_between_two_steps() -> None:
     out = run("""
 network = zoo.lenet()
-split, many = pictures(network, 500), 2_000_000
+split, many = random_pictures(network, 500), 2_000_000
 order = np.random.default_rng(0).integers(0, 500, many)
 batches = Batches(order, 50, np.full(many // 50, 0.05), None, Position(0, 0, 0))
 engine, other = make(network, threads=2), make(network)
@@ -343,12 +324,12 @@ except KeyboardInterrupt:
 
 
 def test_other_python_threads_run_meanwhile() -> None:
-    engine, split = make(zoo.lenet()), pictures(zoo.lenet(), 2000)
+    engine, split = make(zoo.lenet()), random_pictures(zoo.lenet(), 2000)
     turns, done = 0, threading.Event()
 
     def train() -> None:
         for _ in range(3):
-            engine.train(split, plan(2000, 2000))
+            engine.train(split, batches(2000, 2000))
         done.set()
 
     thread = threading.Thread(target=train)
@@ -360,12 +341,12 @@ def test_other_python_threads_run_meanwhile() -> None:
 
 
 def test_two_python_threads_take_turns() -> None:
-    split = pictures(zoo.lenet(), 64)
+    split = random_pictures(zoo.lenet(), 64)
     alone, shared = make(zoo.lenet()), make(zoo.lenet(), threads=2)
     for _ in range(20):
-        alone.train(split, plan(64, 64))
+        alone.train(split, batches(64, 64))
     jobs = [
-        threading.Thread(target=lambda: [shared.train(split, plan(64, 64)) for _ in range(5)])
+        threading.Thread(target=lambda: [shared.train(split, batches(64, 64)) for _ in range(5)])
         for _ in range(4)
     ]
     for job in jobs:
@@ -384,14 +365,14 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
     out = run("""
 import warnings
 warnings.simplefilter("ignore")  # newer Pythons warn of threads, which is what is tried here
-engine, split = make(zoo.lenet(), threads=2), pictures(zoo.lenet(), 300)
-engine.train(split, plan(300, 300))
+engine, split = make(zoo.lenet(), threads=2), random_pictures(zoo.lenet(), 300)
+engine.train(split, batches(300, 300))
 before = engine.state()
 child = os.fork()
 if child == 0:
-    engine.train(split, plan(300, 300))
+    engine.train(split, batches(300, 300))
     os._exit(int(engine.state().step != 2))
-engine.train(split, plan(300, 300))
+engine.train(split, batches(300, 300))
 print(os.waitpid(child, 0)[1], engine.state().step)
 """)
     assert out == "0 2"
@@ -403,7 +384,7 @@ print(os.waitpid(child, 0)[1], engine.state().step)
 @pytest.mark.parametrize("n", [1, 5, 100])
 def test_a_gradient_of_the_logits_drives_backward(n: int) -> None:
     network = zoo.lenet_relu((3, 16, 20), 5)
-    engine, split = make(network, threads=2), pictures(network, n)
+    engine, split = make(network, threads=2), random_pictures(network, n)
     inputs = (split.images / 255).astype(np.float32)
     logits = engine.forward(inputs)
     assert_close(logits, engine.logits(split.images))
@@ -421,7 +402,7 @@ def test_a_gradient_of_the_logits_drives_backward(n: int) -> None:
 
 def test_forward_in_training_drops_units() -> None:
     network = network_of((1, 6, 6), Conv2d(1, 4, 3), Dropout(0.5))
-    engine, split = make(network), pictures(network, 20)
+    engine, split = make(network), random_pictures(network, 20)
     inputs, at = (split.images / 255).astype(np.float32), Position(3, 1, 10)
     dropped = engine.forward(inputs, at)
     assert not np.allclose(dropped, engine.forward(inputs), atol=1e-3)
@@ -446,18 +427,18 @@ def test_backward_wants_its_forward() -> None:
 
 
 def test_pictures_may_lie_in_a_mapped_file(tmp_path: Path) -> None:
-    split = pictures(zoo.lenet(), 200)
+    split = random_pictures(zoo.lenet(), 200)
     file = tmp_path / "pictures"
     file.write_bytes(split.images.tobytes())
     mapped = Pictures(np.memmap(file, np.uint8, "r", shape=split.images.shape), split.labels)
     one, other = make(zoo.lenet()), make(zoo.lenet())
-    assert one.train(split, plan(200, 64)).losses.tolist() == (
-        other.train(mapped, plan(200, 64)).losses.tolist()
+    assert one.train(split, batches(200, 64)).losses.tolist() == (
+        other.train(mapped, batches(200, 64)).losses.tolist()
     )
 
 
 def test_wrong_input_is_refused_before_the_loops_see_it() -> None:
-    engine, split = make(zoo.lenet()), pictures(zoo.lenet(), 10)
+    engine, split = make(zoo.lenet()), random_pictures(zoo.lenet(), 10)
     before = engine.state().parameters
     with pytest.raises(IndexError, match="the order names pictures 0 to 10, of 10"):
         engine.train(split, Batches(np.arange(11), 11, np.ones(1), None, Position(0, 0, 0)))
@@ -477,10 +458,10 @@ def test_wrong_input_is_refused_before_the_loops_see_it() -> None:
 
 
 def test_no_pictures_are_no_work() -> None:
-    engine, none = make(zoo.lenet(), threads=2), pictures(zoo.lenet(), 0)
+    engine, none = make(zoo.lenet(), threads=2), random_pictures(zoo.lenet(), 0)
     assert engine.evaluate(none).examples == 0
     assert engine.logits(none.images).shape == (0, 10)
-    assert engine.train(none, plan(0, 8)).examples == 0
+    assert engine.train(none, batches(0, 8)).examples == 0
 
 
 def test_large_kernels_are_refused_by_name_and_auto_takes_numpy() -> None:

@@ -1,0 +1,57 @@
+// What is computed: the layers of a network, and the pictures that go in. Plain data.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels.hpp"
+
+namespace lenet {
+
+struct Shape {
+    int channels, height, width;
+};
+
+// A layer as in network/layers.py.
+struct Layer {
+    enum class Kind { conv2d, linear, avg_pool2d, max_pool2d, activation, dropout, flatten };
+    Kind kind;
+    int in = 0, out = 0;  // channels or features
+    int kernel_size = 0, stride = 1, padding = 0;
+    double p = 0;           // of dropout
+    Activation activation;  // the identity in all other kinds
+
+    bool has_weights() const { return kind == Kind::conv2d || kind == Kind::linear; }
+    bool is_pool() const { return kind == Kind::avg_pool2d || kind == Kind::max_pool2d; }
+    bool is_elementwise() const { return kind == Kind::activation || kind == Kind::dropout; }
+    bool has_windows() const { return kind == Kind::conv2d || is_pool(); }
+    // How many windows fit into `size` rows or columns.
+    int windows(int size) const { return (size + 2 * padding - kernel_size) / stride + 1; }
+    // The weights (out, row_size()) of a layer that has any: (out, in, ky, kx) or (out, in).
+    int row_size() const { return kind == Kind::conv2d ? in * kernel_size * kernel_size : in; }
+};
+
+struct Description {
+    int channels, height, width, classes;
+    std::vector<Layer> layers;
+    std::vector<float> table;  // (channels, 256): what the first layer sees of each pixel value
+};
+
+// Pictures of uint8 or float32, (…, channels, height, width), and what picks from them.
+struct Pictures {
+    const std::uint8_t* bytes = nullptr;
+    const float* floats = nullptr;  // instead of bytes: what the first layer sees
+    const std::int64_t* labels = nullptr;
+    const std::int64_t* order = nullptr;        // which of them; null: as they lie
+    const std::int8_t* augmentation = nullptr;  // (n, 3) rows down, columns right, mirrored
+    const float* shares = nullptr;              // (n,) of their batch's mean; null: all alike
+    std::int64_t count = 0;
+};
+
+// Decides the dropout masks; without training no unit is dropped.
+struct Position {
+    bool training = false;
+    std::uint32_t seed = 0, epoch = 0, first_sample = 0;
+};
+
+}  // namespace lenet
