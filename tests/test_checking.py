@@ -20,12 +20,8 @@ if importlib.util.find_spec("lenet._native") is None:
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from lenet.torch import (  # noqa: E402
-    accelerate,
-    acceleration,
-    to_torch,
-)
-from lenet.torch.acceleration import checking, say  # noqa: E402
+from lenet.torch import accelerate, acceleration, to_torch  # noqa: E402
+from lenet.torch.acceleration import checking, forward, say  # noqa: E402
 
 BROKEN = "NO LONGER ACCELERATED: a check against plain PyTorch failed: "
 
@@ -85,7 +81,7 @@ def make_due(fast: Any) -> None:
 
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no change of a module noticed."""
-    monkeypatch.setattr(acceleration._Plan, "outdated", lambda self, shape: False)
+    monkeypatch.setattr(forward.Plan, "outdated", lambda self, shape: False)
 
 
 CHANGES: dict[str, tuple[Callable[[Any], object], str]] = {
@@ -127,8 +123,8 @@ def test_a_change_that_nothing_noticed_is_found(
 def test_what_the_trial_did_not_tell_is_found_at_the_first_batch(
     kind: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    read = acceleration.read  # type: ignore[attr-defined]
-    monkeypatch.setattr(acceleration, "read", lambda *args: replace(read(*args), writes=""))
+    read = forward.read  # type: ignore[attr-defined]
+    monkeypatch.setattr(forward, "read", lambda *args: replace(read(*args), writes=""))
     fast, X = accelerate(kind().eval()), pictures()
     found = fast(X)
     heard = capsys.readouterr()
@@ -144,7 +140,8 @@ def test_an_own_forward_that_nothing_noticed_is_found(
 ) -> None:
     net = Net().eval()
     net.forward = types.MethodType(lambda self, x: 2 * Net.forward(self, x), net)
-    monkeypatch.setattr(acceleration, "_wrapped", lambda module: "")
+    for place in (acceleration, forward):
+        monkeypatch.setattr(place, "wrapped", lambda module: "")
     assert torch.equal(accelerate(net)(pictures()), net(pictures()))
     assert BROKEN in capsys.readouterr().err
 

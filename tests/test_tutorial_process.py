@@ -447,3 +447,56 @@ def test_what_is_missing_is_said_in_one_line(in_tmp: Path) -> None:
         done = lenet_run("t.py")
         assert done.returncode == 1
         assert said in done.stderr.splitlines()[-1]
+
+
+# --- on the native engine ----------------------------------------------------------------------
+
+TRAINS = """\
+import torch
+from torch import nn
+from torch.nn.utils import parameters_to_vector
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(64, 20), nn.Linear(20, 3)
+
+    def forward(self, x):
+        return self.fc2(torch.sigmoid(self.fc1(x.flatten(1))))
+
+torch.manual_seed(0)
+net = Net()
+optimizer = torch.optim.Adam(net.parameters())
+for step in range(20):
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(net(torch.rand(8, 1, 8, 8)), torch.randint(3, (8,))).backward()
+    optimizer.step()
+print(net)
+print([round(number, 3) for number in parameters_to_vector(net.parameters())[::50].tolist()])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["t.py", "lenet.py"])  # the latter: we have another name then
+def test_what_a_script_trains_runs_in_the_engine(place: str, in_tmp: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("lenet._native")
+    write(in_tmp / "lenet" / "__init__.py", "") if place == "lenet.py" else None
+    write(in_tmp / "t.py", TRAINS)
+    plain, fast = lenet_run("t.py"), lenet_run("t.py", "--accelerate")
+    assert (fast.returncode, fast.stdout) == (0, plain.stdout)
+    assert "lenet: accelerated: net (Net): forward and backward of this network" in fast.stderr
+    assert "accelerated" not in plain.stderr
+    off = lenet_run("t.py", "--accelerate", LENET_ACCELERATE="0")
+    assert off.stdout == plain.stdout
+    assert "lenet: --accelerate changes nothing: LENET_ACCELERATE is 0" in off.stderr
+
+
+@pytest.mark.slow
+def test_a_script_that_trains_nothing_says_so(in_tmp: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("lenet._native")
+    write(in_tmp / "t.py", "print(1)\n")
+    done = lenet_run("t.py", "--accelerate")
+    assert (done.returncode, done.stdout) == (0, "1\n")
+    assert "lenet: --accelerate changed nothing: no optimizer of PyTorch's" in done.stderr

@@ -20,6 +20,7 @@ commands = typer.Typer()
 lenet run tutorial.md                           runs its cells in order, unchanged
 lenet run tutorial.md --list                    shows what is code and what is not
 lenet run tutorial.ipynb --epochs 1 --html page.html
+lenet run tutorial.md --accelerate              trains its networks several times as fast
 lenet run script.py -- --lr 0.5                 passes arguments to the script""",
 )
 def run_file(
@@ -47,6 +48,13 @@ def run_file(
     ] = None,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Continue with the next cell after an error.")
+    ] = False,
+    accelerate: Annotated[
+        bool,
+        typer.Option(
+            "--accelerate",
+            help="Let LeNet's engine compute the networks that the file trains, on the CPU.",
+        ),
     ] = False,
     json: Json = False,
 ) -> int:
@@ -76,6 +84,7 @@ def run_file(
         epochs=epochs,
         seed=seed,
         keep_going=keep_going,
+        accelerate=accelerate,
         record=json or html is not None,
         quiet=json,
     )

@@ -241,5 +241,7 @@ def _accelerated(model: Any) -> Iterator[None]:
     finally:
         first.remove()
         if fast is not None and model.net is fast:
-            vars(net).update({name: at for name, at in vars(fast).items() if name != "forward"})
+            from lenet.torch.acceleration.forward import ADDED
+
+            vars(net).update({name: at for name, at in vars(fast).items() if name not in ADDED})
             model.net = net

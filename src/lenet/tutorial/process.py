@@ -66,6 +66,7 @@ def run(
     epochs: int | None = None,
     seed: int | None = None,
     keep_going: bool = False,
+    accelerate: bool = False,
     record: bool = False,
     quiet: bool = False,
 ) -> Result:
@@ -73,7 +74,8 @@ def run(
 
     What they print goes out as it is, unless `quiet`; with `record` it is returned as well.
     Figures go into `figures`, else into the folder of `figures_folder`. `epochs` replaces the
-    numbers given to `num_epochs` and `epochs`; `seed` is set before the first cell.
+    numbers given to `num_epochs` and `epochs`; `seed` is set before the first cell. With
+    `accelerate` the native engine computes the networks that it trains, where it can.
 
     Raises TutorialError where the file has no code, OSError where nothing can be written.
     """
@@ -95,6 +97,7 @@ def run(
             epochs=epochs,
             seed=seed,
             keep_going=keep_going,
+            accelerate=accelerate,
             record=str(log) if record else None,
             quiet=quiet,
             place=scratch,

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any
 from lenet.installing import how_to_install
 from lenet.machine import keep_freed_memory
 from lenet.tutorial import cells, ending, joining, magics, shell, stand_ins, tabs
+from lenet.tutorial.accelerating import NOTHING, accelerating
 from lenet.tutorial.pictures import Keeper, numeric_order
 from lenet.tutorial.record import Record, Tee
 from lenet.tutorial.rewriting import prepare
@@ -42,6 +43,7 @@ class Plan:
     epochs: int | None = None
     seed: int | None = None
     keep_going: bool = False
+    accelerate: bool = False
     record: str | None = None  # the file for the outputs
     quiet: bool = False  # outputs go into the record alone
     place: str | None = None  # the folder in which is noted where the process is
@@ -77,7 +79,10 @@ def run(plan: Plan) -> int:
         _seed(plan.seed, source)
     if any(word in source for word in ("matplotlib", "plt", "d2l")):
         _watch(keeper)
-    main_module = _become(tutorial, plan)
+    around = ExitStack()  # as for the seed: PyTorch is not looked for in the tutorial's folder
+    main_module = ModuleType("__main__")
+    watch = around.enter_context(accelerating(plan.accelerate, vars(main_module), say))
+    _become(main_module, tutorial, plan)
     place = ending.Place(plan.place, str(tutorial.path))
     ipython = shell.Shell(main_module, say)
     _offer_notebook_names(tutorial, ipython, source)
@@ -116,6 +121,7 @@ def run(plan: Plan) -> int:
     finally:
         _keep(keeper, record, started_ns)
         place.end()
+        around.close()
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):
                 stream.flush()
@@ -124,12 +130,13 @@ def run(plan: Plan) -> int:
             "--epochs changed nothing: no cell gives num_epochs, epochs or the like a number "
             "outside of functions"
         )
+    if watch is not None and not watch.found:
+        say(NOTHING)
     return failed
 
 
-def _become(tutorial: cells.Tutorial, plan: Plan) -> ModuleType:
-    """The new `__main__`: what `python FILE` would have made, as far as the file is Python."""
-    module = ModuleType("__main__")
+def _become(module: ModuleType, tutorial: cells.Tutorial, plan: Plan) -> None:
+    """Make it `__main__`: what `python FILE` would have made, as far as the file is Python."""
     vars(module)["__builtins__"] = __builtins__
     if tutorial.path.suffix in (".py", ".pyw"):
         module.__file__ = os.path.abspath(tutorial.path)
@@ -137,11 +144,10 @@ def _become(tutorial: cells.Tutorial, plan: Plan) -> ModuleType:
     sys.argv = [plan.file, *plan.arguments]
     folder = str(tutorial.path.resolve().parent)
     if sys.flags.safe_path:
-        return module
+        return
     sys.path.insert(0, folder)
     if tutorial.layout != "script":  # as in a notebook, what a cell writes can be imported
         sys.path.insert(1, "")
-    return module
 
 
 def _offer_notebook_names(tutorial: cells.Tutorial, ipython: shell.Shell, source: str) -> None:

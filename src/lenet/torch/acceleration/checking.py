@@ -6,8 +6,6 @@ gradients are not PyTorch's, whatever the reason, the module is plain from then 
 
 from __future__ import annotations
 
-import functools
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -56,20 +54,10 @@ class Schedule:
         return True
 
 
-@functools.cache
-def say(line: str) -> None:
-    """Write a line to standard error, once a process."""
-    print(line, file=sys.stderr)
-
-
 def fail(native: Native, why: str) -> None:
     """Leave the module to PyTorch from now on, and say why."""
     native.shared.schedule.failed = True
-    say(
-        f"lenet: NO LONGER ACCELERATED: a check against plain PyTorch failed: {why}. Numbers are "
-        "PyTorch's from this call on; outputs since the last check may have been wrong. Please "
-        "report this"
-    )
+    native.lines.failed(why)
 
 
 def outputs(

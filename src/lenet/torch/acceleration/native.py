@@ -24,7 +24,7 @@ from lenet.network.layers import Dropout
 from lenet.network.parameters import State, parameter_shapes
 from lenet.optimization import Objective, Optimizer
 from lenet.torch.acceleration import checking
-from lenet.torch.acceleration.checking import say
+from lenet.torch.acceleration.telling import Lines
 from lenet.torch.translation import Reading, network_of, one_output
 from lenet.torch.translation.one_output import widened, with_zeros
 
@@ -47,9 +47,10 @@ class Shared:
 class Native:
     """The engine of a module's network, and where the module keeps what the engine needs."""
 
-    def __init__(self, module: nn.Module, reading: Reading, shared: Shared) -> None:
+    def __init__(self, module: nn.Module, reading: Reading, shared: Shared, lines: Lines) -> None:
         self.reading = reading
         self.shared = shared
+        self.lines = lines
         self.network = shared.engine.network
         self.drops = any(
             isinstance(layer, Dropout) and layer.p > 0 for layer in self.network.layers
@@ -72,15 +73,17 @@ class Native:
         }
 
     @staticmethod
-    def make(module: nn.Module, reading: Reading, threads: int | None) -> Native | None:
+    def make(
+        module: nn.Module, reading: Reading, threads: int | None, lines: Lines
+    ) -> Native | None:
         """One with a new engine; None, with a line that says why, where the engine refuses."""
         network = network_of(replace(reading, layers=widened(reading.layers)[0]), "accelerated")
         if why := why_refused(network):
-            say(f"lenet: not accelerated: {why}")
+            lines.off(why)
             return None
         count = min(threads or torch.get_num_threads(), available_cpus())
         engine = NativeEngine(network, Optimizer(), Objective(), count)
-        return Native(module, reading, Shared(engine))
+        return Native(module, reading, Shared(engine), lines)
 
     def parameters(self) -> list[Tensor] | None:
         """The module's parameters as they are now; None where the engine cannot have them."""
@@ -101,10 +104,7 @@ class Native:
 
     def run(self, X: Tensor, parameters: list[Tensor], training: bool, check: bool) -> Tensor:
         """The module's outputs (n, classes); ``check``: see ``Step.backward``."""
-        say(
-            "lenet: accelerated: forward and backward of this network run in the native engine "
-            "(LENET_ACCELERATE=0 switches it off)"
-        )
+        self.lines.on()
         place = None
         if training and self.drops:
             seed, epoch = torch.randint(2**32, (2,), device="cpu").tolist()
