@@ -1,4 +1,4 @@
-"""Tutorial 001 as a whole process: as its readers run it today, and in three ways of ours.
+"""Tutorial 001 as a whole process: as its readers run it today, and in four ways of ours.
 
     python bench/tutorial_001.py TUTORIAL [--rounds 3] [--epochs 10] [--json FILE]
 
@@ -7,7 +7,8 @@ TUTORIAL is the text of tutorial 001. In each round four processes are timed fro
     d2l         the tutorial's loop with a DataLoader of four workers and PIL decoding
                 (lenet.benchmark.pytorch_loops); draws nothing, which the tutorial does besides
     lenet run   the tutorial as it stands
-    accelerate  the same with one line added: net = lenet.accelerate(net)
+    option      the same with lenet run --accelerate
+    accelerate  the tutorial with one line added: net = lenet.accelerate(net)
     train_ch6   the same network trained by d2l.train_ch6 as LeNet provides it
 
 The ratios are of d2l's time to the others' in the same round.
@@ -73,12 +74,14 @@ def main() -> None:
         commands = {"d2l": [sys.executable, "-W", "ignore", str(loop), "--tutorial", *epochs]}
         for name, content, suffix in (
             ("lenet run", text, ".txt"),
+            ("option", text, ".txt"),
             ("accelerate", text.replace(TRAINING, ACCELERATED), ".txt"),
             ("train_ch6", IMPORTED, ".py"),
         ):
             path = Path(folder) / f"{name.replace(' ', '-')}{suffix}"
             path.write_text(content, encoding="utf-8")
             commands[name] = [sys.executable, "-m", "lenet", "run", str(path), *epochs]
+        commands["option"].append("--accelerate")
         for number in range(1, arguments.rounds + 1):
             for name, command in commands.items():
                 took, output = timed(command)

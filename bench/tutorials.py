@@ -51,7 +51,7 @@ def last_figures(text: str) -> dict[str, float]:
     return figures
 
 
-def run_once(file: Path, seed: int, epochs: int | None) -> dict[str, Any]:
+def run_once(file: Path, seed: int, epochs: int | None, accelerate: bool = False) -> dict[str, Any]:
     """The figures of one run with its wall time. The file is run where nothing else is, so that
     its figures do not land beside it. Raises CalledProcessError."""
     with tempfile.TemporaryDirectory() as folder:
@@ -60,6 +60,8 @@ def run_once(file: Path, seed: int, epochs: int | None) -> dict[str, Any]:
         command = [sys.executable, "-m", "lenet", "run", str(copy), "--seed", str(seed)]
         if epochs is not None:
             command += ["--epochs", str(epochs)]
+        if accelerate:
+            command.append("--accelerate")
         started = time.perf_counter()
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, encoding="utf-8", check=True
@@ -69,14 +71,18 @@ def run_once(file: Path, seed: int, epochs: int | None) -> dict[str, Any]:
 
 
 def measure(
-    files: Sequence[Path], seeds: int, epochs: int | None, tell: Callable[[str], None]
+    files: Sequence[Path],
+    seeds: int,
+    epochs: int | None,
+    tell: Callable[[str], None],
+    accelerate: bool = False,
 ) -> dict[str, Any]:
     """The runs of each file with their mean and deviation, and what they ran on."""
     tutorials = []
     for file in files:
         runs = []
         for seed in range(seeds):
-            runs.append(run_once(file, seed, epochs))
+            runs.append(run_once(file, seed, epochs, accelerate))
             tell(f"{file.name}: {runs[-1]}")
         names = [name for name in runs[0] if name != "seed"]
         tutorials.append(
@@ -89,6 +95,7 @@ def measure(
             }
         )
     command = f"python bench/tutorials.py {' '.join(f.name for f in files)} --seeds {seeds}"
+    command += " --accelerate" if accelerate else ""
     return {"command": command, "epochs": epochs, **_machine(), "tutorials": tutorials}
 
 
@@ -121,6 +128,7 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="fewer than the tutorial has, to try")
+    parser.add_argument("--accelerate", action="store_true", help="with lenet run --accelerate")
     parser.add_argument("--json", type=Path, help="also write the results there")
     arguments = parser.parse_args()
     results = measure(
@@ -128,6 +136,7 @@ def main() -> None:
         arguments.seeds,
         arguments.epochs,
         lambda line: print(line, file=sys.stderr, flush=True),
+        arguments.accelerate,
     )
     for tutorial in results["tutorials"]:
         print(tutorial["file"], f"n = {tutorial['n']}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import threading
 import time
 from dataclasses import replace
@@ -21,7 +22,7 @@ from lenet.engines.native import NativeEngine, why_refused
 from lenet.engines.torch import dropout_place, dropout_scale, operation
 from lenet.machine import available_cpus
 from lenet.network.layers import Dropout
-from lenet.network.parameters import State, parameter_shapes
+from lenet.network.parameters import parameter_shapes
 from lenet.optimization import Objective, Optimizer
 from lenet.torch.acceleration import checking
 from lenet.torch.acceleration.telling import Lines
@@ -31,6 +32,7 @@ from lenet.torch.translation.one_output import widened, with_zeros
 # Pictures that one call of the engine takes where no gradient is wanted: it keeps what backward
 # would need, 70 kB a picture for d2l's LeNet.
 CHUNK = 1024
+SHORT_SPIN = 10_000  # turns of waiting, some microseconds: less than to end the threads
 MANY = 32  # pictures that keep several threads busy for longer than it takes to make one
 
 
@@ -221,8 +223,8 @@ class Native:
         # Every time: a write through .data or a NumPy array leaves no trace, and it takes less than
         # a hundredth of the step of a batch of 256.
         arrays = [_array(tensor) for tensor in parameters]
-        named = dict(zip(self.reading.keys, arrays, strict=True))
-        self.shared.engine.load(State(with_zeros({**self.zeros, **named}, self.single)))
+        named = {**self.zeros, **dict(zip(self.reading.keys, arrays, strict=True))}
+        self.shared.engine.set_parameters(with_zeros(named, self.single))
 
     def _inputs(self, X: Tensor) -> NDArray[np.float32]:
         return _array(X).reshape(-1, *self.network.input_shape)
@@ -327,7 +329,10 @@ def _replayed(
 
 @functools.cache
 def _openmp() -> ctypes.CDLL | None:
-    """GCC's OpenMP library, where this PyTorch has its threads from it."""
+    """GCC's OpenMP library, where this PyTorch has its threads from it and they spin for long."""
+    spins = os.environ.get("GOMP_SPINCOUNT", "")  # as `lenet run` sets it, they soon sleep anyway
+    if spins.isdecimal() and int(spins) <= SHORT_SPIN:
+        return None
     for path in (Path(torch.__file__).parent / "lib").glob("libgomp*.so*"):
         try:
             library = ctypes.CDLL(str(path))
