@@ -60,7 +60,7 @@ def test_a_name_wins_over_a_folder_here_and_it_is_said(
     assert data.load("./flowers").source == "flowers"
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x" * 61, "a b"])
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x" * 61, "a b", "con", "a."])
 def test_names_that_are_none(name: str, cache: Path, flowers: Path) -> None:
     with pytest.raises(DataError, match="cannot be the name of a data set"):
         store(data.recognise(flowers, Asked()), name, cache)

@@ -178,16 +178,16 @@ def test_the_curves_are_drawn(
 def test_it_appears_whole(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the moment of the rename everything is there; before it, nothing is to be seen."""
     seen: list[set[str]] = []
-    rename = Path.rename
+    rename = os.rename
 
-    def watched(path: Path, target: Path) -> Path:
+    def watched(path: Path, target: Path) -> None:
         assert not target.exists()
         assert path.name.startswith(".")
         seen.append(names_in(path))
         run_info.check(info_of(path))
-        return rename(path, target)
+        rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", watched)
+    monkeypatch.setattr(os, "rename", watched)
     experiments.begin(recipe, out=tmp_path / "run", **NUMPY).run.close()
     assert seen == [{"run.json", "history.csv", "checkpoints"}]
     assert names_in(tmp_path) == {"run"}
@@ -199,7 +199,7 @@ import os, signal
 from pathlib import Path
 from lenet.runs import experiments
 from lenet.training import recipes
-Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+os.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 experiments.begin(recipes.load("d2l", {{"data": {recipe.data!r}}}), engine="numpy")
 """
     killed = subprocess.run([sys.executable, "-c", script], cwd=tmp_path)
@@ -318,14 +318,14 @@ def test_where_no_folder_can_be_made(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "there")
 
-    for method in ("mkdir", "rename"):  # that of a folder that does not exist
+    for owner, act in ((Path, "mkdir"), (os, "rename")):  # of a folder that does not exist
         with monkeypatch.context() as patched:
-            patched.setattr(Path, method, refuse)
+            patched.setattr(owner, act, refuse)
             with pytest.raises(PermissionError):
                 experiments.begin(recipe, out=Path("run"), **NUMPY)
     Path("run").mkdir()
     with monkeypatch.context() as patched:  # a folder that something is mounted on, such as
-        patched.setattr(Path, "rename", refuse)
+        patched.setattr(os, "rename", refuse)
         with pytest.raises(PermissionError):
             experiments.begin(recipe, out=Path("run"), **NUMPY)
     assert names_in(in_tmp) == {"runs", "run"}

@@ -2,19 +2,33 @@
 
 Written: beside, synced, renamed. Read: plain files alone, up to a size. A pipe or a device has no
 end, and a link in a folder that somebody sent leads out of it.
+
+Windows refuses to rename or remove what any program has open, be it for the moment in which a virus
+scanner looks at it. So each of these is tried for a while there, and a file that nobody needs any
+more is left for the next time.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final, TypeVar
 
 UNFINISHED = ".tmp"  # how the names end that a reader must pass over
+PATIENCE_S: Final = 2.0  # how long Windows is asked again for what another program has open
+SHORT_PATIENCE_S: Final = 0.2  # where it can be done another time, or somebody waits for a page
+PATH_LIMIT: Final = 260  # of Windows, its closing zero included; folders need room for a name in it
+
+_HELD: Final = (None, 5, 32, 33)  # Windows' numbers for it; os.open() gives none
+# what Windows takes for a device, whatever follows the dot
+_DEVICES: Final = re.compile(r"(?i:con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³])\s*(\..*)?")
+Value = TypeVar("Value")
 
 
 class FileError(ValueError):
@@ -50,10 +64,9 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
                 file.flush()
                 if durable:
                     os.fsync(file.fileno())
-            os.replace(beside, path)
+            patiently(lambda: os.replace(beside, path))
         except BaseException:
-            with suppress(OSError):
-                beside.unlink()
+            discard(beside)
             raise
         if durable:
             sync_folder(path.parent)
@@ -78,10 +91,11 @@ def open_plain(path: Path, *, links: bool = False) -> BinaryIO:
     """
     if "\0" in os.fspath(path):
         raise FileError(f"{os.fspath(path)!r}: a name with a zero byte, which no file has")
-    _check_plain(path, (os.stat if links else os.lstat)(path))  # some devices act when opened
+    look = os.stat if links else os.lstat
+    _check_plain(path, patiently(lambda: look(path), SHORT_PATIENCE_S))  # some devices act on open
     flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     flags |= getattr(os, "O_NONBLOCK", 0) | (0 if links else getattr(os, "O_NOFOLLOW", 0))
-    handle = os.open(path, flags)
+    handle = patiently(lambda: os.open(path, flags), SHORT_PATIENCE_S)
     try:
         _check_plain(path, os.fstat(handle))  # it may have been exchanged
         return os.fdopen(handle, "rb")
@@ -106,14 +120,17 @@ def _check_plain(path: Path, status: os.stat_result) -> None:
 def remove_unfinished(folder: Path) -> None:
     """Remove what killed processes left beside; only for a folder that nobody else writes to."""
     for path in folder.glob(f".*{UNFINISHED}"):
-        path.unlink(missing_ok=True)
+        discard(path)
 
 
 def sync_folder(folder: Path) -> None:
     """Make renames inside ``folder`` durable, where the system knows how."""
-    if os.name == "nt":  # folders cannot be opened there
-        return
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError as error:
+        if _is_of_windows(error):  # folders cannot be opened there
+            return
+        raise
     try:
         os.fsync(handle)
     except OSError as error:
@@ -130,4 +147,86 @@ def about(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         error.filename, error.filename2 = str(path), None
+        if _is_of_windows(error) and (remark := _why_refused(error, path)):
+            error.strerror = f"{error.strerror}; {remark}"
         raise
+
+
+# --- what is peculiar to Windows ---------------------------------------------------------------
+
+
+def patiently(act: Callable[[], Value], patience_s: float = PATIENCE_S) -> Value:
+    """What ``act`` returns. Where Windows refuses it because another program has a file open, it is
+    tried again until ``patience_s`` is over; then, and elsewhere at once, its OSError is raised."""
+    deadline, pause_s = time.monotonic() + patience_s, 0.001
+    while True:
+        try:
+            return act()
+        except PermissionError as error:
+            if not is_held(error) or time.monotonic() + pause_s > deadline:
+                raise
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 0.05)
+
+
+def is_held(error: OSError) -> bool:
+    """Whether it may be that Windows refused since a program has the file open; never elsewhere."""
+    number = getattr(error, "winerror", 0)
+    return isinstance(error, PermissionError) and number in _HELD
+
+
+def discard(path: Path) -> bool:
+    """Remove a file that nobody needs; False where it stays, for whoever does this the next time.
+
+    Never raises: what stays takes a place on the disk, and nothing else.
+    """
+    try:
+        patiently(lambda: path.unlink(missing_ok=True), SHORT_PATIENCE_S)
+    except OSError:
+        return False
+    return True
+
+
+def rename_folder(source: Path, target: Path) -> None:
+    """Give a folder another name; an empty folder of that name makes room.
+
+    Raises OSError where anything else has the name, or on Windows where a program has a file open
+    in the folder: then nothing has changed.
+    """
+    try:
+        patiently(lambda: os.rename(source, target))
+    except FileExistsError:  # on Windows for an empty folder, too
+        os.rmdir(target)  # refuses any other
+        patiently(lambda: os.rename(source, target))
+
+
+def trouble_with_name(name: str) -> str:
+    """Why a file or folder cannot have the name on every system; "" where it can.
+
+    >>> trouble_with_name("con.txt"), trouble_with_name("2026-11-21-d2l-1")
+    ("Windows takes it for the device 'con'", '')
+    """
+    if not name or name in (".", ".."):
+        return "it names no file"
+    if wrong := next((sign for sign in name if sign < " " or sign in '<>:"/\\|?*'), ""):
+        return f"it holds {wrong!r}"
+    if name[-1] in ". ":
+        return f"it ends with {name[-1]!r}, which Windows drops"
+    if _DEVICES.fullmatch(name):
+        return f"Windows takes it for the device {name.partition('.')[0].rstrip()!r}"
+    return ""
+
+
+def _is_of_windows(error: OSError) -> bool:
+    return hasattr(error, "winerror")  # only there
+
+
+def _why_refused(error: OSError, path: Path) -> str:
+    """What to do about an error of Windows that says too little."""
+    length = len(os.path.abspath(path))
+    if isinstance(error, FileNotFoundError) and length >= PATH_LIMIT - 12:
+        return (
+            f"the path has {length} characters, and Windows takes {PATH_LIMIT - 1}: choose a "
+            "folder with a shorter path"
+        )
+    return "another program may have it open: close it there" if is_held(error) else ""

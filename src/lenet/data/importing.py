@@ -30,7 +30,14 @@ from lenet.data.report import to_dict as report_to_dict
 from lenet.data.sources import Part, Source, divide
 from lenet.data.split import Int64
 from lenet.data.stored import DESCRIPTION, NAME, PARTS, REPORT, file_names, stored_shape
-from lenet.files import UNFINISHED, sync_folder, write_atomically
+from lenet.files import (
+    UNFINISHED,
+    is_held,
+    rename_folder,
+    sync_folder,
+    trouble_with_name,
+    write_atomically,
+)
 from lenet.untrusted import plain, shown
 
 AT_ONCE: Final = 8_192  # pictures of an array that are copied at once
@@ -63,6 +70,8 @@ def store(
     cannot be one or is taken, for a disk too small, and where a part has no readable picture;
     OSError where something cannot be written.
     """
+    if trouble := trouble_with_name(name):
+        raise DataError(f"{shown(name)} cannot be the name of a data set: {trouble}")
     if not NAME.fullmatch(name) or name.endswith(UNFINISHED):
         raise DataError(
             f"{shown(name)} cannot be the name of a data set: write letters, digits, - and _, at "
@@ -103,14 +112,34 @@ def store(
         write_atomically(beside / "classes.txt", classes.encode())
         text = json.dumps(described, indent=2, ensure_ascii=False)
         write_atomically(beside / DESCRIPTION, text.encode())
-        if os.path.lexists(folder):
-            shutil.rmtree(folder)
-        os.rename(beside, folder)
+        _put_in_place(beside, folder)
         sync_folder(root)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
     return folder
+
+
+def _put_in_place(beside: Path, folder: Path) -> None:
+    """Give a data set its name; what has the name goes, or stays whole where that cannot be."""
+    before = folder.with_name(f".{folder.name}.{os.urandom(8).hex()}{UNFINISHED}")
+    if os.path.lexists(folder):
+        try:
+            rename_folder(folder, before)
+        except PermissionError as error:
+            if not is_held(error):
+                raise
+            raise DataError(
+                f"{folder}: another program reads these pictures, and Windows does not let them be "
+                "replaced meanwhile: end it, or choose another name"
+            ) from None
+    try:
+        rename_folder(beside, folder)
+    except OSError:
+        if before.exists():
+            rename_folder(before, folder)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def keep_report(folder: Path, report: Report) -> None:

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lenet.files import write_atomically
+from lenet.files import discard, write_atomically
 from lenet.network.parameters import Parameters, State
 from lenet.network.weights import WeightsError, pack, read_whole, unpack
 from lenet.training import Checkpoint, Progress
@@ -49,15 +49,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     files = checkpoint_files(folder)
     # later ones are of a line that was given up, because they were damaged
     for later in files[files.index(path) + 1 :]:
-        later.unlink(missing_ok=True)
+        discard(later)
     remove_old(folder)
     return path
 
 
 def remove_old(folder: Path) -> None:
-    """Remove all but the last checkpoints: a killed process may have left one more."""
+    """Remove all but the last checkpoints: a killed process may have left one more, and on Windows
+    one that was being read has stayed."""
     for old in checkpoint_files(folder)[:-KEPT]:
-        old.unlink(missing_ok=True)
+        discard(old)
 
 
 def checkpoint_files(folder: Path) -> list[Path]:

@@ -36,7 +36,7 @@ from typing import Any, TextIO
 from filelock import FileLock, Timeout
 
 from lenet.engines import Engine
-from lenet.files import about, remove_unfinished, sync_folder, write_atomically
+from lenet.files import about, remove_unfinished, rename_folder, sync_folder, write_atomically
 from lenet.machine import processor
 from lenet.network.architecture import Network, to_dict
 from lenet.network.parameters import State, initialize
@@ -261,7 +261,7 @@ def _make_folder(recipe_name: str, info: dict[str, Any], out: Path | None) -> Pa
             if _is_taken(folder):
                 continue
             try:
-                beside.rename(folder)
+                rename_folder(beside, folder)
             except OSError:
                 if not _is_taken(folder):  # else another process was quicker
                     raise

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from lenet.files import remove_unfinished, write_atomically
+from lenet.files import discard, remove_unfinished, write_atomically
 from lenet.network.parameters import Parameters, State
 from lenet.network.weights import pack_network
 from lenet.runs.run import Run
@@ -73,7 +73,7 @@ def keep_snapshots(
     begun = run.start.state.step
     for step in steps(run.folder):
         if step > begun:
-            path_of(run.folder, step).unlink(missing_ok=True)
+            discard(path_of(run.folder, step))
     reached = [0, *(reading.step for reading in run.earlier)]  # the steps of the readings
     # every file is as large as the first, but for the digits of a header that has none
     limit = min(MOST_FILES, MOST_BYTES // len(pack_network(run.network, run.start.state.weights)))
@@ -82,7 +82,7 @@ def keep_snapshots(
         wanted = {reached[reading] for reading in kept(len(reached) - 1, limit)}
         for step in steps(run.folder):
             if step not in wanted:
-                path_of(run.folder, step).unlink(missing_ok=True)
+                discard(path_of(run.folder, step))
         if reached[-1] in wanted:
             content = pack_network(run.network, weights)
             write_atomically(path_of(run.folder, reached[-1]), content, durable=False)
