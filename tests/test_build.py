@@ -8,6 +8,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,89 @@ def test_each_table_of_kernels_is_all_that_its_object_defines() -> None:
         symbols = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         table = path.parents[1].name.removesuffix(".dir")
         assert [line.split()[-1] for line in symbols.splitlines()] == [f"lenet::{table}"]
+
+
+# Where the inner loop touches the stack all the same: a part of the function's name, and why.
+ON_THE_STACK = {
+    "clang": {
+        "gather_floats": "one pointer a lane, eight or more, which x86 has no registers for",
+        "dinput_tile": "x86-64-v2 alone, which has no multiply-add: Clang 14 loads ahead",
+    },
+    "gcc": {},
+}
+
+
+def innermost_loops(lines: list[tuple[int, str]]) -> Iterator[list[str]]:
+    """The instructions between a jump back and where it goes, where no such loop lies inside."""
+    loops = set()
+    for at, instruction in lines:
+        jump = re.match(
+            r"(?:notrack )?j\w+\s+([0-9a-f]+) <|b(?:\.\w+)?\s+([0-9a-f]+) <", instruction
+        )
+        to = int(jump[1] or jump[2], 16) if jump else at + 1
+        if lines[0][0] <= to <= at:
+            loops.add((to, at))
+    for first, last in loops:
+        if not any(first <= a and b <= last for a, b in loops - {(first, last)}):
+            yield [instruction for at, instruction in lines if first <= at <= last]
+
+
+def vectors_on_the_stack(disassembly: str) -> dict[str, list[str]]:
+    """For each function: what its inner loops load into a vector from the stack, or store there.
+
+    A loop that calls a function is none of them: no vector register outlives a call.
+    """
+    found: dict[str, list[str]] = {}
+    for name, body in re.findall(r"^[0-9a-f]+ <(.*)>:\n((?:.+\n)*)", disassembly, re.MULTILINE):
+        pairs = re.findall(r"^\s*([0-9a-f]+):\s+(\S.*)$", body, re.MULTILINE)
+        lines = [(int(at, 16), instruction) for at, instruction in pairs]
+        framed = re.search(r"mov\s+%rsp,%rbp", body) is not None
+        place = r"\(%r[sb]p|\[sp" if framed else r"\(%rsp|\[sp"
+        found[name] = [
+            instruction
+            for loop in innermost_loops(lines)
+            if not any(re.match("call|bl ", instruction) for instruction in loop)
+            for instruction in loop
+            if re.search(place, instruction) and re.search(r"%[xyz]mm|\bq\d", instruction)
+        ]
+    return found
+
+
+def test_no_inner_loop_keeps_a_vector_on_the_stack() -> None:
+    """A sum that is stored and loaded again in each turn costs more than its multiply-add."""
+    objects = sorted(ROOT.glob("build/*/CMakeFiles/kernels_*.dir/native/kernels.cpp.o"))
+    objects = [path for path in objects if "plain" not in path.parts[-3]]
+    cache = [path.read_text() for path in ROOT.glob("build/*/CMakeCache.txt")]
+    if not objects or not shutil.which("objdump"):
+        pytest.skip("no objects of the native engine in build/, or no objdump to read them")
+    if not any("CMAKE_BUILD_TYPE:STRING=Release" in text for text in cache):
+        pytest.skip("build/ holds no release build")
+    for path in objects:
+        command = ["objdump", "-d", "-C", "-w", "--no-show-raw-insn", str(path)]
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        comment = subprocess.run(
+            ["objdump", "-s", "-j", ".comment", str(path)], capture_output=True, text=True
+        ).stdout
+        known = ON_THE_STACK["clang" if "clang" in comment else "gcc"]
+        found = vectors_on_the_stack(text)
+        assert any("product_tile" in name for name in found)
+        for name, instructions in found.items():
+            if not any(part in name for part in known):
+                assert not instructions, f"{path.parts[-3]}: {name}"
+
+
+def test_a_sum_on_the_stack_is_found() -> None:
+    loop = """0000000000000000 <kernel>:
+   0:\tvmovaps %ymm1,0x20(%rsp)
+   6:\tvbroadcastss (%rax),%ymm2
+   b:\tvfmadd231ps {},%ymm2,%ymm0
+  11:\tcmp    %rax,%rdx
+  14:\tjne    6 <kernel+0x6>
+  16:\tvmovaps 0x20(%rsp),%ymm1
+"""
+    assert vectors_on_the_stack(loop.format("(%rcx)")) == {"kernel": []}
+    spilled = vectors_on_the_stack(loop.format("0x20(%rsp)"))
+    assert spilled == {"kernel": ["vfmadd231ps 0x20(%rsp),%ymm2,%ymm0"]}
 
 
 @pytest.mark.slow

@@ -6,14 +6,66 @@
 namespace lenet {
 namespace {
 
+// A number in all lanes, in memory.
+struct Spread {
+    alignas(lanes * 4) float lane[lanes];
+    constexpr Spread(float x) : lane() {
+        for (float& each : lane) each = x;
+    }
+    Vector operator*() const { return vectors(lane)[0]; }
+};
+
+// The same numbers, but for all that the compiler knows new ones. Where a loop needs more numbers
+// than there are registers, it would load them all before the loop and put some onto the stack.
+template <class Numbers>
+INLINE const Numbers& in_memory(const Numbers& numbers) {
+    const Numbers* at = &numbers;
+    __asm__ volatile("" : "+r"(at));
+    return *at;
+}
+
+struct ExpNumbers {
+    Spread low = -104;           // exp(-104) rounds to 0
+    Spread magic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to a whole number
+    Spread log2_e = 1.44269504f, ln2_high = 0.693359375f, ln2_low = 2.12194440e-4f;
+    Spread p2 = 4.999999343e-1f, p3 = 1.66665204e-1f, p4 = 4.166839078e-2f;
+    Spread p5 = 8.368745109e-3f, p6 = 1.381454018e-3f;
+};
+constexpr ExpNumbers exp_numbers;
+
+struct SigmoidNumbers {
+    Spread low = -104, high = 30;  // beyond, the result is 0, or 1
+    Spread magic = 12582912.0f + 63, log2_e = 1.44269504f;
+    Spread ln2_high = 0.693359375f, ln2_low = 2.12194440e-4f;
+    Spread p1 = -0.999999702f, p2 = 0.499991447f, p3 = -0.166676402f, p4 = 4.18983884e-2f;
+    Spread p5 = -8.29022936e-3f;
+    Spread scale = 0x1p-64f;
+};
+constexpr SigmoidNumbers sigmoid_numbers;
+
 INLINE Vector absolute(Vector x) { return (Vector)((Bits)x & (0x7fffffffu - Bits{})); }
 
 // x, but at least `low`; a NaN stays.
-INLINE Vector at_least(Vector x, float low) {
+INLINE Vector at_least(Vector x, Vector low) {
 #if defined(__AVX512F__) && LENET_LANES == 16
-    return (Vector)_mm512_maskz_max_ps(0xffff, (__m512)splat(low), (__m512)x);
+    return (Vector)_mm512_maskz_max_ps(0xffff, (__m512)low, (__m512)x);
 #else
-    return x < low ? splat(low) : x;
+    return x < low ? low : x;
+#endif
+}
+
+// x, but at least `low` and at most `high`; a NaN stays.
+INLINE Vector between(Vector x, Vector low, Vector high) {
+#if defined(__AVX512F__) && LENET_LANES == 16
+    x = (Vector)_mm512_maskz_max_ps(0xffff, (__m512)low, (__m512)x);
+    return (Vector)_mm512_maskz_min_ps(0xffff, (__m512)high, (__m512)x);
+#elif defined(__AVX__) && LENET_LANES == 8
+    return (Vector)_mm256_min_ps((__m256)high, _mm256_max_ps((__m256)low, (__m256)x));
+#elif defined(__SSE2__) && LENET_LANES == 4
+    return (Vector)_mm_min_ps((__m128)high, _mm_max_ps((__m128)low, (__m128)x));
+#else
+    x = x < low ? low : x;
+    return x > high ? high : x;
 #endif
 }
 
@@ -37,15 +89,14 @@ INLINE Vector scale_by_power(Vector p, Vector n) {
 // took off x, where somebody knows it: exp(x + rest).
 template <class... Rest>
 INLINE Vector exp_below_89(Vector x, Rest... rest) {
-    const Vector magic = splat(12582912.0f);  // 1.5 · 2^23: adding it rounds to a whole number
-    x = at_least(x, -104.0f);                 // exp(-104) rounds to 0
-    const Vector n = (x * 1.44269504f + magic) - magic;
-    const Vector r = ((x - n * 0.693359375f + n * 2.12194440e-4f) + ... + rest);
-    Vector p = splat(1.381454018e-3f);
-    p = p * r + 8.368745109e-3f;
-    p = p * r + 4.166839078e-2f;
-    p = p * r + 1.66665204e-1f;
-    p = p * r + 4.999999343e-1f;
+    const ExpNumbers& k = in_memory(exp_numbers);
+    x = at_least(x, *k.low);
+    const Vector n = (x * *k.log2_e + *k.magic) - *k.magic;
+    const Vector r = ((x - n * *k.ln2_high + n * *k.ln2_low) + ... + rest);
+    Vector p = *k.p6 * r + *k.p5;
+    p = p * r + *k.p4;
+    p = p * r + *k.p3;
+    p = p * r + *k.p2;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
     return scale_by_power(p, n);
@@ -63,21 +114,49 @@ INLINE Vector reciprocal(Vector x) {
 #endif
 }
 
-// With z = exp(-|x|), which cannot overflow: 1 / (1 + z) above 0 and z / (1 + z) below.
+// With e = exp(-x): 1 / (1 + e), as C / (C + e · C), where C = 2^-64 leaves room for e up to
+// exp(104), so that a result becomes subnormal, or 0, by one rounding. The numbers lie in memory
+// (`Sigmoid`). exp is that of exp_below_89, of degree 5 (relative error 9e-8) and with -r for r.
+// Adding 63 with `magic` makes the last bits of n those of the exponent of 2^n · C: a shift, and
+// they are in place. What is not a number stays so: neither limit takes it, and no integer is added
+// to it.
 INLINE Vector sigmoid_of(Vector x) {
-    const Vector z = exp_below_89(-absolute(x));
-    const Vector s = reciprocal(1.0f + z);
-    return x < 0.0f ? z * s : s;
+    const SigmoidNumbers& k = in_memory(sigmoid_numbers);
+    x = between(x, *k.low, *k.high);
+    const Vector shifted = *k.magic - x * *k.log2_e;
+    const Vector n = shifted - *k.magic;
+    const Vector r = x + n * *k.ln2_high - n * *k.ln2_low;
+    Vector p = *k.p5 * r + *k.p4;
+    p = p * r + *k.p3;
+    p = p * r + *k.p2;
+    p = p * r + *k.p1;
+    p = p * r + 1.0f;
+    const Vector power = (Vector)((Bits)shifted << 23);
+    const Vector sum = p * power + *k.scale;
+#if defined(__AVX512F__) && LENET_LANES == 16
+    const Vector s = (Vector)_mm512_maskz_rcp14_ps(0xffff, (__m512)sum);
+    const Vector result = s * *k.scale;
+    return result + result * (1.0f - sum * s);  // one step of Newton's doubles the 14 bits
+#else
+    return *k.scale /
+           sum;  // the divider works beside the multiply-adds, and rounds alike everywhere
+#endif
 }
+
+struct TanhNumbers {
+    Spread p1 = -3.33332819422e-1f, p2 = 1.33314422036e-1f, p3 = -5.37397155531e-2f;
+    Spread p4 = 2.06390887954e-2f, p5 = -5.70498872745e-3f;
+};
+constexpr TanhNumbers tanh_numbers;
 
 // Near 0 by a polynomial, since 1 - 2 / (exp(2|x|) + 1) would lose all digits there.
 INLINE Vector tanh_of(Vector x) {
     const Vector z = x * x, size = absolute(x);
-    Vector p = splat(-5.70498872745e-3f);
-    p = p * z + 2.06390887954e-2f;
-    p = p * z - 5.37397155531e-2f;
-    p = p * z + 1.33314422036e-1f;
-    p = p * z - 3.33332819422e-1f;
+    const TanhNumbers& k = in_memory(tanh_numbers);
+    Vector p = *k.p5 * z + *k.p4;
+    p = p * z + *k.p3;
+    p = p * z + *k.p2;
+    p = p * z + *k.p1;
     const Vector near = x + x * (z * p);
     const Vector e = exp_below_89(-2.0f * size);
     const Vector far = (1.0f - e) / (1.0f + e);
@@ -99,20 +178,27 @@ INLINE Vector bell_of(Vector x) {
     return exp_below_89(-0.5f * first * first, (first - size) * (first + size) * 0.5f);
 }
 
+struct NormalNumbers {
+    Spread p1 = 0.139621306f, p2 = 0.139863529f, p3 = 0.119821185f, p4 = 0.105552927f;
+    Spread p5 = -0.0232133942f, p6 = 0.159321254f, p7 = -0.255840403f, p8 = 0.144031611f;
+    Spread p9 = -0.0291580302f;
+};
+constexpr NormalNumbers normal_numbers;
+
 // The share of a normal distribution below x, with bell = exp(-x²/2). That beyond |x| is the bell
 // times a slow function of it, a polynomial in s = 1 / (1 + 0.35 |x|) with a relative error of 3e-8
 // (fitted with mpmath for |x| below 14.5).
 INLINE Vector normal_below(Vector x, Vector bell) {
     const Vector s = reciprocal(1.0f + 0.35f * size_below_15(x));
-    Vector p = splat(-0.0291580302f);
-    p = p * s + 0.144031611f;
-    p = p * s - 0.255840403f;
-    p = p * s + 0.159321254f;
-    p = p * s - 0.0232133942f;
-    p = p * s + 0.105552927f;
-    p = p * s + 0.119821185f;
-    p = p * s + 0.139863529f;
-    p = p * s + 0.139621306f;
+    const NormalNumbers& k = in_memory(normal_numbers);
+    Vector p = *k.p9 * s + *k.p8;
+    p = p * s + *k.p7;
+    p = p * s + *k.p6;
+    p = p * s + *k.p5;
+    p = p * s + *k.p4;
+    p = p * s + *k.p3;
+    p = p * s + *k.p2;
+    p = p * s + *k.p1;
     const Vector beyond = bell * (p * s);
     return x < 0.0f ? beyond : 1.0f - beyond;
 }

@@ -145,11 +145,22 @@ void dinput_tile(const Convolution& v, const Vector* d, Stride d_plane, Stride d
             UNROLL for (int t = 0; t < T; ++t) g[t] = from[t];
             UNROLL for (int m = 0; m < M; ++m) UNROLL for (int k = 0; k < K; ++k) {
                 const Vector wk = splat(w[m * area + k]);
-                UNROLL for (int t = 0; t < T; ++t) sum[m][t + k] += g[t] * wk;
+                UNROLL for (int t = 0; t < T; ++t) {
+                    sum[m][t + k] += g[t] * wk;
+                    keep(sum[m][t + k]);
+                }
             }
         }
     UNROLL for (int m = 0; m < M; ++m)
         UNROLL for (int t = 0; t < T + K - 1; ++t) dx[m * v.in_plane + t] += sum[m][t];
+}
+
+// Half cycles that a tile takes for each turn, about: two multiply-adds a cycle, or two loads. A sum
+// is added to as many times in a turn as d's neighbours reach it, and each of these waits for the
+// one before.
+INLINE int dinput_cost(int K, int m, int t) {
+    const int wait = 4, loads = t + m * K;
+    return larger(larger(m * t * K, loads), 2 * wait * smaller(t, K)) + loads / 8;
 }
 
 constexpr int largest_dinput_m = 3, largest_dinput_t = 7;
@@ -159,12 +170,13 @@ struct DinputTiles {
     DinputTile at[largest_kernel + 1][largest_dinput_m + 1][largest_dinput_t + 1];
 };
 
+// Sums, d and one weight; a few registers stay free, or GCC 12 uses the stack all the same.
 constexpr DinputTiles dinput_tiles = [] {
     DinputTiles tiles{};
     for_each<largest_kernel>([&]<int K>() {
         for_each<largest_dinput_m>([&]<int M>() {
             for_each<largest_dinput_t>([&]<int T>() {
-                if constexpr (M * (T + K - 1) + T + 1 <= registers)
+                if constexpr (M * (T + K - 1) + T + 1 + registers / 10 <= registers)
                     tiles.at[K][M][T] = dinput_tile<K, M, T>;
             });
         });
@@ -181,10 +193,11 @@ UNUSED void conv2d_dinput(const Convolution& v, const float* d, Stride d_plane, 
     for (int m = 1; m <= smaller(largest_dinput_m, v.in_channels); ++m)
         for (int t = 1; t <= (s == 1 ? smaller(largest_dinput_t, v.out_width) : 1); ++t) {
             if (!tiles[m][t]) continue;
-            const int across = (v.out_width + t - 1) / t, deep = (v.in_channels + m - 1) / m;
-            const int loads = v.out_width * deep + K * v.in_channels * across;
-            const int waits = across * deep * larger(0, 8 * K - m * t * K);
-            if (2 * loads + waits < least) least = 2 * loads + waits, M = m, T = t;
+            int cost = 0;
+            for (int left = v.out_width, width; left > 0; left -= width)
+                width = smaller(t, left), cost += dinput_cost(K, m, width);
+            cost *= (v.in_channels + m - 1) / m;
+            if (cost < least) least = cost, M = m, T = t;
         }
     for (int row = 0; row < v.in_height; ++row) {
         for (int i = 0; i < v.in_channels; ++i)

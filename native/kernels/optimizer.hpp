@@ -1,6 +1,8 @@
 // Gradients summed over positions, lanes and slots; the step of the optimiser.
 #pragma once
 
+#include <utility>
+
 #include "vector.hpp"
 
 namespace lenet {
@@ -31,16 +33,20 @@ void sum_slots(const float* first, Stride slot_floats, int slots, int count, flo
     }
 }
 
+// In every lane the sum of all: each with that `half` lanes away, then half as far.
+template <int half, int... lane>
+INLINE Vector sum_of_lanes(Vector x, std::integer_sequence<int, lane...> all) {
+    x += __builtin_shufflevector(x, x, (lane ^ half)...);
+    if constexpr (half > 1) return sum_of_lanes<half / 2>(x, all);
+    return x;
+}
+
 void sum_slots_and_lanes(const float* first, Stride slot_floats, int slots, int count,
                          float* sum) {
     for (int i = 0; i < count; ++i) {
         Vector all = vectors(first)[i];
         for (int s = 1; s < slots; ++s) all += vectors(first + s * slot_floats)[i];
-        float halves[lanes];
-        memcpy(halves, &all, sizeof all);
-        for (int half = lanes / 2; half >= 1; half /= 2)
-            for (int lane = 0; lane < half; ++lane) halves[lane] += halves[lane + half];
-        sum[i] = halves[0];
+        sum[i] = sum_of_lanes<lanes / 2>(all, std::make_integer_sequence<int, lanes>())[0];
     }
 }
 

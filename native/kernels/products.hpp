@@ -24,8 +24,13 @@ UNUSED void product_plain(const Product& p) {
 }
 
 // A tile of M × N sums stays in registers through all of k; with them the smaller of a's column
-// and b's row, and one of the other.
-constexpr bool fits(int m, int n) { return m * n + (m < n ? m : n) + 1 <= registers; }
+// and b's row, one of the other, and their product where it cannot be added at once.
+#if defined(__FMA__) || defined(__aarch64__)
+constexpr int products = 0;
+#else
+constexpr int products = 1;
+#endif
+constexpr bool fits(int m, int n) { return m * n + (m < n ? m : n) + 1 + products <= registers; }
 
 // Rows and columns of the tiles that there are; few columns where they do not lie side by side.
 constexpr int largest_row = 12, largest_column = 7, largest_far_column = 4;

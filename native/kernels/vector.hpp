@@ -7,7 +7,7 @@
 
 #include "../kernels.hpp"
 
-#if defined(__AVX512F__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -32,6 +32,17 @@ constexpr int registers = 16;
 INLINE const Vector* vectors(const float* x) { return reinterpret_cast<const Vector*>(x); }
 INLINE Vector* vectors(float* x) { return reinterpret_cast<Vector*>(x); }
 INLINE Vector splat(float x) { return x - Vector{}; }
+
+// Keeps a sum in its register. Without it GCC 12 lets the sums of a large tile change places with
+// their factors and, where no register is left, sends some of them over the stack in each turn.
+INLINE void keep([[maybe_unused]] Vector& sum) {
+#if defined(__x86_64__)
+    __asm__("" : "+v"(sum));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(sum));
+#endif
+}
+
 // f.operator()<n>() for n = 1 … last.
 template <int last, class Function>
 constexpr void for_each(Function f) {
