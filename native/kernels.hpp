@@ -76,7 +76,7 @@ struct Activation {
 
     // Whether its slope is computed from x. From y = f(x), where that is enough, it costs less, and
     // y may be written over x.
-    bool slope_needs_input() const { return kind == Kind::gelu || kind == Kind::silu; }
+    constexpr bool slope_needs_input() const { return kind == Kind::gelu || kind == Kind::silu; }
 };
 
 // Which units of a dropout layer stay: a hash of these numbers and the unit's, as in

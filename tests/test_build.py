@@ -68,7 +68,10 @@ def test_each_table_of_kernels_is_all_that_its_object_defines() -> None:
 ON_THE_STACK = {
     "clang": {
         "gather_floats": "one pointer a lane, eight or more, which x86 has no registers for",
-        "dinput_tile": "x86-64-v2 alone, which has no multiply-add: Clang 14 loads ahead",
+    },
+    "clang, x86-64-v2": {
+        "gather_floats": "as above",
+        "dinput_tile": "there is no multiply-add instruction, and Clang 14 loads ahead",
     },
     "gcc": {},
 }
@@ -125,7 +128,8 @@ def test_no_inner_loop_keeps_a_vector_on_the_stack() -> None:
         comment = subprocess.run(
             ["objdump", "-s", "-j", ".comment", str(path)], capture_output=True, text=True
         ).stdout
-        known = ON_THE_STACK["clang" if "clang" in comment else "gcc"]
+        by_clang = "clang, x86-64-v2" if "_v2_" in path.parts[-3] else "clang"
+        known = ON_THE_STACK[by_clang if "clang" in comment else "gcc"]
         found = vectors_on_the_stack(text)
         assert any("product_tile" in name for name in found)
         for name, instructions in found.items():

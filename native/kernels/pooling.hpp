@@ -114,9 +114,9 @@ UNUSED void pool_backward(const Pooling& p, int y, const float* dout, const std:
         return pool_backward_plain(p, y, dout, winners, f, values, d);
     const Vector* from = vectors(dout) + row * p.out_row;
     const Ints* won = reinterpret_cast<const Ints*>(winners) + row * p.out_width;
-    // A slope that is long enough to compute has a loop of its own, and all registers.
+    // A slope that is computed from x is long: it has a loop of its own, and all registers.
     with_kind(f.kind, [&]<Kind k>() {
-        constexpr bool apart = k == Kind::gelu || k == Kind::silu;
+        constexpr bool apart = Activation{k}.slope_needs_input();
         pool_backward_apart<apart ? Kind::identity : k>(p, y, from, won, vectors(values),
                                                         vectors(d), f.parameter);
         if (apart) activate_backward(f, values, d, p.in_width);
