@@ -276,8 +276,10 @@ def test_a_view_of_nothing_and_a_loss_that_runs_away_can_be_drawn() -> None:
         assert "train loss" in shown(made, 2, 80, 24).text
 
 
+# A shell that starts pytest in the background has its children ignore SIGINT.
 CHILD = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path[:0] = sys.argv[1:3]
 from test_live import EXAMPLES, readings, replay
 from lenet.drawing import live
