@@ -50,10 +50,10 @@ Layout::Layout(const Description& description, int channels_a_plane, bool for_ba
     const std::vector<Layer>& layers = description.layers;
     const int count = static_cast<int>(layers.size());
 
-    // An elementwise layer writes over its input, which saves memory traffic, where nobody needs
-    // that input again. On the way back an activation needs what it took or what it put out: so it
-    // may not write over its own input where the slope is computed from that, and nobody may write
-    // over the output of an activation.
+    // An elementwise layer writes over its input, which saves memory traffic, where that input is
+    // not needed again. On the way back an activation needs what it took or what it put out: so it
+    // may not write over its own input where the slope is computed from that, and no layer may
+    // write over the output of an activation.
     const auto in_place = [&](int i) {
         if (!layers[i].is_elementwise()) return false;
         if (!for_backward) return true;
@@ -62,8 +62,8 @@ Layout::Layout(const Description& description, int channels_a_plane, bool for_ba
         while (before >= 0 && layers[before].kind == Kind::flatten) --before;
         return before < 0 || layers[before].kind != Kind::activation;
     };
-    // Whoever makes the input of layer i leaves around it the border that this layer needs, so
-    // that no layer ever copies its input to pad it.
+    // The layer that makes the input of layer i leaves around it the border that this layer needs,
+    // so that no layer ever copies its input to pad it.
     const auto place_before = [&](int i, const Shape& shape) {
         while (i < count && in_place(i)) ++i;
         const bool windows = i < count && layers[i].has_windows();

@@ -1,4 +1,4 @@
-// One picture through a network, for whoever waits for the answer: the channels lie in the lanes.
+// One picture through a network, when you wait for the answer: the channels lie in the lanes.
 //
 // The value of (channel, row, column) is lane `channel % lanes` of plane `channel / lanes`. The
 // kernels are the same; in a product the picture's values are now the scalars that are spread, and

@@ -107,7 +107,7 @@ void ThreadPool::run(int count, const std::function<void(int, int)>& task,
     shared.unfinished.store(count);
     const std::uint64_t job = (shared.ticket.load() >> 32) + 1;
     shared.ticket.store(job << 32 | static_cast<std::uint64_t>(count));
-    { std::lock_guard lock(shared.mutex); }  // whoever is about to sleep has seen the ticket
+    { std::lock_guard lock(shared.mutex); }  // a thread that is about to sleep has seen the ticket
     shared.more.notify_all();
     shared.work(0);
     for (int turn = 0; turn < turns_before_sleep && shared.unfinished.load() > 0; ++turn) pause();

@@ -66,7 +66,7 @@ def c_error(code: int, path: object) -> OSError:
 
 
 class WindowsDisk:
-    """The rules for everything below ``root``; elsewhere all is as before."""
+    """Files below ``root`` obey Windows' rules; all other files stay as they are."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()

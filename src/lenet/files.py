@@ -176,9 +176,10 @@ def is_held(error: OSError) -> bool:
 
 
 def discard(path: Path) -> bool:
-    """Remove a file that nobody needs; False where it stays, for whoever does this the next time.
+    """Whether a file that is not needed any more could be removed.
 
-    Never raises: what stays takes a place on the disk, and nothing else.
+    Never raises. A file that stays takes room on the disk and does no other harm: the next call
+    tries again.
     """
     try:
         patiently(lambda: path.unlink(missing_ok=True), SHORT_PATIENCE_S)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from lenet.engines.native import why_missing
 from lenet.installing import how_to_install
 
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ def _why_not() -> str:
     """Why nothing can be accelerated here; empty where something can."""
     if find_spec("torch") is None:
         return f"it needs PyTorch: {how_to_install('torch')}"
+    from lenet.engines.native import why_missing
     from lenet.torch.acceleration import accelerated
 
     return why_missing() if accelerated() else "LENET_ACCELERATE is 0"
