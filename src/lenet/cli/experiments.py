@@ -17,6 +17,7 @@ from lenet.cli.options import (
     device_option,
     engine_option,
     run_argument,
+    settings_option,
     whole,
 )
 from lenet.cli.printing import ascii_only, print_json, show
@@ -170,13 +171,7 @@ def reproduce(
         ),
     ] = 5,
     settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a value in every recipe.",
-            autocompletion=completion.settings,
-        ),
+        list[str] | None, settings_option("Change a value in every recipe.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the runs and the table.")] = Path(
         "runs/reproduction"

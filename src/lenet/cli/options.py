@@ -46,6 +46,11 @@ def device_option() -> Any:
     return typer.Option(help="auto, cpu, cuda or mps.", autocompletion=completion.devices)
 
 
+def settings_option(help: str) -> Any:
+    """The option --set, which may be given several times."""
+    return typer.Option("--set", metavar="KEY=VALUE", help=help, autocompletion=completion.settings)
+
+
 RunOrModel = Annotated[Path, run_argument("A run's name or folder, or a model.safetensors.")]
 DataDir = Annotated[
     Path | None,
@@ -55,15 +60,7 @@ Threads = Annotated[
     int | None, typer.Option(parser=whole, metavar="N", help="CPU threads; all by default.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change any value of the recipe.",
-        autocompletion=completion.settings,
-    ),
-]
+Settings = Annotated[list[str] | None, settings_option("Change any value of the recipe.")]
 NetworkName = Annotated[
     str | None,
     typer.Option(help="lenet, lenet-max, lenet-relu, mlp.", autocompletion=completion.networks),
