@@ -20,7 +20,6 @@ import argparse
 import json
 import os
 import platform
-import shlex
 import sys
 import tempfile
 from dataclasses import asdict
@@ -111,7 +110,8 @@ def main() -> None:
             "machine": {"system": platform.platform(), "processor": processor()},
             "load_average": load_average,  # before the start: others' work distorts the ratios
             "versions": {"python": platform.python_version(), **versions},
-            "command": shlex.join(["python", *sys.argv]),
+            "command": f"python bench/tutorial_001.py {arguments.tutorial.name} "
+            f"--rounds {arguments.rounds} --epochs {arguments.epochs}",
         }
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
