@@ -13,6 +13,7 @@
 #include <stdexcept>
 
 #include "engine.hpp"
+#include "processor.hpp"
 
 namespace nb = nanobind;
 
@@ -35,20 +36,20 @@ struct InstructionSet {
     bool supported;
 };
 
+#if defined(__APPLE__)
+constexpr bool saves_when_used = true;
+#else
+constexpr bool saves_when_used = false;
+#endif
+
 // The best last. "plain" is no instruction set but the loops that say what the others compute.
 std::vector<InstructionSet> instruction_sets() {
     std::vector<InstructionSet> all = {{"plain", &kernels_plain_4, &kernels_plain_4, true}};
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
-    const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                    __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                    __builtin_cpu_supports("avx512vl");
-    all.push_back({"x86-64-v2", &kernels_v2_4, &kernels_v2_4, v2});
-    all.push_back({"x86-64-v3", &kernels_v3_4, &kernels_v3_8, v3});
-    all.push_back({"x86-64-v4", &kernels_v4_4, &kernels_v4_16, v4});
+    const int level = x86_64_level(processor_registers(), saves_when_used);
+    all.push_back({"x86-64-v2", &kernels_v2_4, &kernels_v2_4, level >= 2});
+    all.push_back({"x86-64-v3", &kernels_v3_4, &kernels_v3_8, level >= 3});
+    all.push_back({"x86-64-v4", &kernels_v4_4, &kernels_v4_16, level >= 4});
 #else
     all.push_back({"default", &kernels_default_4, &kernels_default_4, true});
 #endif
@@ -193,6 +194,15 @@ NB_MODULE(_native, m) {
     nb::set_leak_warnings(false);  // an engine that lives until the interpreter ends is no leak
     m.def("instruction_sets", supported_names,
           "Those that this processor has, the best last; \"plain\" loops first.");
+    m.def(
+        "x86_64_level",
+        [](std::uint32_t leaf1_ecx, std::uint32_t leaf7_ebx, std::uint32_t extended1_ecx,
+           std::uint64_t xcr0, bool saves_when_used) {
+            return x86_64_level({leaf1_ecx, leaf7_ebx, extended1_ecx, xcr0}, saves_when_used);
+        },
+        nb::arg("leaf1_ecx"), nb::arg("leaf7_ebx"), nb::arg("extended1_ecx"), nb::arg("xcr0"),
+        nb::arg("saves_when_used") = false,
+        "The level, 1 to 4, of an x86-64 processor with these registers; on any processor.");
     m.def("multiply_add_gflops", multiply_add_gflops, nb::arg("instruction_set"),
           nb::arg("threads"), nb::arg("seconds"),
           "The multiply-add rate of registers alone: what no engine can go beyond.");

@@ -1,11 +1,13 @@
 // See kernels.hpp. Compiled for each instruction set with
 //   LENET_LANES    floats in a vector
-//   LENET_KERNELS  the name of the table at the end
+//   LENET_KERNELS  the name of the table at the end; without one nothing is made (in a universal
+//                  binary of macOS, for the other processor)
 //   LENET_PLAIN    for the plain loops, which say what is meant and are the tests' oracle
 //
 // Nothing here or in kernels/ may call an inline function of the standard library: the linker keeps
 // one copy of such a function for the whole module, and it might keep the one for another
 // processor.
+#if defined(LENET_KERNELS)
 #include "kernels.hpp"
 
 #include "kernels/activations.hpp"
@@ -27,16 +29,18 @@ void exponential(const float* x, float* y, int count) {
     for (int i = 0; i < count; ++i) vectors(y)[i] = exp_of(vectors(x)[i]);
 }
 
-double multiply_add_flops(long rounds) {
+double multiply_add_flops(int rounds) {
     constexpr int sums = 12;  // enough to hide the time one takes, on every processor so far
     Vector sum[sums], a = splat(0.999f), b = splat(0.5f);
     for (int s = 0; s < sums; ++s) sum[s] = splat(s);  // all different, or one would do for all
-    for (long i = 0; i < rounds; ++i) {
+    for (int i = 0; i < rounds; ++i) {
     UNROLL for (int s = 0; s < sums; ++s) sum[s] = sum[s] * a + b;
 #if defined(__x86_64__)
         __asm__ volatile("" : "+x"(a));  // another a each time, for all that the compiler knows
-#else
+#elif defined(__aarch64__)
         __asm__ volatile("" : "+w"(a));
+#else
+        __asm__ volatile("" : "+m"(a));
 #endif
     }
     for (int s = 1; s < sums; ++s) sum[0] += sum[s];
@@ -80,3 +84,4 @@ const Kernels LENET_KERNELS = {
 };
 
 }  // namespace lenet
+#endif

@@ -160,7 +160,7 @@ struct Kernels {
                            float* moment2, float* average, std::ptrdiff_t count);
 
     void (*exponential)(const float* x, float* y, int count);  // for its test alone
-    double (*multiply_add_flops)(long rounds);                 // does nothing else; the flops done
+    double (*multiply_add_flops)(int rounds);                  // does nothing else; the flops done
 };
 
 }  // namespace lenet

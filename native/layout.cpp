@@ -1,7 +1,6 @@
 #include "layout.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -10,15 +9,16 @@ namespace lenet {
 
 using Kind = Layer::Kind;
 
+// That of the widest vector. By operator new, since Windows has no aligned_alloc.
+static constexpr std::align_val_t alignment{64};
+
 Buffer::Buffer(std::size_t floats) {
-    // 64 bytes are the widest vector there is; aligned_alloc wants a whole number of them.
-    const std::size_t bytes = (std::max<std::size_t>(floats, 1) * sizeof(float) + 63) / 64 * 64;
-    data_.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
-    if (!data_) throw std::bad_alloc();
+    const std::size_t bytes = std::max<std::size_t>(floats, 1) * sizeof(float);
+    data_.reset(static_cast<float*>(::operator new(bytes, alignment)));
     std::memset(data_.get(), 0, bytes);
 }
 
-void Buffer::Free::operator()(float* data) const { std::free(data); }
+void Buffer::Free::operator()(float* data) const { ::operator delete(data, alignment); }
 
 Place Place::append(Stride& size, int planes, const Shape& shape, int border) {
     const Stride row = shape.width + 2 * border, plane = (shape.height + 2 * border) * row;

@@ -1,6 +1,10 @@
 #include "threads.hpp"
 
+#if defined(_WIN32)
+#include <process.h>
+#else
 #include <unistd.h>
+#endif
 
 #include <chrono>
 #include <condition_variable>
@@ -15,6 +19,14 @@ namespace {
 // A few tens of microseconds: the next job of a training comes sooner, and a thread that waited
 // in vain then sleeps and leaves its processor to others.
 constexpr int turns_before_sleep = 2000;
+
+int this_process() {
+#if defined(_WIN32)
+    return _getpid();
+#else
+    return getpid();
+#endif
+}
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -73,7 +85,7 @@ ThreadPool::ThreadPool(int threads) : threads(threads) {}
 
 ThreadPool::~ThreadPool() {
     if (!shared_) return;
-    if (process_ != getpid()) {
+    if (process_ != this_process()) {
         shared_.release();  // its threads are not here to be joined
         return;
     }
@@ -86,10 +98,10 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::start() {
-    if (shared_ && process_ == getpid()) return;
+    if (shared_ && process_ == this_process()) return;
     shared_.release();
     shared_ = std::make_unique<Shared>();
-    process_ = getpid();
+    process_ = this_process();
     for (int worker = 1; worker < threads; ++worker)
         shared_->workers.emplace_back([shared = shared_.get(), worker] { shared->live(worker); });
 }

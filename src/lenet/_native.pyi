@@ -8,6 +8,13 @@ from numpy.typing import NDArray
 EVALUATION_CHUNK: int
 
 def instruction_sets() -> list[str]: ...
+def x86_64_level(
+    leaf1_ecx: int,
+    leaf7_ebx: int,
+    extended1_ecx: int,
+    xcr0: int,
+    saves_when_used: bool = False,
+) -> int: ...
 def multiply_add_gflops(instruction_set: str, threads: int, seconds: float) -> float: ...
 def apply_function(
     instruction_set: str,
