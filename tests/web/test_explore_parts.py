@@ -95,9 +95,13 @@ function compute(gates = null) {
   });
 }
 
-async function open(name) {
+async function read(name) {
   const answer = await fetch(`/${name}.safetensors`);
-  const model = { ref: name, title: name, ...readSafetensors(await answer.arrayBuffer()) };
+  return readSafetensors(await answer.arrayBuffer());
+}
+
+async function open(name) {
+  const model = { ref: name, title: name, ...(await read(name)) };
   const traced = trace(model.network);
   store.set({ model, traced, weights: model.weights, outputs: null, before: null, gates: null });
 }
@@ -110,7 +114,9 @@ function look(pixels, label = null) {
   compute();
 }
 
-Object.assign(globalThis, { store, network, open, look, compute, announced, parts, ready: true });
+Object.assign(globalThis, {
+  store, network, open, read, look, compute, announced, parts, ready: true,
+});
 """
 
 
@@ -463,7 +469,8 @@ def test_a_convolutions_total_is_the_sum_of_its_products(
         ".channel:nth-child(2) .grid:nth-of-type(3) td", "all => all.map((e) => e.textContent)"
     )
     shown = [float(text.replace("−", "-")) for text in cells]
-    assert shown == pytest.approx(products[1].reshape(-1), abs=0.0051)
+    assert shown == pytest.approx(products[1].reshape(-1), abs=0.051)
+    assert max(map(len, cells)) <= 4, "neighbours' numbers do not touch"
     assert "They agree" in page.inner_text(".agreement")
     slope = float(page.get_attribute("[data-derivative]", "data-derivative"))
     y = 1 / (1 + np.exp(-total(page)))
@@ -599,6 +606,63 @@ def test_the_panel_follows_new_numbers_in_place(explore: Open) -> None:
     assert total(page) != before
     assert "They agree" in page.inner_text(".agreement")
     assert page.locator(".channel").first.get_attribute("open") is None
+
+
+def test_another_network_s_figure_and_an_address_out_of_range(explore: Open) -> None:
+    page = explore()
+    point(page, 11, 3)
+    page.evaluate("open('mlp')")
+    until(page, "document.querySelectorAll('.maps-layer').length === 7")
+    page.evaluate("look(store.get().pixels)")
+    assert unit(page) is None
+    kept = page.evaluate(
+        """async () => {
+          const { unitInOther } = await import("lenet/explore/network/units.js");
+          const { trace } = await import("lenet/network/trace.js");
+          const lenet = trace((await read("lenet")).network);
+          const mlp = trace((await read("mlp")).network);
+          const kept = (from, to, layer, index) => unitInOther(from, to, { layer, index });
+          return [
+            kept(lenet, mlp, 11, 3), kept(lenet, mlp, 3, 200), kept(lenet, lenet, 3, 200),
+            kept(lenet, lenet, 3, 9999999), kept(lenet, mlp, -1, 5),
+          ];
+        }"""
+    )
+    last = page.evaluate("store.get().traced.length - 1")
+    assert kept == [
+        {"layer": last, "index": 3},
+        None,
+        {"layer": 3, "index": 200},
+        None,
+        {"layer": -1, "index": 5},
+    ]
+
+
+def test_a_narrower_window_keeps_the_figure(explore: Open) -> None:
+    page = explore()
+    for width in (1430, 1300, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(100)
+        assert page.locator(".maps-wide").count() == 1, width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_numbers_of_cells_are_short(explore: Open) -> None:
+    texts = explore().evaluate(
+        """async () => {
+          const { cellText, unitOfCells } = await import("lenet/explore/network/scale.js");
+          const of = (limit, ...values) => values.map((v) => cellText(v, unitOfCells(limit)));
+          return [of(2, 1.254, -1.254, 0.25, -0.25, -0.001, 0), of(0.005, 0.0021, -0.00214),
+                  of(200, -123.4, 99.94), of(1e6, -123456), of(2, NaN, Infinity)];
+        }"""
+    )
+    assert texts == [
+        ["1.25", "−1.3", ".25", "−.25", "0", "0"],
+        ["2.10", "−2.1"],
+        ["−123", "99.9"],
+        ["−.12"],
+        ["NaN", "∞"],
+    ]
 
 
 def test_numbers_of_two_moments_are_not_called_wrong_at_once(explore: Open) -> None:

@@ -9,6 +9,7 @@ import mountBars from "lenet/explore/network/bars.js";
 import mountExplanation from "lenet/explore/network/explanation.js";
 import mountMaps from "lenet/explore/network/maps.js";
 import mountModel from "lenet/explore/network/model.js";
+import { unitInOther } from "lenet/explore/network/units.js";
 import mountInput from "lenet/explore/picture/input.js";
 import { normalize } from "lenet/network/forward.js";
 import { trace } from "lenet/network/trace.js";
@@ -100,11 +101,14 @@ export default function mount(root, context) {
       const model = await backend.model(ref);
       if (closed || mine !== asked) return;
       const traced = trace(model.network);
-      const before = store.get().model;
+      const { model: before, traced: tracedBefore, unit, pinned } = store.get();
       const fits = before === null || sameShape(before.network, model.network);
+      const kept = unitInOther(tracedBefore ?? traced, traced, unit);
       fail(null);
       store.set({
-        ...(fits ? {} : { picture: null, pixels: null, cover: null, unit: null, pinned: false }),
+        ...(fits ? {} : { picture: null, pixels: null, cover: null }),
+        unit: kept,
+        pinned: pinned && kept !== null,
         model,
         traced,
         weights: model.weights,

@@ -5,6 +5,7 @@ import { activationBlock } from "lenet/explore/arithmetic/activation.js";
 import { convolutionBlock } from "lenet/explore/arithmetic/convolution.js";
 import { denseBlock } from "lenet/explore/arithmetic/dense.js";
 import { formulaList } from "lenet/explore/arithmetic/formulas.js";
+import { raised } from "lenet/explore/arithmetic/grid.js";
 import { softmaxTable } from "lenet/explore/arithmetic/softmax.js";
 import {
   passingBlock,
@@ -265,9 +266,7 @@ function figure(attribute, value) {
 function scientific(value) {
   if (!Number.isFinite(value) || value === 0) return show(value, 0);
   const [digits, power] = value.toExponential(1).split("e");
-  const raise = (sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)];
-  const raised = [...power.replace("+", "")].map(raise);
-  return `${digits}·10${raised.join("")}`;
+  return `${digits}·10${raised(Number(power))}`;
 }
 
 /** The buttons that step to neighbours: {element, show(traced, unit)}. */

@@ -3,7 +3,7 @@
 import { css, paint, signedColor, textOn } from "lenet/colors.js";
 import { h, show } from "lenet/dom.js";
 import { gridKeys } from "lenet/explore/network/keys.js";
-import { decimalsFor } from "lenet/explore/network/scale.js";
+import { cellText, unitOfCells } from "lenet/explore/network/scale.js";
 
 /**
  * A table of rows × columns numbers: {element, update(values, options)}.
@@ -32,10 +32,11 @@ export function numberGrid(rows, columns, { label, pressable = false }) {
      *   names?: ((i: number) => string) | null, marked?: Set<number> | null, title?: string}} shown
      */
     update(values, { limit, inside, units, names, marked, title = label }) {
-      const decimals = decimalsFor(limit);
-      if (caption.textContent !== title) caption.textContent = title;
+      const power = unitOfCells(limit);
+      const text = power === 0 ? title : `${title} ·10${raised(power)}`;
+      if (caption.textContent !== text) caption.textContent = text;
       cells.forEach((cell, i) => {
-        cell.update(values[i], limit, decimals, {
+        cell.update(values[i], limit, power, {
           padding: inside ? inside[i] === 0 : false,
           unit: units ? units(i) : null,
           name: names && !cell.named(units(i)) ? names(i) : null,
@@ -64,8 +65,8 @@ function createCell(pressable) {
     element,
     button,
     named: (unit) => shown.unit === unit,
-    update(value, limit, decimals, { padding, unit, name, marked }) {
-      const text = padding ? "·" : show(value, decimals);
+    update(value, limit, power, { padding, unit, name, marked }) {
+      const text = padding ? "·" : cellText(value, power);
       const rgb = signedColor(padding ? 0 : value, limit);
       const color = css(rgb);
       if (text !== shown.text) target.textContent = text;
@@ -85,6 +86,12 @@ function createCell(pressable) {
       shown = { text, color, unit };
     },
   };
+}
+
+/** An exponent as text: "⁻³". */
+export function raised(power) {
+  const digit = (sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)];
+  return [...String(power)].map(digit).join("");
 }
 
 /** The same numbers as a small picture without text: {element, update(values, limit)}. */

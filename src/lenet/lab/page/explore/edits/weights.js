@@ -11,6 +11,7 @@ import {
   withKernels,
   withNumbers,
 } from "lenet/explore/edits/edits.js";
+import { cellText } from "lenet/explore/network/scale.js";
 import { place } from "lenet/network/shapes.js";
 
 const NUMBERED = 7; // rows and columns of a kernel at most that is shown as a table of numbers
@@ -192,7 +193,7 @@ export function mountWeights(root, { t, store, memory, edit, settle }) {
       const color = signedColor(now[i], limit);
       cell.style.background = css(color);
       cell.style.color = textOn(color);
-      cell.textContent = show(now[i], 2);
+      cell.textContent = cellText(now[i]);
       cell.tabIndex = i === kept.cell ? 0 : -1;
       cell.classList.toggle("chosen", i === kept.cell);
       cell.classList.toggle("changed", now[i] !== was[i]);

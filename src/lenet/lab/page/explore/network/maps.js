@@ -93,7 +93,8 @@ export default function mountMaps(section, { store, t, announce, memory }) {
 
   function onChange(state, changed) {
     const { traced, unit } = state;
-    if (traced && unit && !validUnit(traced, unit)) return store.set({ unit: null, pinned: false });
+    // it is told after this change, which is to be shown first
+    if (traced && unit && !validUnit(traced, unit)) store.set({ unit: null, pinned: false });
     if (changed.has("traced")) build();
     else if (["outputs", "before", "input", "gates"].some((name) => changed.has(name))) draw();
     if (changed.has("unit") || changed.has("pinned")) mark();
@@ -128,6 +129,7 @@ export default function mountMaps(section, { store, t, announce, memory }) {
     width = section.clientWidth;
     if (panels.size === 0 || width === 0 || scroller.hidden) return;
     const height = Math.max(globalThis.innerHeight * 0.62, 380);
+    overlay.element.setAttribute("width", 0); // the drawing of before is no reason to be so wide
     const tries = width < 700 ? [] : ZOOMS.filter((zoom) => 372 * zoom <= height || zoom === 1);
     const fits = (zoom, tight) => {
       arrange({ wide: true, zoom, width, tight });
@@ -191,7 +193,8 @@ export default function mountMaps(section, { store, t, announce, memory }) {
 
   function mark() {
     if (width === 0) return;
-    const { traced, unit } = store.get();
+    const { traced, unit: named } = store.get();
+    const unit = validUnit(traced, named);
     if (unit) last.set(unit.layer, unit);
     overlay.show(traced, unit, panels, wide);
     const reached = unit?.layer ?? panelOf(document.activeElement)?.layer ?? -1;
@@ -202,7 +205,8 @@ export default function mountMaps(section, { store, t, announce, memory }) {
   /** The unit's name and number, under the figure and as its layer's label. */
   function tell() {
     const state = store.get();
-    const { unit, traced, pinned, outputs } = state;
+    const { traced, pinned, outputs } = state;
+    const unit = validUnit(traced, state.unit);
     const ready = unit && outputs;
     const text = ready ? unitText(t, state, unit) : t("maps.hint");
     const note = ready ? ` · ${t(pinned ? "maps.pinned" : "maps.toPin")}` : "";

@@ -81,3 +81,26 @@ export function decimalsFor(limit) {
   if (limit >= 100) return 0;
   return limit >= 10 ? 1 : Math.min(Math.max(1 - Math.floor(Math.log10(limit)), 2), 5);
 }
+
+const MOST_GLYPHS = 4; // of a number in a cell: more would touch the next one's
+
+/** The power of ten that a grid's numbers are written in, so that those up to `limit` are short. */
+export function unitOfCells(limit) {
+  if (!(limit > 0) || (limit >= 0.1 && limit < 1000)) return 0;
+  return Math.floor(Math.log10(limit) + 1e-9);
+}
+
+/** A number in a cell, in units of 10 to the `power`: "1.25", "−1.3", ".25", "−.25", "−123". */
+export function cellText(value, power = 0) {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
+  const scaled = value / 10 ** power;
+  const sign = scaled < 0 ? "−" : "";
+  for (let decimals = 2; decimals >= 0; decimals--) {
+    const digits = Math.abs(scaled)
+      .toFixed(decimals)
+      .replace(/^0(?=\.)/, "");
+    if (Number(digits) === 0) return "0";
+    if (sign.length + digits.length <= MOST_GLYPHS) return sign + digits;
+  }
+  return sign === "" ? "+" : "−"; // beyond the scale; its colour says so as well
+}

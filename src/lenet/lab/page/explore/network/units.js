@@ -71,6 +71,18 @@ export function validUnit(traced, unit) {
   return unit.index >= 0 && unit.index < product(shapeOf(traced, unit.layer)) ? unit : null;
 }
 
+/**
+ * The unit that stays pointed at when another network is opened, or null: the same one where the
+ * layers are the same, a class where both have it. `from` and `to` are the traced networks.
+ */
+export function unitInOther(from, to, unit) {
+  if (!validUnit(from, unit)) return null;
+  const kinds = (traced) => traced.map(({ type, outputShape }) => `${type}:${outputShape}`).join();
+  if (kinds(from) === kinds(to)) return unit;
+  if (unit.layer === -1) return validUnit(to, unit);
+  return unit.layer === from.length - 1 ? validUnit(to, { ...unit, layer: to.length - 1 }) : null;
+}
+
 /** Whether two units are the same; null is none. */
 export function sameUnit(one, other) {
   if (!one || !other) return one === other;
