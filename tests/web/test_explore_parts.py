@@ -528,14 +528,14 @@ def test_the_steps_go_to_neighbours(explore: Open) -> None:
     for name, index in (
         ("One column to the right", 334),
         ("One row down", 344),
-        ("The one behind", 444),
+        ("Next one", 444),
         ("One row up", 434),
         ("One column to the left", 433),
-        ("The one before", 333),
+        ("Previous one", 333),
     ):
         page.get_by_role("button", name=name, exact=True).click()
         assert unit(page) == (3, index), name
-    page.get_by_role("button", name="The layer behind").click()
+    page.get_by_role("button", name="Next layer").click()
     assert unit(page) == (4, 333)
     pin = page.get_by_role("button", name="Pin", exact=True)
     pin.click()

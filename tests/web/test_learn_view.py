@@ -220,9 +220,9 @@ def test_a_training_started_watched_paused_scrubbed_and_finished(
 
         page.get_by_role("button", name="Pause").click()
         expect(status).to_have_text("paused")
-        expect(page.get_by_role("button", name="Go on")).to_be_focused()
+        expect(page.get_by_role("button", name="Continue")).to_be_focused()
         paused_at = page.locator(".progress-text").inner_text()
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Continue").click()
         expect(status).to_have_text("training")
         expect(page.locator(".progress-text")).not_to_have_text(paused_at)
 
@@ -252,7 +252,7 @@ def test_the_first_training_begins_by_itself_and_is_welcomed(page: Page, tmp_pat
         expect(page.locator(".run-name")).to_contain_text("quickstart")
         page.get_by_role("button", name="Stop").click()
         expect(page.locator(".run-title .status")).to_have_text("stopped")
-        expect(page.get_by_role("button", name="Go on")).to_be_visible()
+        expect(page.get_by_role("button", name="Continue")).to_be_visible()
         page.close()  # before its lab ends
 
 

@@ -227,7 +227,7 @@ def _results(report: Report) -> str:
         f"Accuracy {report.accuracy:.4f}, loss {report.loss:.4f}, on {report.examples:,} test "
         "pictures that chose nothing.",
         "",
-        "| class | recall | precision | most often taken for |",
+        "| class | recall | precision | most often mistaken for |",
         "|---|---|---|---|",
     ]
     for label, name in enumerate(report.classes):

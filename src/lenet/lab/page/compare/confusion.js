@@ -1,4 +1,4 @@
-/** Which classes a network takes for which: the matrix, each class's figures, a cell's pictures. */
+/** Which classes a network mistakes for which: the matrix, each class's figures, a cell's pictures. */
 
 import { css, signedColor, textOn } from "lenet/colors.js";
 import { count, fill, h, percent } from "lenet/dom.js";
@@ -320,7 +320,7 @@ export default function mountConfusion(section, { backend, t, memory, navigate, 
   };
 }
 
-/** How often each class (row) was taken for each (column): Uint32Array size·size. */
+/** How often each class (row) was mistaken for each (column): Uint32Array size·size. */
 export function confusion(labels, predicted, size) {
   const counts = new Uint32Array(size * size);
   labels.forEach((label, i) => {

@@ -70,20 +70,20 @@ export default {
 
     "compare.run": "Run",
     "compare.computing": "Looking at every test picture …",
-    "compare.confusion": "Which class is taken for which",
+    "compare.confusion": "Which class is mistaken for which",
     "compare.confusion-about":
       "Each row is a true class, each column an answer. Press a cell to see its pictures, a "
       + "picture to open it in Explore.",
     "compare.right": "{right} of {all} right: {share}",
     "compare.corner": "true ↓ answer →",
-    "compare.cell": "{label} taken for {predicted}: {n} of {all}, {share}",
+    "compare.cell": "{label} mistaken for {predicted}: {n} of {all}, {share}",
     "compare.cell-right": "{label} recognised: {n} of {all}, {share}",
     "compare.scale": "Blue: share recognised, up to 100%. Orange: share mistaken, up to {worst}.",
     "compare.class": "Class",
     "compare.recall": "Recall",
     "compare.precision": "Precision",
     "compare.n": "Pictures",
-    "compare.pictures": "{label} taken for {predicted}: {n}",
+    "compare.pictures": "{label} mistaken for {predicted}: {n}",
     "compare.pictures-right": "{label} recognised: {n}",
     "compare.pictures-about":
       "The surest first, with the probability of the answer and of the true class.",
@@ -209,19 +209,19 @@ export default {
 
     "compare.run": "记录",
     "compare.computing": "正在看每一张测试图片……",
-    "compare.confusion": "哪一类被认成哪一类",
+    "compare.confusion": "哪一类被误认为哪一类",
     "compare.confusion-about":
       "每行是真实类别，每列是网络的回答。点格子看图片，点图片在“探索”中打开。",
     "compare.right": "{all} 张中认对 {right} 张：{share}",
     "compare.corner": "真实 ↓ 回答 →",
-    "compare.cell": "{label} 被认成 {predicted}：{all} 张中的 {n} 张，{share}",
+    "compare.cell": "{label} 被误认为 {predicted}：{all} 张中的 {n} 张，{share}",
     "compare.cell-right": "认对 {label}：{all} 张中的 {n} 张，{share}",
     "compare.scale": "蓝色：认对的比例，最高 100%。橙色：认错的比例，最高 {worst}。",
     "compare.class": "类别",
     "compare.recall": "召回率",
     "compare.precision": "精确率",
     "compare.n": "图片数",
-    "compare.pictures": "{label} 被认成 {predicted}：{n} 张",
+    "compare.pictures": "{label} 被误认为 {predicted}：{n} 张",
     "compare.pictures-right": "认对的 {label}：{n} 张",
     "compare.pictures-about": "最有把握的在前；附有回答的概率和真实类别的概率。",
     "compare.picture":

@@ -149,7 +149,7 @@ export default {
     "channels.none": "This network has no maps or units between picture and classes.",
     "channels.maps": "{name}, {channels} maps",
     "channels.units": "{name}, {channels} units",
-    "channels.behind": ", behind {type} (layer {layer})",
+    "channels.behind": ", after {type} (layer {layer})",
     "channels.off": "{title}: off",
     "channels.wrong": "Give numbers from 0 to {last}, such as 3, 7, 10–20.",
 
@@ -178,7 +178,7 @@ export default {
       + "the highest probability. Choose one to see how it comes to that.",
     "mistaken.never": "nothing is",
     "mistaken.none": "The network recognises every one of these test pictures.",
-    "mistaken.tile": "{is}, taken for {taken} with {sure}",
+    "mistaken.tile": "{is}, mistaken for {taken} with {sure}",
     "mistaken.nothing": "This needs a network with test pictures of its own.",
 
     "explanation.title": "Layer by layer",
@@ -353,10 +353,10 @@ export default {
       "遮挡对 {class}（{probability}）的影响：最大在第 {row} 行、第 {column} 列，{fall} 个百分点",
 
     "mistaken.hint":
-      "对每一类：测试集中属于别的类、却以最高概率被认作这一类的图片。点开看它为何如此。",
+      "对每一类：测试集中属于别的类、却以最高概率被误认为这一类的图片。点开看它为何如此。",
     "mistaken.never": "没有",
     "mistaken.none": "这些测试图片网络全都认对了。",
-    "mistaken.tile": "{is}，以 {sure} 被认作 {taken}",
+    "mistaken.tile": "{is}，以 {sure} 被误认为 {taken}",
     "mistaken.nothing": "这需要一个有自己测试图片的网络。",
 
     "explanation.title": "逐层说明",

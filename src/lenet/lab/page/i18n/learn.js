@@ -9,7 +9,7 @@ export default {
     "learn.trouble": "The lab cannot go on as it should, and tries again: {reason}",
     "learn.start": "Start training",
     "learn.pause": "Pause",
-    "learn.resume": "Go on",
+    "learn.resume": "Continue",
     "learn.stop": "Stop",
     "learn.explore": "Explore this network",
     "learn.compare": "Compare",
