@@ -162,6 +162,12 @@ def test_what_is_no_run_is_not_there(client: Client, name: str) -> None:
     assert sorted(os.listdir(client_root(client)))[:2] == [".lab", "broken"]
 
 
+def test_a_run_that_cannot_be_read_is_refused_with_what_is_wrong(client: Client) -> None:
+    sentence = refused(client.get("/api/runs/broken"), 404)
+    assert "run.json cannot be read: it is not JSON" in sentence
+    assert sentence in refused(client.get("/api/models/run%3Abroken"), 404)
+
+
 def client_root(client: Client) -> str:
     return str(good(client.get("/api/state"))["folder"])
 
@@ -476,6 +482,11 @@ def test_every_change_needs_the_token(lab: Lab) -> None:
     known = addresses("127.0.0.1", 4711)
     stranger = Client(make_app(lab, TOKEN, known), host=HOST)
     try:
+        assert good(stranger.get("/api/access")) == {"fault": "missing"}
+        with_old = {"x-lenet-token": "of-an-earlier-start"}
+        assert good(stranger.ask("GET", "/api/access", with_old)) == {"fault": "old"}
+        with_own = {"x-lenet-token": TOKEN}
+        assert good(stranger.ask("GET", "/api/access", with_own)) == {"fault": None}
         schema = good(stranger.get("/api/openapi.json"))
         changing = [
             (method.upper(), path)

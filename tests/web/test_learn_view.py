@@ -283,11 +283,11 @@ def test_a_lost_connection_is_told_and_found_again(
         port = urlsplit(address).port
         open_view(page, address, "learn")
         expect(page.locator(".run-name")).to_have_text("sigmoid")
-        expect(page.locator(".learn-connection")).to_be_hidden()
-    expect(page.locator(".learn-connection")).to_contain_text("No connection to the lab")
+        expect(page.locator(".connection")).to_be_hidden()
+    expect(page.locator(".connection")).to_contain_text("does not answer")
     assert port is not None
     with running_lab(tmp_path / "runs", port):
-        expect(page.locator(".learn-connection")).to_contain_text("answers again")
+        expect(page.locator(".connection")).to_contain_text("answers again")
         page.close()
     # the browser's own words for it, and a server's that ends while it answers
     told = ("ERR_CONNECTION", "ERR_INCOMPLETE", "status of 500", "status of 503")

@@ -20,6 +20,7 @@ from lenet.lab.jobs import LabError
 from lenet.lab.lab import Lab
 from lenet.lab.models import Answers, Model
 from lenet.lab.references import Asked, Models, split_reference
+from lenet.lab.security import TOKEN_FAULT
 from lenet.looking.explanations import Language, known_language
 from lenet.network import layer_text
 from lenet.network.architecture import Network, Normalization, to_dict, trace
@@ -73,6 +74,10 @@ def _add_lab(router: APIRouter, lab: Lab, hub: Hub) -> None:
     @router.get("/state")
     async def state() -> Response:
         return as_json(lab.state())
+
+    @router.get("/access")
+    async def access(request: Request) -> Response:
+        return as_json({"fault": request.scope.get(TOKEN_FAULT)})
 
     @router.get("/runs/{name}")
     async def run(name: str) -> Response:

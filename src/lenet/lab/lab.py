@@ -155,8 +155,10 @@ class Lab:
         return datasets.known() | {each.data.name: each.data for each in self.runs.values()}
 
     def check(self, name: str) -> None:
-        """Raise LabError unless there is a run or a training of that name."""
+        """Raise LabError unless there is a run or a training of that name, saying why."""
         if name not in self.runs and name not in self.queue.jobs:
+            if name in self.damaged:
+                raise LabError(404, self.damaged[name])
             raise LabError(404, f"there is no run called {name[:100]!r}")
 
     # --- what is asked ---

@@ -7,7 +7,7 @@ The page runs in a browser that other pages use as well. What keeps them out:
 - ``Origin``, where there is one, must be that address too, and ``Sec-Fetch-Site`` must not say
   that another page asks, but for the page itself being opened from a link;
 - whatever changes something needs the token, which reaches the page in the fragment of its
-  address: browsers send that to nobody, and so it is in no log;
+  address: browsers send that to nobody, and so it is in no log; a page may ask whether it has it;
 - no more of a body is read than its limit, and none that comes too slowly.
 """
 
@@ -23,7 +23,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,6 +34,14 @@ LARGEST_BODY: Final = 1 << 20  # bytes of any other
 PATIENCE_S: Final = 14.0  # for a request to arrive …
 SLOWEST: Final = 65_536  # … and bytes a second that lengthen it
 READING: Final = ("GET", "HEAD")
+TOKEN_FAULT: Final = "lenet.token_fault"  # in the scope, for whoever asks what the page may do
+REFUSALS: Final = {
+    "missing": (
+        401,
+        "the token is missing; open the address that lenet lab printed, with #token=…",
+    ),
+    "old": (403, "the token is of an earlier start; open the address that lenet lab printed now"),
+}
 
 HEADERS: Final = (
     ("x-content-type-options", "nosniff"),
@@ -95,8 +103,9 @@ class Guard:
         if guarded.promised_too_much(scope):
             await guarded.answer(*guarded.too_large())
             return
+        fault = token_fault(scope, self._token)
         try:
-            await self._app(scope, guarded.receive, guarded.send)
+            await self._app({**scope, TOKEN_FAULT: fault}, guarded.receive, guarded.send)
         except _TooLargeError:
             await guarded.answer(*guarded.too_large())
         except _TooSlowError:
@@ -121,14 +130,17 @@ def refused(scope: Scope, token: bytes, known: Addresses) -> tuple[int, str] | N
     )
     if any(site not in ("same-origin", "none") for site in sites) and not opened:
         return 403, "another page asks for this; only the lab's own page may"
-    if scope["method"] in READING:
-        return None
+    fault = None if scope["method"] in READING else token_fault(scope, token)
+    return None if fault is None else REFUSALS[fault]
+
+
+def token_fault(scope: Scope, token: bytes) -> Literal["missing", "old"] | None:
+    """What is wrong with a request's token; None where it is the lab's."""
     tokens = _values(scope, b"x-lenet-token")
     if not tokens:
-        return 401, "the token is missing; open the address that lenet lab printed, with #token=…"
-    if not hmac.compare_digest("\n".join(tokens).encode("latin-1"), token):
-        return 403, "the token is of an earlier start; open the address that lenet lab printed now"
-    return None
+        return "missing"
+    same = hmac.compare_digest("\n".join(tokens).encode("latin-1"), token)
+    return None if same else "old"
 
 
 def limit_of(scope: Scope) -> int:

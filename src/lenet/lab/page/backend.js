@@ -1,29 +1,53 @@
 /** Where the views get their data: from the server, or from what a single file holds. */
 
+import { createLive } from "lenet/live.js";
 import { readSafetensors } from "lenet/network/file.js";
 import { product } from "lenet/network/shapes.js";
 
 const TOKEN = "lenet-token";
+const OTHERS_MS = 150; // to hear from another tab
 
-/** Takes the token out of the address and keeps it for this tab and for reloads. */
-export function takeToken() {
+/**
+ * Takes the token out of the address and keeps it for this tab and for reloads.
+ *
+ * A tab that has none, as one that was opened by a link, asks the lab's other tabs for theirs: they
+ * have the same origin.
+ */
+export async function takeToken() {
   const match = /(?:^#|[#&])token=([\w-]+)/.exec(location.hash);
   if (match) {
     sessionStorage.setItem(TOKEN, match[1]);
     history.replaceState(null, "", location.pathname);
   }
+  const tabs = new BroadcastChannel(TOKEN);
+  if (!sessionStorage.getItem(TOKEN)) {
+    const answered = new Promise((resolve) => {
+      tabs.onmessage = ({ data }) => data.token && resolve(data.token);
+      setTimeout(() => resolve(null), OTHERS_MS);
+    });
+    tabs.postMessage({ asks: true });
+    const token = await answered;
+    if (token) sessionStorage.setItem(TOKEN, token);
+  }
+  tabs.onmessage = ({ data }) => {
+    const token = sessionStorage.getItem(TOKEN);
+    if (data.asks && token) tabs.postMessage({ token });
+  };
 }
 
 /** The backend that asks the server; see docs/lab.md for the addresses. */
 export function serverBackend() {
   const models = new Map();
   const sets = new Map();
+  const live = createLive(() => new EventSource("/api/events"));
+  let missed = false;
 
   async function ask(path, options = {}) {
     let response;
     try {
       response = await fetch(path, options);
     } catch {
+      missed = true;
       throw Object.assign(new Error("the lab's server does not answer"), { offline: true });
     }
     if (response.ok) return response;
@@ -36,9 +60,13 @@ export function serverBackend() {
   const bytes = async (path) => (await ask(path)).arrayBuffer();
   const address = (ref, part = "") =>
     `/api/models/${encodeURIComponent(ref)}${part ? `/${part}` : ""}`;
+  const withToken = () => {
+    const token = sessionStorage.getItem(TOKEN);
+    return token ? { "X-LeNet-Token": token } : {};
+  };
   const change = (method) => async (path, body) => {
     const raw = body instanceof Blob || body instanceof ArrayBuffer;
-    const headers = { "X-LeNet-Token": sessionStorage.getItem(TOKEN) ?? "" };
+    const headers = withToken();
     if (!raw && body !== undefined) headers["Content-Type"] = "application/json";
     const sent = raw || body === undefined ? body : JSON.stringify(body);
     return (await ask(path, { method, headers, body: sent })).json();
@@ -76,6 +104,14 @@ export function serverBackend() {
   return {
     kind: "server",
     state: () => json("/api/state"),
+    /** What keeps this page from changing anything: null, "missing" or "old" (its token). */
+    access: async () => (await (await ask("/api/access", { headers: withToken() })).json()).fault,
+    /** Whether something that was asked since the last such question got no answer at all. */
+    takeMissed() {
+      const before = missed;
+      missed = false;
+      return before;
+    },
     run: (name) => json(`/api/runs/${encodeURIComponent(name)}`),
     /** A model, read once; a run's newest weights change while it trains: `fresh` reads anew. */
     model: (ref, { fresh = false } = {}) => remember(models, ref, () => readModel(ref), fresh),
@@ -95,15 +131,7 @@ export function serverBackend() {
     post,
     remove: change("DELETE"),
     /** Calls handlers.state, .run, .removed, .warnings with what the server says; .lost, .found. */
-    events(handlers) {
-      const source = new EventSource("/api/events");
-      for (const kind of ["state", "run", "removed", "warnings"]) {
-        source.addEventListener(kind, (event) => handlers[kind]?.(JSON.parse(event.data)));
-      }
-      source.addEventListener("error", () => handlers.lost?.());
-      source.addEventListener("open", () => handlers.found?.());
-      return () => source.close();
-    },
+    events: live.listen,
     startWorker: () => new Worker("/web/network/worker.js", { type: "module" }),
   };
 }

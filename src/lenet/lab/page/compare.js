@@ -6,6 +6,7 @@ import mountPair from "lenet/compare/pair.js";
 import mountSettings from "lenet/compare/settings.js";
 import mountTable from "lenet/compare/table.js";
 import { fill, h, oncePerFrame } from "lenet/dom.js";
+import { createFaults, whyMissing } from "lenet/shared/faults.js";
 import { watchRuns } from "lenet/shared/runs.js";
 
 const UNDO_MS = 15_000;
@@ -13,16 +14,17 @@ const MOST_CHOSEN = 8; // as many curves are told apart
 
 /** Compare in `root`: with the runs that the address names, else the newest ones, chosen. */
 export default function mount(root, context) {
-  const { backend, t, memory, params, setParams, announce } = context;
+  const { backend, t, memory, params, mayChange, setParams, announce } = context;
   const asked = params.get("runs")?.split(",").filter(Boolean);
   memory.chosen = asked ?? memory.chosen ?? null; // null: nobody has chosen yet
   let closed = false;
   let undoTimer = null;
 
   const problem = h("p", { class: "failure", role: "alert", hidden: true });
-  const connection = h("p", { class: "failure", role: "status", hidden: true });
   const undo = h("div", { class: "undo", hidden: true });
   const trash = h("details", { class: "trash", hidden: true });
+  const faults = h("div", { class: "run-faults small failure", role: "status", hidden: true });
+  const missing = h("ul", { class: "missing-runs", role: "status", hidden: true });
   const empty = h("p", { class: "muted", hidden: true }, t("compare.empty"));
   const parts = Object.fromEntries(
     ["runs", "chosen", "confusion", "pair"].map((name) => [
@@ -36,6 +38,7 @@ export default function mount(root, context) {
   fill(
     parts.chosen,
     h("h2", {}, t("compare.chosen")),
+    missing,
     hint,
     h("div", { class: "chosen-grid" }, curves, settings),
   );
@@ -43,10 +46,10 @@ export default function mount(root, context) {
   fill(
     root,
     h("h1", { class: "visually-hidden" }, t("view.compare")),
-    connection,
     problem,
     empty,
     parts.runs,
+    faults,
     undo,
     trash,
     parts.chosen,
@@ -60,13 +63,9 @@ export default function mount(root, context) {
   const runSettings = mountSettings(settings, tools);
   const confusion = mountConfusion(parts.confusion, tools);
   const pair = mountPair(parts.pair, tools);
-  const runs = watchRuns(backend, memory, (change) => {
-    if (closed) return;
-    if (change.connection) {
-      connection.hidden = change.connection !== "lost";
-      connection.textContent = t("learn.lost");
-    }
-    draw();
+  const drawFaults = createFaults(faults, t);
+  const runs = watchRuns(backend, memory, () => {
+    if (!closed) draw();
   });
 
   function fail(error) {
@@ -85,6 +84,8 @@ export default function mount(root, context) {
     parts.runs.hidden = all.length === 0;
     table.update(all, new Set(names));
     drawTrash();
+    drawFaults.update(runs.warnings());
+    drawMissing();
     const records = names.map((name) => runs.record(name)).filter(Boolean);
     parts.chosen.hidden = all.length === 0;
     hint.hidden = names.length > 0;
@@ -105,6 +106,19 @@ export default function mount(root, context) {
     confusion.update(ordered);
     pair.update(ordered);
   });
+
+  /** Which of the chosen runs are not there, and why. */
+  function drawMissing() {
+    const reasons = (memory.chosen ?? []).map((name) => whyMissing(runs, name, t)?.text);
+    const told = reasons.filter(Boolean);
+    missing.hidden = told.length === 0;
+    if (missing.dataset.key === told.join("\n")) return;
+    missing.dataset.key = told.join("\n");
+    fill(
+      missing,
+      told.map((text) => h("li", {}, text)),
+    );
+  }
 
   const loading = new Set();
   async function load(name) {
@@ -206,6 +220,7 @@ export default function mount(root, context) {
               "button",
               {
                 "aria-label": t("compare.restore-run", { name }),
+                disabled: !mayChange,
                 onclick: () => act(name, "restore"),
               },
               t("compare.restore"),

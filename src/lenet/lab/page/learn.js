@@ -7,29 +7,20 @@ import mountPanel from "lenet/learn/panel.js";
 import mountRunList from "lenet/learn/run-list.js";
 import mountTimeline, { indexOfStep, nearestStep } from "lenet/learn/timeline.js";
 import mountCurves from "lenet/shared/curves.js";
+import { whyMissing } from "lenet/shared/faults.js";
 import { mostInteresting, watchRuns } from "lenet/shared/runs.js";
 import { epochText } from "lenet/shared/words.js";
 
 const WIDE = "(min-width: 1000px)";
 const LIVE_MS = 700; // from one look inside a running training to the next: it needs the processor
-const PARTS = [
-  "connection",
-  "welcome",
-  "form",
-  "runs",
-  "panel",
-  "curves",
-  "remarks",
-  "timeline",
-  "moment",
-];
+const PARTS = ["welcome", "form", "runs", "panel", "curves", "remarks", "timeline", "moment"];
 const ENDED = ["finished", "failed", "stopped"];
 
 /** Learn in `root`: the run that the address names, or the one that trains, or the newest. */
 export default function mount(root, context) {
-  const { backend, t, memory, state, setParams, navigate, announce } = context;
+  const { backend, t, memory, state, mayChange, setParams, navigate, announce } = context;
   let shown = context.params.get("run") ?? memory.run ?? null;
-  let step = memory.run === shown ? (memory.step ?? null) : null; // null: the newest snapshot
+  let step = firstStep(); // of the snapshot that is shown; null: the newest
   let status = null;
   let remarksTold = 0;
   let closed = false;
@@ -40,6 +31,7 @@ export default function mount(root, context) {
     PARTS.map((name) => [name, h("section", { class: `learn-${name}` })]),
   );
   const problem = h("p", { class: "failure", role: "alert", hidden: true });
+  const gone = h("div", { class: "gone", role: "status", hidden: true });
   const formBox = h(
     "details",
     { class: "form-box" },
@@ -50,8 +42,6 @@ export default function mount(root, context) {
   formBox.addEventListener("toggle", () => {
     memory.formOpen = formBox.open;
   });
-  parts.connection.hidden = true;
-  parts.connection.setAttribute("role", "status");
   const run = h(
     "div",
     { class: "run" },
@@ -65,24 +55,22 @@ export default function mount(root, context) {
   fill(
     root,
     h("h1", { class: "visually-hidden" }, t("view.learn")),
-    parts.connection,
     h(
       "div",
       { class: "learn" },
       h("div", { class: "learn-side" }, formBox, parts.runs),
-      h("div", { class: "learn-main" }, problem, parts.welcome, run),
+      h("div", { class: "learn-main" }, problem, gone, parts.welcome, run),
     ),
   );
 
-  const form = mountForm(parts.form, { backend, t, state, memory, started });
+  const form = mountForm(parts.form, { backend, t, state, memory, mayChange, started });
   const list = mountRunList(parts.runs, { t, choose, navigate });
-  const panel = mountPanel(parts.panel, { t, act });
+  const panel = mountPanel(parts.panel, { t, mayChange, act });
   const curves = mountCurves(parts.curves, { t, pick });
   const timeline = mountTimeline(parts.timeline, { t, choose: moveTo });
   const moment = mountMoment(parts.moment, { backend, t, memory });
   const runs = watchRuns(backend, memory, (change) => {
     if (closed) return;
-    if (change.connection) tellConnection(change.connection === "lost");
     if (change.list) followList();
     if (change.name === shown) draw();
   });
@@ -92,28 +80,39 @@ export default function mount(root, context) {
     problem.hidden = error === null;
   }
 
-  function tellConnection(lost) {
-    parts.connection.hidden = false;
-    parts.connection.textContent = lost ? t("learn.lost") : t("learn.found");
-    parts.connection.classList.toggle("is-lost", lost);
+  function firstStep() {
+    const asked = context.params.get("step");
+    if (asked !== null && /^\d{1,12}$/.test(asked)) return Number(asked);
+    return memory.run === shown ? (memory.step ?? null) : null;
   }
 
   /** The list of runs has changed: it is drawn anew, and a run is found to show where none is. */
   function followList() {
-    const known = runs.heard() && runs.get(shown) === undefined;
-    if (shown === null || known) {
+    if (shown === null && runs.heard()) {
       const next = mostInteresting(runs.all());
-      if (next === null) {
-        shown = null;
-        run.hidden = true;
-      } else {
-        choose(next);
-      }
+      if (next === null) run.hidden = true;
+      else choose(next);
+    } else if (tellGone()) {
+      run.hidden = true;
     } else if (runs.record(shown) === null) {
       loadShown();
     }
     list.update(runs.all(), runs.queue(), shown, runs.warnings());
     drawWelcome();
+  }
+
+  /** Says that the run that was asked for is not there, and why: no other takes its place. */
+  function tellGone() {
+    const why = whyMissing(runs, shown, t);
+    const key = why && JSON.stringify(why);
+    gone.hidden = why === null;
+    if (why === null || gone.dataset.key === key) return why !== null;
+    gone.dataset.key = key;
+    const restore = h("button", { onclick: () => act(shown, "restore") }, t("learn.restore"));
+    restore.disabled = !mayChange;
+    fill(gone, h("p", {}, why.text), why.restorable && restore);
+    fail(null);
+    return true;
   }
 
   function choose(name) {
@@ -125,7 +124,8 @@ export default function mount(root, context) {
       moment.clear();
     }
     Object.assign(memory, { run: name, step });
-    setParams({ run: name });
+    setParams({ run: name, step });
+    tellGone();
     list.update(runs.all(), runs.queue(), shown, runs.warnings());
     if (runs.record(name)) draw();
     else loadShown();
@@ -141,7 +141,7 @@ export default function mount(root, context) {
       await runs.load(name);
       if (name === shown) fail(null);
     } catch (error) {
-      if (!closed && name === shown && !error.offline) fail(error);
+      if (!closed && name === shown && !error.offline && !tellGone()) fail(error);
     } finally {
       if (loading === name) loading = null;
     }
@@ -176,6 +176,7 @@ export default function mount(root, context) {
   function moveTo(newStep) {
     step = newStep;
     memory.step = step;
+    setParams({ step });
     draw();
   }
 
@@ -186,7 +187,7 @@ export default function mount(root, context) {
 
   const draw = oncePerFrame(() => {
     const record = runs.record(shown);
-    if (closed || !record) return;
+    if (closed || !record || tellGone()) return;
     const { summary, snapshots, remarks } = record;
     run.hidden = false;
     const moving = ["running", "paused", "queued"].includes(summary.status);

@@ -11,7 +11,7 @@ import shellWords from "lenet/i18n/shell.js";
 import learn from "lenet/learn.js";
 import { showPage } from "lenet/shell.js";
 
-takeToken();
+await takeToken();
 showPage({
   backend: serverBackend(),
   views: { explore, learn, compare },

@@ -5,6 +5,7 @@ import { firstLanguage, LANGUAGES, translator } from "lenet/i18n.js";
 
 const THEMES = ["auto", "light", "dark"];
 const SETTINGS = "lenet-settings";
+const FOUND_MS = 4_000; // that it is told of a server that it answers again
 
 /**
  * Shows the page: the views `{name: mount}` with their `words`. `first(state)` names the view to
@@ -16,8 +17,9 @@ export async function showPage({ backend, views, words, first }) {
   const settings = readSettings();
   document.documentElement.dataset.theme = settings.theme;
   let state;
+  let fault = null; // what keeps this page from changing anything: null, "missing" or "old"
   try {
-    state = await backend.state();
+    [state, fault] = await Promise.all([backend.state(), backend.access?.() ?? null]);
   } catch (error) {
     document.body.append(h("p", { class: "failure", role: "alert" }, error.message));
     return;
@@ -25,18 +27,31 @@ export async function showPage({ backend, views, words, first }) {
   settings.language = firstLanguage(settings.language, state.language);
   const memory = Object.fromEntries(Object.keys(views).map((name) => [name, {}]));
   const names = Object.keys(views);
+  const places = {}; // view → the address that it had last, to come back to
   const patches = {}; // of the address, not yet written
   let waiting = 0;
   let shown = null;
+  let lost = null; // whether the server is gone; null: it is there, and that is no news
+  let foundTimer = null;
 
   const navigation = h("nav", { class: "views" });
   const controls = h("div", { class: "controls" });
   const root = h("main", { id: "view", tabindex: "-1" });
   const status = h("div", { class: "announcement", role: "status", "aria-live": "polite" });
   const skip = h("a", { class: "skip", href: "#view", onclick: skipToView });
+  const looking = h("details", { class: "looking", hidden: true });
+  const connection = h("p", { class: "connection", role: "status", hidden: true });
   document.body.append(
     skip,
-    h("header", { class: "head" }, h("span", { class: "brand" }, "LeNet"), navigation, controls),
+    h(
+      "header",
+      { class: "head" },
+      h("span", { class: "brand" }, "LeNet"),
+      navigation,
+      looking,
+      controls,
+    ),
+    connection,
     root,
     status,
   );
@@ -62,25 +77,34 @@ export async function showPage({ backend, views, words, first }) {
   /** Changes the address a little later: browsers refuse what changes it many times a second. */
   function setParams(patch) {
     Object.assign(patches, patch);
+    keepPlace();
     clearTimeout(waiting);
     waiting = setTimeout(writeParams, 250);
   }
 
   function writeParams() {
     clearTimeout(waiting);
+    const to = keepPlace();
+    for (const key of Object.keys(patches)) delete patches[key];
+    const { name, params } = place();
+    if (to !== hash(name, params)) history.replaceState(null, "", to);
+  }
+
+  /** The address with what is to be written into it, kept for when this view is shown again. */
+  function keepPlace() {
     const { name, params } = place();
     for (const [key, value] of Object.entries(patches)) {
       if (value == null) params.delete(key);
       else params.set(key, value);
-      delete patches[key];
     }
-    const to = hash(name, params);
-    if (to !== hash(name, place().params)) history.replaceState(null, "", to);
+    places[name] = hash(name, params);
+    return places[name];
   }
 
   function render({ keepFocus = false } = {}) {
     const t = translator(settings.language, words);
     const { name, params } = place();
+    keepPlace();
     document.documentElement.lang = settings.language === "zh" ? "zh-CN" : "en";
     document.title = `${t(`view.${name}`)} · ${t("title")}`;
     skip.textContent = t("skip");
@@ -91,12 +115,17 @@ export async function showPage({ backend, views, words, first }) {
         && names.map((view) =>
           h(
             "a",
-            { href: `#/${view}`, "aria-current": view === name ? "page" : null },
+            { href: places[view] ?? `#/${view}`, "aria-current": view === name ? "page" : null },
             t(`view.${view}`),
           ),
         ),
     );
     fill(controls, languageButton(t), themeButton(t));
+    looking.hidden = fault === null;
+    if (fault) {
+      fill(looking, h("summary", {}, t("looking")), h("p", {}, t(`looking.${fault}`)));
+    }
+    drawConnection(t);
     shown?.destroy();
     root.replaceChildren();
     root.className = `view-${name}`;
@@ -107,6 +136,7 @@ export async function showPage({ backend, views, words, first }) {
       params,
       memory: memory[name],
       state,
+      mayChange: fault === null,
       navigate,
       setParams,
       announce(text) {
@@ -157,6 +187,39 @@ export async function showPage({ backend, views, words, first }) {
     document.getElementById(button)?.focus();
   }
 
+  /** Says that the server is gone, and for a moment that it is back. */
+  function drawConnection(t) {
+    connection.hidden = lost === null;
+    connection.classList.toggle("is-lost", lost === true);
+    const text = lost === null ? "" : t(lost ? "connection.lost" : "connection.found");
+    if (connection.textContent !== text) connection.textContent = text;
+  }
+
+  function turn(now) {
+    lost = now;
+    drawConnection(translator(settings.language, words));
+  }
+
+  /** What failed while the server was gone is asked again, and so is what this page may do. */
+  async function comeBack() {
+    turn(false);
+    clearTimeout(foundTimer);
+    foundTimer = setTimeout(() => lost === false && turn(null), FOUND_MS);
+    const before = fault;
+    fault = await Promise.resolve(backend.access?.() ?? null).catch(() => before);
+    if (backend.takeMissed?.() || fault !== before) {
+      writeParams();
+      render({ keepFocus: true });
+    }
+  }
+
+  backend.events({
+    state(newest) {
+      state = newest;
+    },
+    lost: () => turn(true),
+    found: comeBack,
+  });
   window.addEventListener("hashchange", () => {
     for (const key of Object.keys(patches)) delete patches[key]; // they were for the place before
     render();

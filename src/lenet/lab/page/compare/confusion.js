@@ -1,4 +1,4 @@
-/** Which classes a network mistakes for which: the matrix, each class's figures, a cell's pictures. */
+/** Which classes are mistaken for which: the matrix, each class's figures, a cell's pictures. */
 
 import { css, signedColor, textOn } from "lenet/colors.js";
 import { count, fill, h, percent } from "lenet/dom.js";

@@ -24,7 +24,7 @@ const IN_LIST = [
  * `update(runs, chosen)` draws summaries and the Set of the chosen names. Called back:
  * `toggle(name, isChosen)`, `act(name, "star" | "delete")`.
  */
-export default function mountTable(section, { t, language, memory, toggle, act }) {
+export default function mountTable(section, { t, language, memory, mayChange, toggle, act }) {
   memory.table ??= { filter: "", key: "started", descending: true };
   const order = memory.table;
   let runs = [];
@@ -235,6 +235,7 @@ export default function mountTable(section, { t, language, memory, toggle, act }
         class: starred ? "quiet icon is-starred" : "quiet icon",
         "data-key": `star ${name}`,
         "aria-pressed": String(Boolean(starred)),
+        disabled: !mayChange,
         "aria-label": t("compare.star-run", { name }),
         onclick: () => act(name, "star"),
       },
@@ -249,6 +250,7 @@ export default function mountTable(section, { t, language, memory, toggle, act }
         class: "quiet icon",
         "data-key": `delete ${name}`,
         title: t("compare.delete"),
+        disabled: !mayChange,
         "aria-label": t("compare.delete-run", { name }),
         onclick: () => act(name, "delete"),
       },

@@ -6,6 +6,11 @@ export default {
     "learn.trainings": "Trainings",
     "learn.all-runs": "All runs, side by side",
     "learn.damaged": "Runs that cannot be read ({count}); the others are not affected:",
+    "learn.missing": "There is no run called {name} here. It may have been moved or renamed.",
+    "learn.deleted": "The run {name} was deleted. You can bring it back for 30 days.",
+    "learn.restore": "Bring it back",
+    "learn.looking-only":
+      "You are looking only. To train here, open the address that lenet lab printed.",
     "learn.trouble": "The lab cannot go on as it should, and tries again: {reason}",
     "learn.start": "Start training",
     "learn.pause": "Pause",
@@ -25,10 +30,6 @@ export default {
     "learn.welcome-done":
       "The first training is done. Go back through it with the time line, or open the network in "
       + "Explore to see every number between a picture and its class.",
-    "learn.lost":
-      "No connection to the lab. This page tries again by itself; while the lab runs, trainings go "
-      + "on without it.",
-    "learn.found": "The lab answers again.",
     "learn.is-queued": "{name} is queued",
     "learn.tell-finished": "{name} has finished: test accuracy {accuracy}",
     "learn.tell-status": "{name}: {status}",
@@ -161,6 +162,10 @@ export default {
     "learn.trainings": "训练列表",
     "learn.all-runs": "并排比较所有训练",
     "learn.damaged": "无法读取的训练（{count}）；其余训练不受影响：",
+    "learn.missing": "这里没有名为 {name} 的训练。它可能被移走或改名了。",
+    "learn.deleted": "训练 {name} 已被删除。30 天之内可以恢复。",
+    "learn.restore": "恢复",
+    "learn.looking-only": "当前为只读。要在这里训练，请打开 lenet lab 打印出的地址。",
     "learn.trouble": "实验室暂时无法正常工作，会继续重试：{reason}",
     "learn.start": "开始训练",
     "learn.pause": "暂停",
@@ -177,8 +182,6 @@ export default {
       + "直到卷积核开始看出一些东西。下面显示每一层如何处理同一张图片。",
     "learn.welcome-done":
       "第一次训练已经完成。可以用时间轴回看整个过程，或在“探索”中打开这个网络，查看从图片到类别之间的每一个数。",
-    "learn.lost": "与实验室的连接已断开。本页会自动重试；只要实验室还在运行，训练就会继续。",
-    "learn.found": "实验室已恢复连接。",
     "learn.is-queued": "{name} 已加入队列",
     "learn.tell-finished": "{name} 已完成：测试准确率 {accuracy}",
     "learn.tell-status": "{name}：{status}",

@@ -9,6 +9,17 @@ export default {
     "view.learn": "Learn",
     "view.compare": "Compare",
     "language.other": "show the page in Chinese",
+    looking: "Looking only",
+    "looking.missing":
+      "This address has no token. You can look at everything; to train or delete, open the address "
+      + "that lenet lab printed.",
+    "looking.old":
+      "The lab was started anew. You can look at everything; to train or delete, open the address "
+      + "that lenet lab printed now.",
+    "connection.lost":
+      "The lab does not answer. This page tries again by itself; trainings go on while the lab "
+      + "runs.",
+    "connection.found": "The lab answers again.",
     "theme.auto": "Auto",
     "theme.light": "Light",
     "theme.dark": "Dark",
@@ -22,6 +33,13 @@ export default {
     "view.learn": "学习",
     "view.compare": "比较",
     "language.other": "用英文显示本页",
+    looking: "只读",
+    "looking.missing":
+      "这个地址不含令牌。您可以查看全部内容；要训练或删除，请打开 lenet lab 打印出的地址。",
+    "looking.old":
+      "实验室已重新启动。您可以查看全部内容；要训练或删除，请打开 lenet lab 这次打印出的地址。",
+    "connection.lost": "实验室没有响应。本页会自动重试；只要实验室还在运行，训练就会继续。",
+    "connection.found": "实验室已恢复连接。",
     "theme.auto": "自动",
     "theme.light": "浅色",
     "theme.dark": "深色",

@@ -17,7 +17,7 @@ import { countText } from "lenet/shared/words.js";
 const OWN = "*own*"; // no network's name has a star
 
 /** The form in `section`; `started(name)` is called with the run that waits or trains. */
-export default function mountForm(section, { backend, t, state, memory, started }) {
+export default function mountForm(section, { backend, t, state, memory, mayChange, started }) {
   const { recipes, networks, data } = state;
   memory.form ??= fresh(firstRecipe(recipes, data).name);
   const form = memory.form; // {recipe, data, network, text, values}; null: the recipe's
@@ -51,7 +51,7 @@ export default function mountForm(section, { backend, t, state, memory, started 
     ),
     network: select(
       "network",
-      [...networks.map(({ name }) => [name, name]), [OWN, t("learn.own")]],
+      [...networks.map(({ name }) => [name, name]), ...(mayChange ? [[OWN, t("learn.own")]] : [])],
       changeNetwork,
     ),
   };
@@ -70,6 +70,7 @@ export default function mountForm(section, { backend, t, state, memory, started 
       h("details", { class: "more" }, h("summary", {}, t("learn.more")), more),
       problem,
       h("div", { class: "buttons" }, start),
+      !mayChange && h("p", { class: "small muted" }, t("learn.looking-only")),
       h(
         "div",
         { class: "command-box" },
@@ -248,7 +249,8 @@ export default function mountForm(section, { backend, t, state, memory, started 
           : "";
     }
     const here = dataOf()?.here ?? false;
-    start.disabled = sending || faults > 0 || !here || (form.network === OWN && fits === false);
+    start.disabled =
+      !mayChange || sending || faults > 0 || !here || (form.network === OWN && fits === false);
     command.textContent = commandLine(asked());
   }
 

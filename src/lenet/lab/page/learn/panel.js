@@ -12,13 +12,15 @@ const CONTROLS = {
   failed: ["resume"],
 };
 
+const READING = ["explore", "compare"];
+
 /**
  * The head of a run in `section`; `act(name, what)` does "pause", "resume", "stop", "explore" or
  * "compare".
  *
  * `update(record, position)` shows a record and its place among those that wait, 0 if it does not.
  */
-export default function mountPanel(section, { t, act }) {
+export default function mountPanel(section, { t, mayChange, act }) {
   let shownControls = "";
   let name = null;
 
@@ -97,6 +99,7 @@ export default function mountPanel(section, { t, act }) {
           "button",
           {
             "data-act": what,
+            disabled: !mayChange && !READING.includes(what),
             class: what === "explore" && summary.status === "finished" ? "primary" : null,
             onclick: () => act(name, what),
           },

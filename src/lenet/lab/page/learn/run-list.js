@@ -2,10 +2,10 @@
 
 import { fill, focusIn, h } from "lenet/dom.js";
 import { inBrief } from "lenet/learn/panel.js";
+import { createFaults } from "lenet/shared/faults.js";
 
 const ACTIVE = ["running", "paused", "queued"];
 const MOST_DONE = 6;
-const MOST_DAMAGED = 20;
 
 /**
  * The list in `section`; `choose(name)` is called for the one to show.
@@ -22,6 +22,7 @@ export default function mountRunList(section, { t, choose, navigate }) {
     h("a", { href: "#/compare", onclick: toCompare }, t("learn.all-runs")),
   );
   const faults = h("div", { class: "run-faults small failure", role: "status" });
+  const drawFaults = createFaults(faults, t);
   fill(section, h("h2", {}, t("learn.trainings")), list, all, faults);
 
   function toCompare(event) {
@@ -30,7 +31,8 @@ export default function mountRunList(section, { t, choose, navigate }) {
   }
 
   return {
-    update(runs, queue, shown, { damaged, trouble }) {
+    update(runs, queue, shown, warnings) {
+      drawFaults.update(warnings);
       const active = runs.filter((run) => ACTIVE.includes(run.status));
       const done = runs
         .filter((run) => !ACTIVE.includes(run.status))
@@ -42,8 +44,8 @@ export default function mountRunList(section, { t, choose, navigate }) {
           place > 0 ? t("learn.queued-at", { position: place }) : t(`learn.status.${run.status}`);
         return { name: run.name, status, brief: inBrief(run, t), state: run.status };
       });
-      const now = JSON.stringify([lines, shown, damaged, trouble]);
-      section.hidden = runs.length === 0 && damaged.length === 0 && !trouble;
+      const now = JSON.stringify([lines, shown]);
+      section.hidden = runs.length === 0 && faults.hidden;
       if (now === key) return;
       key = now;
       const focused = focusIn(list)?.dataset.run;
@@ -67,20 +69,6 @@ export default function mountRunList(section, { t, choose, navigate }) {
             ),
           ),
         ),
-      );
-      fill(
-        faults,
-        trouble ? h("p", {}, t("learn.trouble", { reason: trouble })) : null,
-        damaged.length > 0 ? h("p", {}, t("learn.damaged", { count: damaged.length })) : null,
-        damaged.length > 0
-          ? h(
-              "ul",
-              {},
-              damaged
-                .slice(0, MOST_DAMAGED)
-                .map(({ name, reason }) => h("li", {}, h("strong", {}, name), ": ", reason)),
-            )
-          : null,
       );
       if (focused !== null) list.querySelector(`[data-run="${CSS.escape(focused)}"]`)?.focus();
     },

@@ -9,8 +9,8 @@
  * `record(name)` is that record or null; `trash()` the names that can be restored; `close()` ends
  * it. A record is `{summary, history, snapshots, remarks, info}`, a new one for every change.
  *
- * `changed({list, name, connection})` is called after a change: `list` where runs came, went or
- * changed; `name` where that loaded run's record changed; `connection` "lost" or "found".
+ * `changed({list, name})` is called after a change: `list` where runs came, went or changed; `name`
+ * where that loaded run's record changed.
  */
 export function watchRuns(backend, memory, changed) {
   let known = new Map();
@@ -19,7 +19,6 @@ export function watchRuns(backend, memory, changed) {
   const meanwhile = new Map(); // name → what came by event while the run's record was on its way
   let warnings = { damaged: [], trouble: "" };
   let heard = false;
-  let lost = false;
   let closed = false;
 
   function onState(state) {
@@ -78,14 +77,6 @@ export function watchRuns(backend, memory, changed) {
     run: onRun,
     removed: onRemoved,
     warnings: onWarnings,
-    lost() {
-      if (!lost) changed({ connection: "lost" });
-      lost = true;
-    },
-    found() {
-      if (lost) changed({ connection: "found" });
-      lost = false;
-    },
   });
 
   return {

@@ -1,0 +1,134 @@
+"""The page around the views in a browser: without a token, without its server."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+from lab_process import open_view, running_lab
+from playwright.sync_api import expect
+
+Page = Any
+
+
+@pytest.fixture(scope="module")
+def folder(trained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs and one that cannot be read; no test changes them."""
+    runs = tmp_path_factory.mktemp("shell") / "runs"
+    for name in ("sigmoid", "relu-adam"):
+        shutil.copytree(trained_runs / name, runs / name)
+    (runs / "spoilt").mkdir()
+    (runs / "spoilt" / "run.json").write_text("{")
+    return runs
+
+
+@pytest.fixture(scope="module")
+def lab(folder: Path) -> Iterator[str]:
+    with running_lab(folder) as address:
+        yield address
+
+
+def test_without_a_token_what_changes_something_is_disabled_and_said(
+    new_page: Callable[..., Page], lab: str
+) -> None:
+    page = open_view(new_page(), lab.partition("#")[0], "learn", "?run=sigmoid")
+    page.locator(".looking summary").click()
+    expect(page.locator(".looking p")).to_contain_text("This address has no token")
+    expect(page.get_by_role("button", name="Start training")).to_be_disabled()
+    expect(page.locator("[name=network] option", has_text="your own")).to_have_count(0)
+    expect(page.get_by_role("button", name="Explore this network")).to_be_enabled()
+    page.get_by_role("link", name="Compare").click()
+    for name in ("Star sigmoid", "Delete sigmoid"):
+        expect(page.get_by_role("button", name=name)).to_be_disabled()
+
+
+def test_a_second_tab_has_the_token_of_the_first(page: Page, lab: str) -> None:
+    open_view(page, lab, "learn", "?run=sigmoid")
+    second = page.context.new_page()
+    second.goto(lab.partition("#")[0] + "#/learn")
+    expect(second.get_by_role("button", name="Start training")).to_be_enabled()
+    expect(second.locator(".looking")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("never", "There is no run called never here"), ("spoilt", "spoilt/run.json cannot be read")],
+)
+def test_a_run_that_is_not_there_is_not_replaced_by_another(
+    page: Page, lab: str, name: str, said: str
+) -> None:
+    open_view(page, lab, "learn", f"?run={name}")
+    expect(page.locator(".gone")).to_contain_text(said)
+    expect(page.locator(".run")).to_be_hidden()
+    expect(page.locator(".run-choice")).to_have_count(2)
+    page.goto(f"{lab.partition('#')[0]}#/compare?runs=sigmoid,{name}")
+    expect(page.locator(".missing-runs li")).to_contain_text(said)
+    expect(page.locator(".run-faults li")).to_contain_text("spoilt")
+
+
+def test_a_run_that_is_deleted_while_it_is_open_says_so_and_comes_back(
+    page: Page, folder: Path, tmp_path: Path
+) -> None:
+    runs = Path(shutil.copytree(folder, tmp_path / "runs"))
+    with running_lab(runs) as address:
+        open_view(page, address, "learn", "?run=sigmoid")
+        expect(page.locator(".run-name")).to_have_text("sigmoid")
+        shutil.move(runs / "sigmoid", tmp_path / "elsewhere")
+        expect(page.locator(".gone")).to_contain_text("sigmoid")
+        expect(page.locator(".run")).to_be_hidden()
+        shutil.move(tmp_path / "elsewhere", runs / "sigmoid")
+        expect(page.locator(".run")).to_be_visible()
+        expect(page.locator(".gone")).to_be_hidden()
+        page.close()  # before its lab ends
+
+
+def test_each_view_is_found_again_as_it_was_left(page: Page, lab: str) -> None:
+    open_view(page, lab, "learn", "?run=relu-adam&step=40")
+    expect(page.locator(".where")).to_contain_text("step 40")
+    page.get_by_role("link", name="Compare").click()
+    page.get_by_role("checkbox", name="Compare sigmoid").uncheck()
+    page.get_by_role("link", name="Learn", exact=True).click()
+    expect(page.locator(".where")).to_contain_text("step 40")
+    page.locator("#moment").press("Home")
+    page.wait_for_url(re.compile("step=0"))
+    page.reload()
+    expect(page.locator(".where")).to_contain_text("step 0")
+    page.get_by_role("link", name="Compare").click()
+    expect(page.get_by_role("checkbox", name="Compare relu-adam")).to_be_checked()
+    page.go_back()
+    page.wait_for_url(re.compile("step=0"))
+
+
+def test_a_server_that_is_gone_is_told_in_every_view_and_found_again(
+    page: Page, folder: Path, tmp_path: Path, problems: list[str]
+) -> None:
+    runs = Path(shutil.copytree(folder, tmp_path / "runs"))
+    with running_lab(runs) as address:
+        port = urlsplit(address).port
+        open_view(page, address, "explore")
+        expect(page.locator(".connection")).to_be_hidden()
+    expect(page.locator(".connection")).to_contain_text("The lab does not answer")
+    page.evaluate("location.hash = '#/learn?run=relu-adam'")
+    expect(page.locator(".connection")).to_be_visible()
+    assert port is not None
+    with running_lab(runs, port) as again:
+        expect(page.locator(".connection")).to_contain_text("answers again")
+        # what could not be asked meanwhile is there, and nothing says that it was not
+        expect(page.locator(".moment-picture canvas")).to_be_visible()
+        assert "answer" not in page.locator("#view").inner_text()
+        expect(page.locator(".looking")).to_be_visible()  # its token is another one now
+        page.goto("about:blank")
+        open_view(page, again, "learn")
+        expect(page.locator(".looking")).to_be_hidden()
+        page.close()
+    # the browser's own words for it, and a server's that ends while it answers
+    told = ("ERR_CONNECTION", "ERR_INCOMPLETE", "status of 500", "status of 503")
+    problems[:] = [line for line in problems if not any(words in line for words in told)]
