@@ -73,7 +73,8 @@ Engine::Engine(const Description& description, const Optimizer& optimizer, doubl
       threads_(threads),
       few_(std::make_unique<Runner>(description, few)),
       many_(&few == &many ? nullptr : std::make_unique<Runner>(description, many)),
-      single_(description, many) {
+      single_(description, many),
+      evaluated_(single_.packed_floats()) {
     const Stride size = few_->program.parameters();
     parameters.resize(size);
     gradient_.resize(size);
@@ -153,18 +154,117 @@ std::int64_t Engine::batch(const Pictures& pictures, const Position& position, d
         }
     });
     reduce(runner, split.slots, rule, gradient);
-    *loss = 0;
-    if (pictures.shares) {
-        for (std::int64_t i = 0; i < pictures.count; ++i)
-            *loss += double(pictures.shares[i]) * losses_[i];
-        *loss *= static_cast<double>(pictures.count);
-    } else {
-        for (float picture : losses_) *loss += picture;
-    }
+    *loss = mean_loss(pictures);
     std::int64_t correct = 0;
     for (std::int64_t of_slot : right) correct += of_slot;
     return correct;
 }
+
+// The sum of losses_ that `loss` means: weighted by the shares where there are any.
+double Engine::mean_loss(const Pictures& pictures) const {
+    double loss = 0;
+    if (!pictures.shares) {
+        for (std::int64_t i = 0; i < pictures.count; ++i) loss += losses_[i];
+        return loss;
+    }
+    for (std::int64_t i = 0; i < pictures.count; ++i)
+        loss += double(pictures.shares[i]) * losses_[i];
+    return loss * static_cast<double>(pictures.count);
+}
+
+// --- training with a few pictures ------------------------------------------------------------
+
+bool Engine::is_few(const Pictures& pictures) const {
+    return pictures.count <= few_pictures && single_.has_backward();
+}
+
+// Between batches of a few pictures the state stays packed: an optimiser's step asks nothing about
+// where a weight lies.
+void Engine::pack_state() {
+    if (few_state_.current) return;
+    few_state_.current = true;
+    PackedState& packed = few_state_;
+    if (!packed.taken) {
+        const std::size_t size = single_.packed_floats();
+        packed.parameters = Buffer(size);
+        packed.gradient = Buffer(size);
+        if (!moment1.empty()) packed.moment1 = Buffer(size);
+        if (!moment2.empty()) packed.moment2 = Buffer(size);
+        if (!average.empty()) packed.average = Buffer(size);
+        packed.taken = true;
+    }
+    single_.pack(parameters.data(), packed.parameters.data());
+    if (!moment1.empty()) single_.pack(moment1.data(), packed.moment1.data());
+    if (!moment2.empty()) single_.pack(moment2.data(), packed.moment2.data());
+    if (!average.empty()) single_.pack(average.data(), packed.average.data());
+}
+
+void Engine::unpack_state() {
+    if (!few_state_.current) return;
+    few_state_.current = false;
+    const PackedState& packed = few_state_;
+    single_.unpack(packed.parameters.data(), parameters.data());
+    if (!moment1.empty()) single_.unpack(packed.moment1.data(), moment1.data());
+    if (!moment2.empty()) single_.unpack(packed.moment2.data(), moment2.data());
+    if (!average.empty()) single_.unpack(packed.average.data(), average.data());
+}
+
+// One batch, a picture after the other, to the packed gradient, or (where there is a rule) through
+// the optimiser too.
+std::int64_t Engine::batch_of_few(const Pictures& pictures, double* loss, const Rule* rule) {
+    poll();
+    if (stop_) throw Interrupted();
+    const Kernels& kernels = few_->program.kernels;  // of the loss: a class a vector
+    const int lanes = kernels.lanes;
+    const float scale = 1.0f / static_cast<float>(pictures.count);
+    const float* class_weights = class_weights_.empty() ? nullptr : class_weights_.data();
+    const float* packed = few_state_.parameters.data();
+    const Buffer logits(std::size_t(classes_) * lanes), d(std::size_t(classes_) * lanes);
+    const Buffer shares(lanes);
+    std::vector<float> row(classes_), losses(lanes);
+    std::vector<std::int64_t> labels(lanes, -1), predicted(lanes);
+    losses_.resize(pictures.count);
+    std::int64_t correct = 0;
+    single_.turn(packed);
+    for (std::int64_t i = 0; i < pictures.count; ++i) {
+        const std::int64_t source = pictures.order ? pictures.order[i] : i;
+        const std::uint8_t* picture = pictures.bytes + source * single_.picture_size();
+        if (pictures.augmentation) {
+            moved_.resize(single_.picture_size());
+            move_picture(picture, pictures.augmentation + 3 * i, single_.picture_shape(),
+                         moved_.data());
+            picture = moved_.data();
+        }
+        single_.forward(picture, packed, row.data());
+        for (int c = 0; c < classes_; ++c) logits.data()[c * lanes] = row[c];
+        labels[0] = pictures.labels[source];
+        if (pictures.shares) {
+            shares.data()[0] = pictures.shares[i];
+            kernels.weighted_cross_entropy(logits.data(), labels.data(), classes_, label_smoothing_,
+                                           class_weights, shares.data(), losses.data(),
+                                           predicted.data(), d.data());
+        } else {
+            kernels.softmax_cross_entropy(logits.data(), labels.data(), classes_, label_smoothing_,
+                                          scale, losses.data(), predicted.data(), d.data());
+        }
+        losses_[i] = losses[0];
+        correct += predicted[0] == labels[0];
+        for (int c = 0; c < classes_; ++c) row[c] = d.data()[c * lanes];
+        single_.backward(row.data(), packed, i > 0, few_state_.gradient.data());
+    }
+    *loss = mean_loss(pictures);
+    if (rule)
+        (many_ ? many_ : few_)
+            ->program.kernels.optimizer_step(*rule, few_state_.gradient.data(),
+                                             few_state_.parameters.data(),
+                                             moment1.empty() ? nullptr : few_state_.moment1.data(),
+                                             moment2.empty() ? nullptr : few_state_.moment2.data(),
+                                             average.empty() ? nullptr : few_state_.average.data(),
+                                             static_cast<Stride>(single_.packed_floats()));
+    return correct;
+}
+
+// --- the sum over slots ----------------------------------------------------------------------
 
 void Engine::reduce(const Runner& runner, int slots, const Rule* rule, float* gradient) {
     const auto& pieces = runner.program.pieces();
@@ -209,6 +309,10 @@ std::int64_t Engine::train(const Pictures& pictures, std::int64_t batch_size,
                            const double* learning_rates, Position position, double* losses) {
     const auto lock = begin();
     packed_ = false;
+    const struct Unpack {  // at the end, also where the call is interrupted
+        Engine& engine;
+        ~Unpack() { engine.unpack_state(); }
+    } unpack{*this};
     std::int64_t correct = 0;
     const std::uint32_t first_sample = position.first_sample;
     for (std::int64_t first = 0; first < pictures.count; first += batch_size) {
@@ -219,7 +323,13 @@ std::int64_t Engine::train(const Pictures& pictures, std::int64_t batch_size,
         part.count = std::min(batch_size, pictures.count - first);
         position.first_sample = first_sample + static_cast<std::uint32_t>(first);
         const Rule rule = next_rule(*learning_rates++);
-        correct += batch(part, position, losses++, &rule, gradient_.data());
+        if (is_few(part)) {
+            pack_state();
+            correct += batch_of_few(part, losses++, &rule);
+        } else {
+            unpack_state();
+            correct += batch(part, position, losses++, &rule, gradient_.data());
+        }
         ++step;
     }
     return correct;
@@ -228,7 +338,12 @@ std::int64_t Engine::train(const Pictures& pictures, std::int64_t batch_size,
 std::int64_t Engine::gradients(const Pictures& pictures, const Position& position, float* gradient,
                                double* loss) {
     const auto lock = begin();
-    return batch(pictures, position, loss, nullptr, gradient);
+    if (!is_few(pictures)) return batch(pictures, position, loss, nullptr, gradient);
+    pack_state();
+    few_state_.current = false;  // nothing of it changes
+    const std::int64_t correct = batch_of_few(pictures, loss, nullptr);
+    single_.unpack(few_state_.gradient.data(), gradient);
+    return correct;
 }
 
 void Engine::apply(const float* gradient, double learning_rate) {
@@ -254,9 +369,9 @@ void Engine::for_chunks(const Pictures& pictures, const ChunkTask& task) {
 }
 
 void Engine::single_logits(const Pictures& pictures, std::int64_t i, float* out) {
-    if (!packed_) single_.pack(evaluation_weights());
+    if (!packed_) single_.pack(evaluation_weights(), evaluated_.data());
     packed_ = true;
-    single_.forward(pictures.bytes + i * single_.picture_size(), out);
+    single_.forward(pictures.bytes + i * single_.picture_size(), evaluated_.data(), out);
 }
 
 // Losses and classes of a few pictures: their logits beside each other in the lanes, for the same

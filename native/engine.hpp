@@ -73,8 +73,13 @@ private:
     void for_chunks(const Pictures&, const ChunkTask&);
     void single_logits(const Pictures&, std::int64_t i, float* out);
     void single_losses(const Pictures&);  // to losses_ and predicted_
+    bool is_few(const Pictures& pictures) const;
+    void pack_state();
+    void unpack_state();
+    std::int64_t batch_of_few(const Pictures&, double* loss, const Rule*);
     std::int64_t batch(const Pictures&, const Position&, double* loss, const Rule*,
                        float* gradient);
+    double mean_loss(const Pictures&) const;
     void reduce(const Runner&, int slots, const Rule*, float* gradient);
     void step_range(const Rule&, const float* gradient, const Program::Range&);
     Rule next_rule(double learning_rate) const;
@@ -86,7 +91,14 @@ private:
     ThreadPool threads_;
     std::unique_ptr<Runner> few_, many_;  // many_ is null where few_ does for all
     Single single_;
-    bool packed_ = false;  // whether single_ has the weights of now
+    Buffer evaluated_;     // the weights that are evaluated, packed for single_
+    bool packed_ = false;  // whether evaluated_ has those of now
+    // The state and a gradient, packed, while batches of a few pictures train; else memory alone.
+    struct PackedState {
+        Buffer parameters, moment1, moment2, average, gradient;
+        bool taken = false, current = false;
+    } few_state_;
+    std::vector<std::uint8_t> moved_;  // an augmented picture
     std::mutex mutex_;
 
     std::atomic<bool> stop_{false};

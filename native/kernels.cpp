@@ -73,6 +73,7 @@ const Kernels LENET_KERNELS = {
     .gather_floats = gather_floats,
     .scatter_floats = scatter_floats,
     .transpose = FAST_OR_PLAIN(transpose),
+    .dot_rows = FAST_OR_PLAIN(dot_rows),
     .softmax_cross_entropy = softmax_cross_entropy,
     .weighted_cross_entropy = weighted_cross_entropy,
     .sum_positions = sum_positions,

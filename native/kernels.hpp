@@ -135,8 +135,13 @@ struct Kernels {
                           float* x, Stride plane, Stride row);
     void (*scatter_floats)(const float* x, Stride plane, Stride row, int channels, int height,
                            int width, float* const* pictures);
-    // x (features vectors) → xt (lanes, row floats): a picture a row, zeros after its features.
-    void (*transpose)(const float* x, int features, float* xt, Stride row);
+    // x (features vectors, `step` apart) → xt (lanes, row floats): a lane a row, zeros after its
+    // features.
+    void (*transpose)(const float* x, Stride step, int features, float* xt, Stride row);
+    // out (one vector): lane r = Σ over n vectors and their lanes of rows[r] · x, for `count` rows,
+    // at most as many as lanes, of n vectors each; 0 in the other lanes.
+    void (*dot_rows)(const float* rows, int count, const float* x, Stride x_step, int n,
+                     float* out);
 
     // Loss and class of each lane, and (where d is not null) scale · the gradient of its logits;
     // none for lanes whose label is -1.

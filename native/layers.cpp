@@ -134,7 +134,7 @@ void Program::linear_backward(const Stage& stage, Workspace& ws, const float* we
     float* d = gradients(ws, 0) + stage.d_out * lanes;  // (out, groups), of the layer's own output
     for (int group = 0; group < ws.groups; ++group) {
         row_backward(stage, ws, group, 0, 0, d + group * gradients_ * lanes);
-        kernels.transpose(values(ws, group) + op.in.at * lanes, in,
+        kernels.transpose(values(ws, group) + op.in.at * lanes, 1, in,
                           ws.pictures_in_rows.data() + Stride(group) * lanes * op.slot_row * lanes,
                           op.slot_row * lanes);
     }

@@ -138,10 +138,7 @@ Workspace Program::make_workspace(int groups) const {
     return ws;
 }
 
-namespace {
-
-// The picture mirrored, then moved, as a row of the table says; 0 moves in.
-void move_picture(const std::uint8_t* from, const std::int8_t* row, const Place& shape,
+void move_picture(const std::uint8_t* from, const std::int8_t* row, const Shape& shape,
                   std::uint8_t* to) {
     const int down = row[0], right = row[1];
     for (int c = 0; c < shape.channels; ++c)
@@ -153,8 +150,6 @@ void move_picture(const std::uint8_t* from, const std::int8_t* row, const Place&
                 *to++ = inside ? from[(Stride(c) * shape.height + fy) * shape.width + column] : 0;
             }
 }
-
-}  // namespace
 
 void Program::load(Workspace& ws, const Pictures& pictures, std::int64_t first, int count,
                    const Position& position) const {
@@ -180,7 +175,7 @@ void Program::load(Workspace& ws, const Pictures& pictures, std::int64_t first, 
             bytes[lane] = pictures.bytes + source * size;
             if (pictures.augmentation) {
                 std::uint8_t* moved = ws.moved.data() + lane * size;
-                move_picture(bytes[lane], pictures.augmentation + 3 * i, input, moved);
+                move_picture(bytes[lane], pictures.augmentation + 3 * i, input.shape(), moved);
                 bytes[lane] = moved;
             }
         }

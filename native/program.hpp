@@ -26,6 +26,9 @@ struct Workspace {
     Position position;
 };
 
+// The picture mirrored, then moved, as a row (down, right, mirrored) says; 0 moves in.
+void move_picture(const std::uint8_t* from, const std::int8_t* row, const Shape&, std::uint8_t* to);
+
 class Program {
 public:
     Program(const Description&, const Kernels&);

@@ -6,149 +6,388 @@ namespace lenet {
 
 using Kind = Layer::Kind;
 
+// --- the plan --------------------------------------------------------------------------------
+
+static bool can_go_back(const Description& description) {
+    bool below = false;  // weights below this layer
+    for (const Layer& layer : description.layers) {
+        if (layer.kind == Kind::dropout) return false;
+        if (layer.kind == Kind::conv2d && below &&
+            (layer.stride > 1 || layer.padding >= layer.kernel_size))
+            return false;
+        below |= layer.has_weights();
+    }
+    return below;
+}
+
 Single::Single(const Description& description, const Kernels& kernels)
     : kernels_(kernels),
-      layout_(description, kernels.lanes, false),
+      lanes_(kernels.lanes),
+      has_backward_(can_go_back(description)),
+      layout_(description, kernels.lanes, has_backward_),
       table_(description.table),
       output_(layout_.outputs.empty() ? layout_.input : layout_.outputs.back()) {
-    const int lanes = kernels.lanes;
-    Stride packed = 0, largest = 0;  // vectors
+    Stride winners = 0, turned = 0;  // vectors
+    bool below_weights = false;
     Place at = layout_.input;
     for (std::size_t i = 0; i < description.layers.size(); ++i) {
         const Layer& layer = description.layers[i];
-        const Place out = layout_.outputs[i];
-        Op op{.layer = layer, .in = at, .out = out};
-        at = out;
+        Op op{.layer = layer, .in = at, .out = layout_.outputs[i]};
+        at = op.out;
         if (layer.kind == Kind::flatten || layer.kind == Kind::dropout) continue;
-        if (layer.is_pool()) largest = std::max(largest, Stride(out.height) * out.width);
+        op.below_weights = below_weights;
+        if (layer.is_pool()) {
+            op.winners = winners;
+            winners += Stride(planes(op.out.channels)) * op.out.height * op.out.width;
+        }
         if (layer.has_weights()) {
+            below_weights = true;
+            const int ins = planes(op.in.channels);
             // A lane without a channel is not read: the first layer, often of one channel, would
             // have sixteen times the work.
-            op.lanes_read = std::min(op.in.channels, lanes);
-            op.tile = kernels.choose_product_tile(layer.kind == Kind::conv2d ? out.width : 1,
-                                                  planes(layer.out), true);
-            op.bias = packed;
-            op.weight = op.bias + planes(layer.out);
-            packed = op.weight + Stride(planes(op.in.channels)) * op.places() * op.lanes_read *
-                                     planes(layer.out);
+            op.inner = std::min(op.in.channels, lanes_);
+            const bool conv2d = layer.kind == Kind::conv2d;
+            op.forward_tile =
+                kernels.choose_product_tile(conv2d ? op.out.width : 1, planes(layer.out), true);
+            op.dinput_tile = kernels.choose_product_tile(op.in.width, ins, false);
+            op.bias = packed_;
+            op.weight = op.bias + outs(op);
+            packed_ = op.weight + ins * op.places() * op.inner * outs(op);
+            op.turned = turned;
+            if (conv2d && op.below_weights) turned += ins * outs(op) * op.places() * lanes_;
         }
         ops_.push_back(op);
     }
-    values_ = Buffer(layout_.size * lanes);
-    packed_ = Buffer(packed * lanes);
-    winners_ = Buffer(largest * lanes);
-    layout_.write_borders(values_.data(), lanes);
-}
-
-// Weights (out, in, place) to [plane of in][place][lane of in][out], in which order the products
-// below read them: vectors of outputs, one behind the other. What a lane without a channel would be
-// multiplied with is 0.
-void Single::pack(const float* weights) {
-    const int lanes = kernels_.lanes;
-    for (const Op& op : ops_) {
-        if (!op.layer.has_weights()) continue;
-        const int places = op.places(), channels = op.in.channels, out = op.layer.out;
-        const int row = planes(out) * lanes;  // floats between one input and the next
-        float* to = packed_.data() + op.weight * lanes;
-        for (int first = 0; first < channels; first += op.lanes_read)
-            for (int place = 0; place < places; ++place)
-                for (int c = first; c < first + op.lanes_read; ++c, to += row)
-                    for (int o = 0; o < out; ++o)
-                        to[o] =
-                            c < channels ? weights[(Stride(o) * channels + c) * places + place] : 0;
-        weights += Stride(out) * channels * places;
-        std::copy_n(weights, out, packed_.data() + op.bias * lanes);
-        weights += out;
+    values_ = Buffer(layout_.size * lanes_);
+    winners_ = Buffer(winners * lanes_);
+    layout_.write_borders(values_.data(), lanes_);
+    if (has_backward_) {
+        turned_ = Buffer(turned * lanes_);
+        plan_gradients();
     }
 }
 
-void Single::forward(const std::uint8_t* picture, float* logits) {
-    const int lanes = kernels_.lanes;
+// Where the gradient of each layer's output lies. An elementwise layer changes it in its place. A
+// convolution that hands a gradient down reads that of its output as its forward pass reads the
+// input: with a border of zeros, as wide as its windows reach over the edge.
+void Single::plan_gradients() {
+    Stride size = 0;  // vectors
+    Place before{};
+    for (Op& op : ops_) {
+        op.d_in = op.d_out = before;
+        if (!op.layer.is_elementwise()) {
+            const bool bordered = op.layer.kind == Kind::conv2d && op.below_weights;
+            const int border = bordered ? op.layer.kernel_size - 1 - op.layer.padding : 0;
+            op.d_out = Place::append(size, planes(op.out.channels), op.out.shape(), border);
+        } else if (&op == &ops_.front()) {
+            op.d_out = Place::append(size, planes(op.out.channels), op.out.shape(), 0);
+        }
+        before = op.d_out;
+    }
+    gradients_ = Buffer(size * lanes_);
+}
+
+int Single::channels_of_plane(int channels, int plane) const {
+    return std::min(channels - plane * lanes_, lanes_);
+}
+
+// --- weights ---------------------------------------------------------------------------------
+
+// Calls move(flat, packed) with the pointers of each number that both have.
+template <class Flat, class Packed, class Move>
+static void for_weights(const auto& ops, const auto& outs_of, int lanes, Flat* flat, Packed* packed,
+                        const Move& move) {
+    for (const auto& op : ops) {
+        if (!op.layer.has_weights()) continue;
+        const int places = op.places(), channels = op.in.channels, out = op.layer.out;
+        const Stride row = outs_of(op) * lanes;  // floats between one input and the next
+        for (int o = 0; o < out; ++o)
+            for (int c = 0; c < channels; ++c) {
+                const int plane = c / lanes, lane = c % lanes;
+                Packed* at = packed + op.weight * lanes +
+                             (Stride(plane) * places * op.inner + lane) * row + o;
+                for (int place = 0; place < places; ++place, at += op.inner * row)
+                    move(*flat++, *at);
+            }
+        for (int o = 0; o < out; ++o) move(*flat++, packed[op.bias * lanes + o]);
+    }
+}
+
+void Single::pack(const float* weights, float* packed) const {
+    std::fill_n(packed, packed_floats(), 0.0f);
+    for_weights(
+        ops_, [this](const Op& op) { return outs(op); }, lanes_, weights, packed,
+        [](float from, float& to) { to = from; });
+}
+
+void Single::unpack(const float* packed, float* weights) const {
+    for_weights(
+        ops_, [this](const Op& op) { return outs(op); }, lanes_, weights, packed,
+        [](float& to, float from) { to = from; });
+}
+
+// Of each convolution, vectors of inputs: [plane of in][plane of out][place][lane of out].
+void Single::turn(const float* packed) {
+    for (const Op& op : ops_) {
+        if (op.layer.kind != Kind::conv2d || !op.below_weights) continue;
+        const Stride outs = this->outs(op);
+        const int places = op.places();
+        float* to = turned_.data() + op.turned * lanes_;
+        for (int plane = 0; plane < planes(op.in.channels); ++plane)
+            for (int out = 0; out < outs; ++out)
+                for (int place = 0; place < places; ++place, to += lanes_ * lanes_) {
+                    const Stride first = (Stride(plane) * places + place) * op.inner * outs + out;
+                    kernels_.transpose(packed + (op.weight + first) * lanes_, outs, op.inner, to,
+                                       lanes_);
+                }
+    }
+}
+
+// --- forward ---------------------------------------------------------------------------------
+
+void Single::load(const std::uint8_t* picture) {
     const Place& input = layout_.input;
-    for (int c = 0; c < input.channels; ++c)
-        for (int y = 0; y < input.height; ++y)
-            for (int x = 0; x < input.width; ++x)
-                number_at(input, c, y, x) = table_[c * 256 + *picture++];
+    for (int c = 0; c < input.channels; ++c) {
+        const float* table = table_.data() + c * 256;
+        for (int y = 0; y < input.height; ++y) {
+            float* to = values(input, c / lanes_, y) + c % lanes_;
+            for (int x = 0; x < input.width; ++x) to[x * lanes_] = table[*picture++];
+        }
+    }
+}
+
+void Single::forward(const std::uint8_t* picture, const float* packed, float* logits) {
+    load(picture);
     for (const Op& op : ops_) {
         if (op.layer.kind == Kind::conv2d) {
-            conv2d(op);
-            continue;
+            conv2d_forward(op, packed);
+        } else if (op.layer.kind == Kind::linear) {
+            linear_forward(op, packed);
+        } else {
+            for (int plane = 0; plane < planes(op.out.channels); ++plane)
+                for (int y = 0; y < op.out.height; ++y)
+                    if (op.layer.is_pool())
+                        kernels_.pool_forward(pooling_of(op.layer, op.in, op.out), y,
+                                              values(op.in, plane), values(op.out, plane),
+                                              winners(op, plane));
+                    else
+                        kernels_.activate(op.layer.activation, values(op.in, plane, y),
+                                          values(op.out, plane, y), op.out.width);
         }
-        if (op.layer.kind == Kind::linear) {
-            linear(op);
-            continue;
-        }
-        for (int c = 0; c < op.out.channels; c += lanes)  // a plane
-            for (int y = 0; y < op.out.height; ++y)
-                if (op.layer.is_pool())
-                    kernels_.pool_forward(pooling_of(op.layer, op.in, op.out), y,
-                                          vector_at(op.in, c, 0, 0), vector_at(op.out, c, 0, 0),
-                                          reinterpret_cast<std::int32_t*>(winners_.data()));
-                else
-                    kernels_.activate(op.layer.activation, vector_at(op.in, c, y, 0),
-                                      vector_at(op.out, c, y, 0), op.out.width);
     }
     for (int c = 0; c < output_.channels; ++c)
         for (int y = 0; y < output_.height; ++y)
-            for (int x = 0; x < output_.width; ++x) *logits++ = number_at(output_, c, y, x);
+            for (int x = 0; x < output_.width; ++x)
+                *logits++ = values(output_, c / lanes_, y, x)[c % lanes_];
 }
 
 // A row of the output at a time, all its channels, as products: m are the positions of the row, n
 // the planes of output channels, k (ky, kx, channel of the input). Each plane of input channels is
 // a product of its own, which adds to what is there: three loops are all that a product has.
-void Single::conv2d(const Op& op) {
-    const int lanes = kernels_.lanes, K = op.layer.kernel_size, s = op.layer.stride;
-    const int outs = planes(op.layer.out), inner = op.lanes_read, p = op.layer.padding;
-    const float* bias = packed_.data() + op.bias * lanes;
+void Single::conv2d_forward(const Op& op, const float* packed) {
+    const int K = op.layer.kernel_size, s = op.layer.stride, p = op.layer.padding;
+    const Stride outs = this->outs(op), inner = op.inner;
+    const float* bias = packed + op.bias * lanes_;
     for (int y = 0; y < op.out.height; ++y) {
-        float* out = values_.data() + op.out.offset(0, y) * lanes;  // (outs, ow)
+        float* out = values(op.out, 0, y);  // (outs, ow)
         for (int plane = 0; plane < outs; ++plane)
             for (int x = 0; x < op.out.width; ++x)
-                std::copy_n(bias + plane * lanes, lanes, out + (plane * op.out.plane + x) * lanes);
+                std::copy_n(bias + plane * lanes_, lanes_,
+                            out + (plane * op.out.plane + x) * lanes_);
         for (int plane = 0; plane < planes(op.in.channels); ++plane)
             kernels_.product({
                 .m = op.out.width,
-                .n = outs,
-                .tile = op.tile,
-                .a = values_.data() + op.in.offset(plane, y * s - p, -p) * lanes,
-                .a_row = s * lanes,
-                .b = packed_.data() + (op.weight + Stride(plane) * K * K * inner * outs) * lanes,
+                .n = static_cast<int>(outs),
+                .tile = op.forward_tile,
+                .a = values(op.in, plane, y * s - p, -p),
+                .a_row = s * lanes_,
+                .b = packed + (op.weight + plane * K * K * inner * outs) * lanes_,
                 .b_column = 1,
                 .c = out,
                 .c_row = 1,
                 .c_column = op.out.plane,
                 .accumulate = true,
-                .k = {{.count = K, .a = op.in.row * lanes, .b = Stride(K) * inner * outs},
-                      {.count = K, .a = lanes, .b = Stride(inner) * outs},
-                      {.count = inner, .a = 1, .b = outs}},
+                .k = {{.count = K, .a = op.in.row * lanes_, .b = K * inner * outs},
+                      {.count = K, .a = lanes_, .b = inner * outs},
+                      {.count = op.inner, .a = 1, .b = outs}},
             });
     }
 }
 
 // One row of outputs: n are the planes of outputs, k all numbers of the input (plane, place, lane).
-void Single::linear(const Op& op) {
-    const int lanes = kernels_.lanes, outs = planes(op.layer.out), inner = op.lanes_read;
+void Single::linear_forward(const Op& op, const float* packed) {
+    const Stride outs = this->outs(op);
     const int places = op.places();
-    float* out = values_.data() + op.out.at * lanes;  // (outs,)
-    std::copy_n(packed_.data() + op.bias * lanes, outs * lanes, out);
+    float* out = values(op.out, 0);  // (outs,)
+    std::copy_n(packed + op.bias * lanes_, outs * lanes_, out);
     kernels_.product({
         .m = 1,
-        .n = outs,
-        .tile = op.tile,
-        .a = values_.data() + op.in.at * lanes,
+        .n = static_cast<int>(outs),
+        .tile = op.forward_tile,
+        .a = values(op.in, 0),
         .a_row = 0,
-        .b = packed_.data() + op.weight * lanes,
+        .b = packed + op.weight * lanes_,
         .b_column = 1,
         .c = out,
         .c_row = outs,
         .c_column = 1,
         .accumulate = true,
         .k = {{.count = planes(op.in.channels),
-               .a = op.in.plane * lanes,
-               .b = Stride(places) * inner * outs},
-              {.count = places, .a = lanes, .b = Stride(inner) * outs},
-              {.count = inner, .a = 1, .b = outs}},
+               .a = op.in.plane * lanes_,
+               .b = places * op.inner * outs},
+              {.count = places, .a = lanes_, .b = op.inner * outs},
+              {.count = op.inner, .a = 1, .b = outs}},
     });
+}
+
+// --- backward --------------------------------------------------------------------------------
+
+void Single::backward(const float* dlogits, const float* packed, bool accumulate, float* gradient) {
+    const Place& last = ops_.back().d_out;
+    for (int c = 0; c < output_.channels; ++c)
+        for (int y = 0; y < output_.height; ++y)
+            for (int x = 0; x < output_.width; ++x)
+                gradients(last, c / lanes_, y, x)[c % lanes_] = *dlogits++;
+    for (std::size_t i = ops_.size(); i-- > 0;) {
+        const Op& op = ops_[i];
+        if (op.layer.has_weights()) {
+            bias_backward(op, accumulate, gradient + op.bias * lanes_);
+            if (op.layer.kind == Kind::conv2d)
+                conv2d_backward(op, accumulate, gradient + op.weight * lanes_);
+            else
+                linear_backward(op, packed, accumulate, gradient + op.weight * lanes_);
+        }
+        if (!op.below_weights) break;  // nothing below needs a gradient
+        if (op.layer.kind == Kind::conv2d) conv2d_dinput(op);
+        if (op.layer.has_weights()) continue;
+        // Pooling takes the activation before it along, so that each row is written once.
+        const bool fused = op.layer.is_pool() && i > 0 && ops_[i - 1].layer.is_elementwise();
+        rows_backward(op, fused ? &ops_[--i] : nullptr);
+    }
+}
+
+// Pooling's gradient times the slope of the activation right before it, if there is one; or the
+// gradient of an activation, in its place.
+void Single::rows_backward(const Op& op, const Op* activation) {
+    const Op& with_slope = activation ? *activation : op;
+    const Activation f = with_slope.layer.activation;
+    const Place& at = f.slope_needs_input() ? with_slope.in : with_slope.out;
+    for (int plane = 0; plane < planes(op.in.channels); ++plane)
+        for (int y = 0; y < op.in.height; ++y) {
+            float* d = gradients(op.d_in, plane, y);
+            if (op.layer.is_pool())
+                kernels_.pool_backward(pooling_of(op.layer, op.in, op.d_out), y,
+                                       gradients(op.d_out, plane), winners(op, plane), f,
+                                       activation ? values(at, plane, y) : d, d);
+            else
+                kernels_.activate_backward(f, values(at, plane, y), d, op.in.width);
+        }
+}
+
+// dbias[o] = Σ d[o] over the positions
+void Single::bias_backward(const Op& op, bool accumulate, float* dbias) {
+    for (int plane = 0; plane < outs(op); ++plane)
+        kernels_.sum_positions(gradients(op.d_out, plane), op.d_out.row, op.out.height,
+                               op.out.width, accumulate, dbias + plane * lanes_);
+}
+
+// dweight[i, ky, kx][o] = Σ in[i, y · s + ky - p, x · s + kx - p] · d[y, x][o] over the positions.
+// As products: n are the planes of outputs, k the positions, and m the channels of a plane of the
+// input, or the columns kx of a kernel where those are more.
+void Single::conv2d_backward(const Op& op, bool accumulate, float* dweight) {
+    const int K = op.layer.kernel_size, s = op.layer.stride, p = op.layer.padding;
+    const Stride outs = this->outs(op);
+    for (int plane = 0; plane < planes(op.in.channels); ++plane) {
+        const int channels = channels_of_plane(op.in.channels, plane);
+        const bool by_channel = channels >= K;
+        const int m = by_channel ? channels : K, products = by_channel ? K : channels;
+        const auto tile = kernels_.choose_product_tile(m, static_cast<int>(outs), false);
+        for (int ky = 0; ky < K; ++ky)
+            for (int i = 0; i < products; ++i) {
+                const int kx = by_channel ? i : 0, channel = by_channel ? 0 : i;
+                const Stride row = ((Stride(plane) * K + ky) * K + kx) * op.inner + channel;
+                kernels_.product({
+                    .m = m,
+                    .n = static_cast<int>(outs),
+                    .tile = tile,
+                    .a = values(op.in, plane, ky - p, kx - p) + channel,
+                    .a_row = by_channel ? 1 : lanes_,
+                    .b = gradients(op.d_out, 0),  // (outs, oh, ow)
+                    .b_column = op.d_out.plane,
+                    .c = dweight + row * outs * lanes_,
+                    .c_row = by_channel ? outs : op.inner * outs,
+                    .c_column = 1,
+                    .accumulate = accumulate,
+                    .k = {{},
+                          {.count = op.out.height, .a = s * op.in.row * lanes_, .b = op.d_out.row},
+                          {.count = op.out.width, .a = s * lanes_, .b = 1}},
+                });
+            }
+    }
+}
+
+// din[y, x][i] = Σ weight[o, ky, kx][i] · d[o, y + p - ky, x + p - kx]: a convolution of d, whose
+// border is zeros, with the turned weights. m are the positions of a row of the input, n its planes
+// of channels, k (ky, kx, channel of the output).
+void Single::conv2d_dinput(const Op& op) {
+    const int K = op.layer.kernel_size, p = op.layer.padding;
+    const Stride outs = this->outs(op);
+    for (int y = 0; y < op.in.height; ++y)
+        for (int out = 0; out < outs; ++out)
+            kernels_.product({
+                .m = op.in.width,
+                .n = planes(op.in.channels),
+                .tile = op.dinput_tile,
+                .a = gradients(op.d_out, out, y + p, p),
+                .a_row = lanes_,
+                .b = turned_.data() + (op.turned + Stride(out) * K * K * lanes_) * lanes_,
+                .b_column = outs * K * K * lanes_,
+                .c = gradients(op.d_in, 0, y),  // (ins, iw)
+                .c_row = 1,
+                .c_column = op.d_in.plane,
+                .accumulate = out > 0,
+                .k = {{.count = K, .a = -op.d_out.row * lanes_, .b = K * lanes_},
+                      {.count = K, .a = -lanes_, .b = lanes_},
+                      {.count = channels_of_plane(op.layer.out, out), .a = 1, .b = 1}},
+            });
+}
+
+// dweight[i][o] = in[i] · d[o]: a product whose k is 1, with m the places or the channels of a
+// plane of the input, whichever are more. din[i] = Σ weight[i][o] · d[o]: a dot product for each i.
+void Single::linear_backward(const Op& op, const float* packed, bool accumulate, float* dweight) {
+    const Stride outs = this->outs(op);
+    const int places = op.places();
+    for (int plane = 0; plane < planes(op.in.channels); ++plane) {
+        const int channels = channels_of_plane(op.in.channels, plane);
+        const bool by_channel = channels >= places;
+        const int m = by_channel ? channels : places, products = by_channel ? places : channels;
+        const auto tile = kernels_.choose_product_tile(m, static_cast<int>(outs), false);
+        for (int i = 0; i < products; ++i) {
+            const int place = by_channel ? i : 0, channel = by_channel ? 0 : i;
+            const Stride row = (Stride(plane) * places + place) * op.inner + channel;
+            kernels_.product({
+                .m = m,
+                .n = static_cast<int>(outs),
+                .tile = tile,
+                .a = values(op.in, plane) + place * lanes_ + channel,
+                .a_row = by_channel ? 1 : lanes_,
+                .b = gradients(op.d_out, 0),  // (outs,)
+                .b_column = op.d_out.plane,
+                .c = dweight + row * outs * lanes_,
+                .c_row = by_channel ? outs : op.inner * outs,
+                .c_column = 1,
+                .accumulate = accumulate,
+                .k = {},
+            });
+        }
+    }
+    if (!op.below_weights) return;
+    const float* weight = packed + op.weight * lanes_;
+    for (int plane = 0; plane < planes(op.in.channels); ++plane)
+        for (int y = 0; y < op.in.height; ++y)
+            for (int x = 0; x < op.in.width; ++x, weight += op.inner * outs * lanes_)
+                kernels_.dot_rows(weight, op.inner, gradients(op.d_out, 0), op.d_out.plane,
+                                  static_cast<int>(outs), gradients(op.d_in, plane, y, x));
 }
 
 }  // namespace lenet

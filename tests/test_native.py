@@ -36,11 +36,15 @@ from lenet.machine import available_cpus
 from lenet.network import zoo
 from lenet.network.architecture import Network, trace_layers
 from lenet.network.layers import (
+    GELU,
     AvgPool2d,
     Conv2d,
     Dropout,
+    Flatten,
     Layer,
+    Linear,
     MaxPool2d,
+    ReLU,
     Sigmoid,
 )
 from lenet.network.parameters import State, initialize
@@ -166,6 +170,9 @@ def assert_same_numbers(network: Network, n: int, **options: Any) -> None:
     )
     assert_close(mine, its, "gradients against plain loops")
     assert_close(mine, theirs, "gradients against NumPy")
+    few = split.images[:3], split.labels[:3], at  # these go through the network one by one
+    mine, theirs = (engine.gradients(*few).flat for engine in (one, exact))
+    assert_close(mine, theirs, "gradients of a few pictures")
 
 
 @every_set
@@ -242,6 +249,50 @@ def test_every_instruction_set_weighs_pictures_and_classes(instruction_set: str,
         assert_close(mine.flat, its.flat)
 
 
+@every_set
+@pytest.mark.parametrize("weighted", [False, True])
+def test_batches_of_a_few_train_as_any_other(instruction_set: str, weighted: bool) -> None:
+    """Channels that fill no whole vector; whatever lies in the empty lanes must never matter."""
+    layers = (Conv2d(2, 19, 3, padding=1), GELU(), MaxPool2d(2), Conv2d(19, 5, 3), Sigmoid())
+    network = network_of((2, 9, 8), *layers, Flatten(), Linear(5 * 2 * 2, 21), ReLU())
+    optimizer = Optimizer("adamw", weight_decay=0.1, average=0.5)
+    objective = Objective(0.1, class_weights=[1, 0.5, 2, 3] if weighted else ())
+    split = random_pictures(network, 40)
+    table = np.random.default_rng(1).integers(-1, 2, (40, 3)).astype(np.int8)
+    table[:, 2] &= 1
+    engine = make(network, optimizer, objective, instruction_set=instruction_set)
+    exact = NumpyEngine(network, optimizer, objective, dtype=np.float64)
+    exact.load(engine.state())
+    for batch_size in (3, 16, 1):  # 40 = 13 · 3 + 1; and between packed and flat weights
+        plan = batches(40, batch_size, 0.01, table)
+        if weighted:
+            plan = replace(plan, weights=np.linspace(0, 2, 40, dtype=np.float32))
+        mine, its = engine.train(split, plan), exact.train(split, plan)
+        np.testing.assert_allclose(mine.losses, its.losses, rtol=1e-4)
+        assert mine.correct == its.correct
+    mine, its = engine.state(), exact.state()
+    assert mine.step == its.step == 14 + 3 + 40
+    for name, value in its.parameters.items():
+        engine_cases.assert_close(mine.parameters[name], value, 1e-3, name)
+        engine_cases.assert_close(mine.average[name], its.average[name], 1e-3, name)
+        for moment in optimizer.moments:
+            mine_of, its_of = mine.moments[moment][name], its.moments[moment][name]
+            engine_cases.assert_close(mine_of, its_of, 1e-2, f"{moment} of {name}")
+
+
+def test_a_short_last_batch_does_not_matter_to_where_a_stretch_is_cut() -> None:
+    split = random_pictures(zoo.lenet(), 34)
+    plan = batches(34, 16)
+    whole, parts = (make(zoo.lenet(), Optimizer(momentum=0.9)) for _ in range(2))
+    whole.train(split, plan)
+    for step, rate in zip(plan.steps(), plan.learning_rates, strict=True):
+        chosen = plan.order[step]
+        gradients = parts.gradients(split.images[chosen], split.labels[chosen], Position(7, 3, 0))
+        parts.apply(gradients, float(rate))
+    mine, its = (engine.state().parameters for engine in (whole, parts))
+    assert all(mine[name].tobytes() == its[name].tobytes() for name in its)
+
+
 # --- threads -----------------------------------------------------------------------------------
 
 
@@ -300,12 +351,15 @@ def run(code: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_signal_ends_a_long_stretch_between_two_steps() -> None:
-    out = run("""
+@pytest.mark.parametrize("size", [50, 2])
+def test_a_signal_ends_a_long_stretch_between_two_steps(size: int) -> None:
+    out = run(
+        f"size = {size}"
+        + """
 network = zoo.lenet()
-split, many = random_pictures(network, 500), 2_000_000
+split, many = random_pictures(network, 500), 40_000 * size
 order = np.random.default_rng(0).integers(0, 500, many)
-batches = Batches(order, 50, np.full(many // 50, 0.05), None, Position(0, 0, 0))
+batches = Batches(order, size, np.full(many // size, 0.05), None, Position(0, 0, 0))
 engine, other = make(network, threads=2), make(network)
 import signal
 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -313,13 +367,14 @@ try:
     engine.train(split, batches)
 except KeyboardInterrupt:
     step = engine.state().step
-    part = Batches(order[: 50 * step], 50, np.full(step, 0.05), None, Position(0, 0, 0))
+    part = Batches(order[: size * step], size, np.full(step, 0.05), None, Position(0, 0, 0))
     other.train(split, part)
     same = [engine.state().parameters[name].tobytes() == value.tobytes()
             for name, value in other.state().parameters.items()]
-    print(0 < step < many // 50, all(same))
+    print(0 < step < many // size, all(same))
     engine.train(split, part)  # and it can go on
-""")
+"""
+    )
     assert out == "True True"
 
 
