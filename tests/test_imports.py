@@ -14,7 +14,8 @@ SOURCE = Path(lenet.__file__).parent
 
 # The rooms in layers: a file imports rooms of lower lines, and siblings in its own room.
 LAYERS = (
-    {"files", "installing", "machine", "names", "untrusted", "web", "_native", "__version__"},
+    {"files", "system", "names", "untrusted", "_native", "__version__"},
+    {"installing", "machine", "web"},
     {"network", "data", "optimization"},
     {"engines"},
     {"training", "torch"},

@@ -21,7 +21,8 @@ from filelock import FileLock
 
 pytest.importorskip("fastapi")
 
-from lenet import cli, runs, training
+from lenet import cli, runs, system, training
+from lenet.lab import jobs
 from lenet.lab.jobs import KEPT_DAYS, LabError
 from lenet.lab.lab import Lab
 from lenet.network.weights import load_network
@@ -264,7 +265,8 @@ def test_a_training_that_is_killed_says_so_and_goes_on(lab: Lab) -> None:
     name = begin(lab, LONG)
     until(lab, has_readings(lab, name, 6))
     assert lab.queue.worker is not None
-    os.kill(lab.queue.worker.pid, signal.SIGKILL)
+    assert lab.queue.worker.process is not None
+    lab.queue.worker.process.kill()
     until(lab, is_(lab, name, "failed"))
     assert lab.summary(name)["message"] == "its process was ended by signal 9"
     before = [row.step for row in lab.runs[name].readings]
@@ -310,7 +312,6 @@ def test_two_labs_of_one_folder_do_not_go(lab: Lab, root: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc here")
 def test_a_training_outlives_a_lab_that_was_killed_and_is_taken_over(
     labs: Callable[[], Lab], root: Path
 ) -> None:
@@ -321,21 +322,90 @@ def test_a_training_outlives_a_lab_that_was_killed_and_is_taken_over(
     assert worker is not None
     lab.queue.close()  # as the kernel does for a killed one
     again = labs()
-    assert status(again, name) == "running"
+    assert again.queue.worker is not None
+    assert again.queue.worker.process is None
+    assert (status(again, name), again.summary(name)["message"]) == ("running", "")
     until(again, has_readings(again, name, len(lab.runs[name].readings) + 2))
     again.pause(name)
+    assert again.summary(name)["message"] == "writing its checkpoint"
     assert worker.process is not None
     assert worker.process.wait(30) == 143
     until(again, is_(again, name, "paused"))
+    assert runs.read(root / name).status == "interrupted"
+    assert not (root / ".lab" / "stop" / name).exists()
+    again.resume(name)
+    until(again, has_readings(again, name, len(again.runs[name].readings) + 1))
+    again.shut_down(20)
+
+
+@pytest.mark.slow
+def test_a_training_that_ended_while_no_lab_was_there_is_not_taken_over(
+    labs: Callable[[], Lab], root: Path
+) -> None:
+    lab = labs()
+    name = begin(lab, LONG)
+    until(lab, has_readings(lab, name, 6))
+    worker = lab.queue.worker
+    assert worker is not None
+    assert worker.process is not None
+    lab.queue.close()
+    worker.process.kill()
+    worker.process.wait()
+    again = labs()
+    assert again.queue.worker is None
+    assert "was killed" in again.summary(name)["message"]
+
+
+@pytest.mark.slow
+def test_where_signals_kill_a_training_is_paused_by_its_file_alone(
+    labs: Callable[[], Lab], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows: also one that is told before it trains at all, and when the lab ends."""
+    monkeypatch.setattr(system, "signals_kill", lambda: True)
+    lab = labs()
+    name = begin(lab, LONG)
+    until(lab, is_(lab, name, "running"))
+    assert lab.queue.worker is not None
+    process = lab.queue.worker.process
+    lab.pause(name)
+    until(lab, is_(lab, name, "paused"))
+    assert process is not None
+    assert process.wait(30) == 143
+    assert runs.read(root / name).status == "interrupted"
+    lab.resume(name)
+    until(lab, has_readings(lab, name, 2))
+    lab.shut_down(20)
+    assert runs.read(root / name).status == "interrupted"
+    assert (root / name / "checkpoints").is_dir()
+    again = labs()
+    assert status(again, name) == "paused"
+
+
+def test_what_starts_is_believed_to_run_for_a_while(root: Path, tmp_path: Path) -> None:
+    """A lab that was killed in a training's first second left nothing but its state."""
+    (root / ".lab").mkdir()
+    for began, running in ((time.time(), True), (time.time() - 60, False), ("x", False)):
+        state = {"format": 1, "running": {"name": "earlier", "began": began}}
+        (root / ".lab" / "state.json").write_text(json.dumps(state))
+        lab = Lab(root)
+        lab.queue.close()
+        assert (lab.queue.worker is not None) == running
+
+
+def test_names_that_lead_elsewhere_on_windows() -> None:
+    for name in ("C:x", "con", "nul.txt", "a ", "a:stream"):
+        assert not jobs._is_plain(name, windows=True)
+    assert jobs._is_plain("2026-11-21-d2l-1", windows=True)
+    assert jobs._is_plain("a:b", windows=False)
 
 
 @pytest.mark.parametrize(
     "state",
     [
         *("", "{", "[]", "null", '{"format": 99}', '{"format": 1, "queue": 3, "jobs": [1]}'),
-        '{"format": 1, "queue": ["x", 3, "earlier"], "running": {"name": "x", "pid": "y"}}',
+        '{"format": 1, "queue": ["x", 3, "earlier"], "running": {"name": "x", "began": "y"}}',
         '{"format": 1, "jobs": {"x": {"recipe": {"epochs": "x"}, "created": ""}, "y": 3}}',
-        '{"format": 1, "running": {"name": "earlier", "pid": 1}, "starred": {}}',
+        '{"format": 1, "running": {"name": "earlier", "began": 1}, "starred": {}}',
     ],
 )
 def test_a_damaged_state_is_not_the_end(root: Path, state: str) -> None:

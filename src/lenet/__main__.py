@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run the command line: exit 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted.
 
-    SIGINT and SIGTERM raise KeyboardInterrupt, and end silently. In the middle of an import they
-    end the process at once: nothing is held yet, and libraries swallow what is raised there.
+    SIGINT, SIGTERM and Windows' SIGBREAK raise KeyboardInterrupt, and end silently. In the middle
+    of an import they end the process at once: nothing is held yet, and libraries swallow what is
+    raised there.
     """
     received: list[int] = []
 
@@ -26,13 +27,13 @@ def main() -> None:
         received.append(number)
         while frame is not None:
             if frame.f_code.co_filename.startswith("<frozen importlib"):
-                os._exit(128 + number)
+                os._exit(_exit_code(number))
             frame = frame.f_back
         raise KeyboardInterrupt
 
     def end_if_interrupted(unraisable: "sys.UnraisableHookArgs") -> None:
         if received:  # raised where Python has to ignore it, such as in a weakref's callback
-            os._exit(128 + received[0])
+            os._exit(_exit_code(received[0]))
         sys.__unraisablehook__(unraisable)
 
     if hasattr(os, "register_at_fork"):  # workers are ended by SIGTERM, which is no error there
@@ -49,14 +50,22 @@ def main() -> None:
         if not received:
             raise
     finally:
-        _on_signals(lambda number, frame: os._exit(128 + number))  # nothing is left to be tidied
+        _on_signals(
+            lambda number, frame: os._exit(_exit_code(number))
+        )  # nothing is left to be tidied
         _flush_or_drop()
-    sys.exit(128 + received[0] if received else code)
+    sys.exit(_exit_code(received[0]) if received else code)
 
 
 def _on_signals(handler: "Callable[[int, FrameType | None], object]") -> None:
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, handler)
+    for kind in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGBREAK", None)):
+        if kind is not None:  # on Windows alone: Ctrl-Break, or the console's window was closed
+            signal.signal(kind, handler)
+
+
+def _exit_code(number: int) -> int:
+    """As ``system.exit_code``, without its imports."""
+    return 128 + (signal.SIGINT if number == getattr(signal, "SIGBREAK", None) else number)
 
 
 def _flush_or_drop() -> None:

@@ -214,5 +214,5 @@ def reproduce(
             print(f"written: {', '.join(map(str, paths))}")
     if stopped_by:
         print("stopped; the same command goes on from there", file=sys.stderr)
-        return 128 + stopped_by
+        return stopped_by
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +25,8 @@ from lenet.cli.options import (
     whole,
 )
 from lenet.cli.printing import ascii_only, complain, print_json, reason, say, show
-from lenet.cli.stopping import stop_on_signals
+from lenet.cli.stopping import listen_to, stop_on_signals
+from lenet.system import command_line, quote
 
 if TYPE_CHECKING:
     from lenet.runs.experiments import Experiment
@@ -113,8 +113,17 @@ def train(
             autocompletion=completion.runs,
         ),
     ] = None,
+    stop_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Stop with a checkpoint as soon as this file is there, and remove it.",
+        ),
+    ] = None,
 ) -> int:
     """Train a network, show how it learns, and save it in a run's folder."""
+    # held from before everything that takes time, until this process or this function ends
+    listening = None if stop_file is None else listen_to(stop_file)  # noqa: F841
     from lenet.drawing import live
     from lenet.runs import experiments
 
@@ -165,7 +174,7 @@ def train(
             find_rate=find_rate,
         )
     run = experiment.run
-    go_on = f"lenet train --resume {shlex.quote(str(run.folder))}"
+    go_on = command_line(["lenet", "train", "--resume", str(run.folder)])
     try:
         _introduce(experiment)
         view = live.choose_view(
@@ -174,7 +183,7 @@ def train(
             start=run.start.progress,
             earlier=run.earlier,
         )
-        with stop_on_signals() as signalled, view as callbacks:
+        with stop_on_signals(stop_file) as signalled, view as callbacks:
             outcome = experiment.train([callbacks], stop=lambda: bool(signalled()))
             stopped_by = signalled()
     except BaseException as error:
@@ -185,7 +194,7 @@ def train(
         return complain(f"{reason(error)}. Mend that, then go on with: {go_on}", 1)
     if not outcome.finished:
         print(f"stopped; go on with: {go_on}")
-        return 128 + stopped_by
+        return stopped_by
     history = [*run.earlier, *outcome.history]
     speed, where = outcome.examples_per_s, experiment.engine.device
     print(*live.closing_lines(history, speed, where), sep="\n")
@@ -276,7 +285,7 @@ def find_lr(
         )
         say(f"learning rate {rate:g}: {found.why}.")
         name = recipe or asked.name
-        say(f"Train with it: lenet train {shlex.quote(name)} --lr {rate:g}, or --lr auto")
+        say(f"Train with it: lenet train {quote(name)} --lr {rate:g}, or --lr auto")
     if out is not None:
         title = f"Range test: {asked.name}, {asked.network}, {asked.settings.optimizer.method}"
         figures.save(range_figure.range_figure(found.curves, rate, title), out)

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
+from lenet import system
 from lenet.installing import how_to_install
 from lenet.web.addresses import addresses, is_everywhere, is_loopback
 from lenet.web.listening import ServerError, listen
@@ -111,7 +112,7 @@ def _serve(folder: Path, listening: socket.socket, host: str, browser: bool) -> 
     if browser:
         threading.Thread(target=_open, args=(url,), daemon=True).start()
     # uvicorn raises the signals again that ended it; ours make that an orderly end
-    kinds = (signal.SIGINT, signal.SIGTERM)
+    kinds = system.stop_signals()
     before = [signal.signal(kind, _ignore) for kind in kinds]
     try:
         server.run(sockets=[listening])

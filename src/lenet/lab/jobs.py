@@ -2,11 +2,20 @@
 
 Each is ``lenet train RECIPE.toml --out FOLDER``, or ``--resume FOLDER``, in a session of its own:
 what ends the lab does not end it in mid-step; it is told to stop, and leaves a checkpoint.
+
+It is told by a file that it looks for ten times a second (``--stop-file``), because a file works
+everywhere and at any time: on Windows every signal to another process kills it at once, or comes to
+those of the same console alone, and a lab that was started later shares no console with it.
+Elsewhere SIGTERM is sent as well to a process that this lab started, which stops it also while it
+loads its pictures. The training holds the lock beside that file from its first moment on, so that
+a later lab knows whether it still runs: numbers of processes come again.
+
 What the lab must know after it ended lies in RUNS/.lab/:
 
     state.json        the queue, what runs, what was stopped, stars
     recipes/NAME.toml the recipes that were made in the page
     logs/NAME.log     what the trainings wrote on standard error the last time
+    stop/NAME         tells a training to stop; NAME.lock is held by it
     trash/TIME.NAME   runs that were deleted, for 30 days
     .lock             held by the lab that serves the folder
 """
@@ -30,7 +39,19 @@ from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
-from lenet.files import FileError, open_plain, read_bounded, write_atomically
+from lenet import system
+from lenet.files import (
+    SHORT_PATIENCE_S,
+    FileError,
+    discard,
+    is_held,
+    open_plain,
+    patiently,
+    read_bounded,
+    trouble_with_name,
+    write_atomically,
+)
+from lenet.runs.record import is_locked
 from lenet.training import recipes
 from lenet.training.recipes import Recipe
 from lenet.untrusted import from_json, plain
@@ -38,6 +59,8 @@ from lenet.untrusted import from_json, plain
 FORMAT: Final = 1
 KEPT_DAYS: Final = 30  # in the trash
 ENDED_WELL: Final = (0, 130, 143)  # to the end, or stopped with a checkpoint
+STARTING_S: Final = 10.0  # what a training may take until it holds its lock
+CRASHES: Final = 0x8000_0000  # codes from here on are Windows' own words for a crash
 LOG_TAIL: Final = 4_096  # bytes that are looked at for a reason
 LARGEST_STATE: Final = 64_000_000  # bytes of state.json: some thousand recipes in full
 
@@ -55,22 +78,34 @@ class Worker:
     """A training's process; one that an earlier lab left behind has no ``process``."""
 
     name: str
-    pid: int
+    stop_file: Path
+    began: float  # Unix time
     process: subprocess.Popen[bytes] | None = None
     told: bool = False  # to stop
+
+    def ending(self) -> bool:
+        """Whether it was told to stop, by this lab or an earlier one."""
+        return self.told or os.path.lexists(self.stop_file)
 
     def ended(self) -> bool:
         """Whether it is over."""
         if self.process is not None:
             return self.process.poll() is not None
-        return not _trains(self.pid, self.name)
+        lock = _lock_beside(self.stop_file)
+        if not os.path.lexists(lock) and 0 <= time.time() - self.began < STARTING_S:
+            return False  # it has not come so far yet
+        return not is_locked(lock)
 
     def tell_to_stop(self) -> None:
         """Let it write a checkpoint and end; once only: a second signal would be impatient."""
-        if not self.told:
+        if self.told:
+            return
+        with suppress(OSError):  # no space: then it can be told again
+            self.stop_file.touch()
             self.told = True
-            with suppress(OSError):
-                os.kill(self.pid, signal.SIGTERM)
+        if self.process is not None and not system.signals_kill():
+            self.process.send_signal(signal.SIGTERM)
+            self.told = True
 
 
 @dataclass
@@ -145,7 +180,7 @@ class Queue:
         run = self.root / name
         if run.is_dir():
             (self.folder / "trash").mkdir(parents=True, exist_ok=True)
-            run.rename(self.folder / "trash" / f"{time.time_ns() // 1000}.{name}")
+            _move(run, self.folder / "trash" / f"{time.time_ns() // 1000}.{name}")
         if name in self.jobs:
             self.removed[name] = self.jobs.pop(name)
         self.save()
@@ -156,7 +191,7 @@ class Queue:
             raise LabError(409, f"{name} is there already; it cannot be restored over it")
         thrown = [path for path in self._trash() if path.name.partition(".")[2] == name]
         if thrown:
-            thrown[-1].rename(self.root / name)
+            _move(thrown[-1], self.root / name)
             self.removed.pop(name, None)
         elif name in self.removed:
             self.jobs[name] = self.removed.pop(name)
@@ -175,8 +210,8 @@ class Queue:
         return self.worker is not None and self.worker.name == name
 
     def ending(self) -> bool:
-        """Whether what runs was told to stop; of an earlier lab's that cannot be known."""
-        return self.worker is not None and (self.worker.told or self.worker.process is None)
+        """Whether what runs was told to stop."""
+        return self.worker is not None and self.worker.ending()
 
     def recipe_path(self, name: str) -> Path:
         """The file of a recipe that was made here."""
@@ -213,35 +248,43 @@ class Queue:
             arguments = ["--resume", str(run)]
         else:
             arguments = [str(self.recipe_path(name)), "--out", str(run)]
-        (self.folder / "logs").mkdir(parents=True, exist_ok=True)
-        with self.log_path(name).open("wb") as log:
-            try:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "lenet", "train", *arguments, "--snapshots"],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                self.failed[name] = f"the training cannot be started: {error.strerror}"
-                return
-        self.worker = Worker(name, process.pid, process)
+        for folder in ("logs", "stop"):
+            (self.folder / folder).mkdir(parents=True, exist_ok=True)
+        stop_file = self.stop_path(name)
+        words = [sys.executable, "-m", "lenet", "train", *arguments, "--snapshots"]
+        words += ["--stop-file", str(stop_file)]
+        try:
+            patiently(lambda: stop_file.unlink(missing_ok=True))  # an old one would stop it
+            discard(_lock_beside(stop_file))
+            with self.log_path(name).open("wb") as log:
+                nothing = subprocess.DEVNULL
+                process = system.start_detached(words, stdin=nothing, stdout=nothing, stderr=log)
+        except OSError as error:
+            self.failed[name] = f"the training cannot be started: {error.strerror}"
+            return
+        self.worker = Worker(name, stop_file, time.time(), process)
 
     def _note_end(self, worker: Worker) -> None:
         name, code = worker.name, worker.process.returncode if worker.process else 0
         if (self.root / name / "run.json").is_file():
             self.jobs.pop(name, None)
+        for path in (worker.stop_file, _lock_beside(worker.stop_file)):
+            discard(path)
         if code in ENDED_WELL or worker.told:
             return
         reason = _last_line(self.log_path(name))
         if code < 0:
             reason = f"its process was ended by signal {-code}"
-        self.failed[name] = reason or f"its process ended with code {code}"
+        said = f"0x{code:08X}" if code >= CRASHES else str(code)
+        self.failed[name] = reason or f"its process ended with code {said}"
 
     def log_path(self, name: str) -> Path:
         """What the training wrote on standard error."""
         return self.folder / "logs" / f"{name}.log"
+
+    def stop_path(self, name: str) -> Path:
+        """The file that tells a training to stop."""
+        return self.folder / "stop" / name
 
     def _free_name(self, recipe_name: str) -> str:
         kind = re.sub(r"[^\w.-]+", "-", recipe_name)[:50]
@@ -273,7 +316,7 @@ class Queue:
         values = {
             "format": FORMAT,
             "queue": self.waiting,
-            "running": None if worker is None else {"name": worker.name, "pid": worker.pid},
+            "running": None if worker is None else {"name": worker.name, "began": worker.began},
             "jobs": {name: vars(job) for name, job in self.jobs.items()},
             "removed": {name: vars(job) for name, job in self.removed.items()},
             "stopped": sorted(self.stopped),
@@ -343,15 +386,38 @@ def _read(root: Path, path: Path) -> Queue:
     }
     queue.first_run = values.get("first_run") is True
     running = _dict(values.get("running"))
-    left, pid = running.get("name"), running.get("pid")
-    if isinstance(left, str) and isinstance(pid, int) and _trains(pid, left):
-        queue.worker = Worker(left, pid)  # the earlier lab was killed, the training was not
+    left, began = running.get("name"), running.get("began")
+    if isinstance(left, str) and isinstance(began, int | float) and _is_plain(left):
+        worker = Worker(left, queue.stop_path(left), float(began))
+        if not worker.ended():  # the earlier lab was killed, the training was not
+            queue.worker = worker
     return queue
 
 
-def _is_plain(name: str) -> bool:
-    """Whether a name is that of a folder beside the others, and leads nowhere else."""
+def _is_plain(name: str, windows: bool = os.name == "nt") -> bool:
+    """Whether a name is that of a folder beside the others, and leads nowhere else.
+
+    On Windows ``C:x`` lies on another drive, and ``con`` is a device.
+    """
+    if windows and trouble_with_name(name):
+        return False
     return not name.startswith(".") and not {*name} & {"/", "\\", "\0"} and 0 < len(name) < 256
+
+
+def _lock_beside(stop_file: Path) -> Path:
+    return stop_file.with_name(f"{stop_file.name}.lock")
+
+
+def _move(folder: Path, target: Path) -> None:
+    """Rename a run's folder. Raises LabError where Windows refuses it for an open file in it."""
+    try:
+        patiently(lambda: folder.rename(target), SHORT_PATIENCE_S)
+    except PermissionError as error:
+        if not is_held(error):
+            raise
+        raise LabError(
+            409, f"another program has a file of {folder} open; close it there, then try again"
+        ) from None
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -360,15 +426,6 @@ def _dict(value: Any) -> dict[str, Any]:
 
 def _texts(value: Any) -> list[str]:
     return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
-
-
-def _trains(pid: int, name: str) -> bool:
-    """Whether that process is the training of that name: numbers of processes come again."""
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:  # over, or a system that does not tell: then the run's lock tells
-        return False
-    return b"train" in command and any(part.endswith(f"/{name}".encode()) for part in command)
 
 
 def _last_line(path: Path) -> str:

@@ -260,7 +260,11 @@ def is_held(folder: Path, *, unknown: bool = True) -> bool:
 
     ``unknown`` is the answer where nobody can tell: in a folder that you may not write to.
     """
-    path = folder / ".lock"
+    return is_locked(folder / ".lock", unknown=unknown)
+
+
+def is_locked(path: Path, *, unknown: bool = True) -> bool:
+    """Whether a process holds the lock that this file is; ``unknown`` where nobody can tell."""
     if path.is_symlink() or not path.is_file():  # taking a lock empties the file that it is
         return False
     lock = FileLock(path, thread_local=False)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
+from lenet import system
 from lenet.installing import how_to_install
 from lenet.web.addresses import Addresses, addresses, is_everywhere, is_loopback
 from lenet.web.listening import ServerError, listen
@@ -198,7 +199,7 @@ def _run(service: Service, listening: socket.socket, ending: _Ending) -> int:
     )
     server = uvicorn.Server(config)
     # uvicorn raises the signals again that ended it; ours make that an orderly end
-    kinds = (signal.SIGINT, signal.SIGTERM)
+    kinds = system.stop_signals()
     before = [signal.signal(kind, _ignore) for kind in kinds]
     take = server.handle_exit
 

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import lenet
+from lenet import system
 from lenet.tutorial import ending
 from lenet.tutorial.cells import Block, Tutorial, TutorialError, lost, read
 from lenet.tutorial.other_name import lenet_itself
@@ -210,10 +211,13 @@ def _signals_passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Meanwhile SIGINT and SIGTERM end the process, and then us, with its figures kept."""
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        if number != signal.SIGINT or not _terminal_sends_it():
+        if system.signals_kill():
+            if number == signal.SIGTERM:  # the console sends the others to both
+                process.terminate()
+        elif number != signal.SIGINT or not _terminal_sends_it():
             process.send_signal(number)
 
-    kinds = (signal.SIGINT, signal.SIGTERM)
+    kinds = system.stop_signals()
     try:
         before: list[Callable[..., object] | int | None] = [
             signal.signal(kind, pass_on) for kind in kinds
@@ -233,7 +237,7 @@ def _signals_passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 def _terminal_sends_it() -> bool:
     """Whether Ctrl-C at the terminal reaches the tutorial's process by itself."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         return True
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY)

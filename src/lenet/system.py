@@ -1,0 +1,104 @@
+"""What differs between Linux, macOS and Windows: how a program is told to end, how one outlives
+another, and how a command is written so that a shell there takes it.
+
+Functions take the system's name, as in ``sys.platform``, so that all of it can be tried on any.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+WINDOWS: Final = "win32"
+MACOS: Final = "darwin"
+
+# Windows' numbers for how a process is made; subprocess has their names there alone
+_NEW_GROUP: Final = 0x0000_0200  # Ctrl-C is not for it
+_NO_WINDOW: Final = 0x0800_0000  # a console of its own, unseen: closing ours does not end it
+_OUT_OF_JOB: Final = 0x0100_0000  # nor does the end of what Windows counts as one job with us
+_PLAIN_WORD: Final = re.compile(r"[\w.:/\\=+-]+")
+
+
+def stop_signals() -> tuple[int, ...]:
+    """The signals that ask a program to end: Ctrl-C, SIGTERM and, on Windows, Ctrl-Break, which
+    comes too when the console's window is closed."""
+    names = ("SIGINT", "SIGTERM", "SIGBREAK")
+    return tuple(int(getattr(signal, name)) for name in names if hasattr(signal, name))
+
+
+def exit_code(number: int) -> int:
+    """What a program ends with that a signal has ended: 130 or 143. Ctrl-Break is like Ctrl-C."""
+    return 128 + int(signal.SIGINT if number == getattr(signal, "SIGBREAK", None) else number)
+
+
+def signals_kill(platform: str = sys.platform) -> bool:
+    """Whether a signal to another process always ends it at once, so that it cannot be asked."""
+    return platform == WINDOWS
+
+
+def start_detached(
+    words: Sequence[str], *, platform: str = sys.platform, **streams: Any
+) -> subprocess.Popen[bytes]:
+    """A process that goes on when this one, its terminal or its window ends.
+
+    ``streams`` are ``stdin``, ``stdout`` and ``stderr``, as for Popen. Raises OSError.
+    """
+    if platform != WINDOWS:
+        return subprocess.Popen(words, start_new_session=True, **streams)
+    # Not DETACHED_PROCESS: the python.exe of a virtual environment starts the real one, which
+    # would open a window where it finds no console.
+    flags = _NEW_GROUP | _NO_WINDOW
+    try:
+        return subprocess.Popen(words, creationflags=flags | _OUT_OF_JOB, **streams)
+    except PermissionError:  # a job that lets nobody out
+        return subprocess.Popen(words, creationflags=flags, **streams)
+
+
+# --- commands ----------------------------------------------------------------------------------
+
+
+def quote(word: str, platform: str = sys.platform) -> str:
+    """A word of a command as it is typed: for a POSIX shell, or for cmd and PowerShell alike.
+
+    >>> quote("torch>=2.10", "linux"), quote("torch>=2.10", "win32"), quote("a.b", "win32")
+    ("'torch>=2.10'", '"torch>=2.10"', 'a.b')
+    """
+    if platform != WINDOWS:
+        return shlex.quote(word)
+    if _PLAIN_WORD.fullmatch(word):
+        return word
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', word)
+    doubled = re.sub(r"(\\+)$", r"\1\1", escaped)  # before the closing quote
+    return f'"{doubled}"'
+
+
+def command_line(words: Sequence[str], platform: str = sys.platform) -> str:
+    """The words as one line that can be typed.
+
+    >>> command_line(["lenet", "train", "my recipe.toml"], "win32")
+    'lenet train "my recipe.toml"'
+    """
+    return " ".join(quote(word, platform) for word in words)
+
+
+def program(path: str, platform: str = sys.platform) -> str:
+    r"""A program's path as the first word of a command, short where it lies below the folder that
+    one is in. PowerShell takes a quoted one for a text, unless ``&`` is before it.
+
+    >>> program("/opt/my python/bin/python", "linux")
+    "'/opt/my python/bin/python'"
+    """
+    if platform == WINDOWS:
+        try:
+            near = os.path.relpath(path)
+        except ValueError:  # on another drive
+            near = path
+        if not near.startswith("..") and len(near) < len(path):
+            path = near
+    return quote(path, platform)
