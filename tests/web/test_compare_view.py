@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import re
 import shutil
@@ -16,6 +18,7 @@ from lenet import data, engines, runs
 from lenet.network import zoo
 from lenet.network.architecture import to_dict
 from lenet.network.parameters import State
+from lenet.network.weights import load_network, pack_network
 from lenet.optimization import Objective, Optimizer
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -280,6 +283,45 @@ def test_two_networks_side_by_side_on_one_picture(page: Page, lab: str) -> None:
     page.locator("#pair-right").select_option("sigmoid")
     expect(page.locator(".differences")).to_contain_text("the mean of each window")
     expect(verdict).to_contain_text("lenet")
+
+
+def as_if_of_digits(run: Path) -> None:
+    """Makes a run, the newest, one that was trained on MNIST."""
+    digits = tuple("0123456789")
+    network, parameters = load_network(run / "model.safetensors")
+    content = pack_network(dataclasses.replace(network, classes=digits), parameters)
+    (run / "model.safetensors").write_bytes(content)
+    values = json.loads((run / "run.json").read_text())
+    values["recipe"]["data"] = values["data"]["name"] = "mnist"
+    values["network"]["classes"] = list(digits)
+    values["outcome"]["model_sha256"] = hashlib.sha256(content).hexdigest()
+    values["started"] = "2030-01-01T00:00:00+00:00"
+    (run / "run.json").write_text(json.dumps(values))
+
+
+def test_networks_of_different_classes_are_not_shown_the_same_picture(
+    page: Page, trained: Path, tmp_path: Path, problems: list[str]
+) -> None:
+    folder = Path(shutil.copytree(trained, tmp_path / "runs"))
+    as_if_of_digits(Path(shutil.copytree(folder / "sigmoid", folder / "digits")))
+    with running_lab(folder) as address:
+        open_view(page, address, "compare")
+        # alone: no other run was measured on its pictures
+        expect(page.get_by_role("checkbox", name="Compare digits")).to_be_checked()
+        expect(page.get_by_role("checkbox", checked=True)).to_have_count(1)
+        # the first two that tell the same apart stand side by side
+        expect(page.locator("#pair-left option").first).to_have_text("digits · mnist")
+        expect(page.locator("#pair-left")).not_to_have_value("digits")
+        expect(page.locator(".pair-layers canvas").first).to_be_visible()
+        page.locator("#pair-left").select_option("digits")
+        expect(page.locator(".compare-pair .note")).to_contain_text(
+            "their classes are not the same"
+        )
+        expect(page.locator(".pair-layers, .compare-pair .bars")).to_have_count(3)
+        expect(page.locator(".compare-pair canvas").first).to_be_hidden()
+        expect(page.locator(".compare-pair .class-bars").first).to_be_hidden()
+        page.close()  # before its lab ends
+    problems[:] = [line for line in problems if "422" not in line]  # where MNIST is not here
 
 
 @pytest.mark.parametrize("language", ["English", "中文"])

@@ -96,14 +96,12 @@ export default function mount(root, context) {
       runCurves.update(records);
       runSettings.update(records);
     }
-    const usable = all
-      .filter((run) => run.status === "finished" || run.last)
-      .map(({ name }) => name);
+    const usable = all.filter((run) => run.status === "finished" || run.last);
     const ordered = [
-      ...names.filter((name) => usable.includes(name)),
-      ...usable.filter((name) => !names.includes(name)).reverse(),
+      ...names.map((name) => usable.find((run) => run.name === name)).filter(Boolean),
+      ...usable.filter(({ name }) => !names.includes(name)).reverse(),
     ];
-    confusion.update(ordered);
+    confusion.update(ordered.map(({ name }) => name));
     pair.update(ordered);
   });
 
@@ -244,11 +242,11 @@ export default function mount(root, context) {
   };
 }
 
-/** The runs that are chosen where nobody has: the newest two that have been measured. */
+/** The runs that are chosen where nobody has: the newest two that were measured on the same data. */
 function toBeginWith(runs) {
-  return runs
-    .filter((run) => run.last)
-    .slice(-2)
-    .map(({ name }) => name)
-    .reverse();
+  const measured = runs.filter((run) => run.last).reverse();
+  return measured
+    .filter((run) => run.data === measured[0].data)
+    .slice(0, 2)
+    .map(({ name }) => name);
 }

@@ -15,10 +15,10 @@ const SIDES = ["left", "right"];
 /**
  * The pair in `section`; `memory.pair` keeps {left, right, picture}.
  *
- * `update(names)` offers these runs, the first two to begin with; `fail(error | null)` is called
- * back.
+ * `update(runs)` offers the runs of these summaries, to begin with the first and the next that tells
+ * the same classes apart; `fail(error | null)` is called back.
  */
-export default function mountPair(section, { backend, t, memory, fail }) {
+export default function mountPair(section, { backend, t, memory, state, fail }) {
   memory.pair ??= { left: null, right: null, picture: 0 };
   const kept = memory.pair;
   const models = { left: null, right: null }; // side → {name, network, weights, traced, data}
@@ -39,6 +39,17 @@ export default function mountPair(section, { backend, t, memory, fail }) {
   const draws = Object.fromEntries(SIDES.map((side) => [side, createBars(bars[side], t)]));
   const layers = h("div", { class: "pair-layers" });
   const verdict = h("p", { role: "status" });
+  const apart = h("p", { class: "note", role: "status", hidden: true });
+  const onPicture = h("div", {});
+  fill(
+    onPicture,
+    h("div", { class: "pair-picture" }, chooser, verdict),
+    h(
+      "div",
+      { class: "pair-columns" },
+      SIDES.map((side) => bars[side]),
+    ),
+  );
   fill(
     section,
     h("h2", {}, t("compare.pair")),
@@ -52,12 +63,8 @@ export default function mountPair(section, { backend, t, memory, fail }) {
     ),
     h("h3", {}, t("compare.differences")),
     said,
-    h("div", { class: "pair-picture" }, chooser, verdict),
-    h(
-      "div",
-      { class: "pair-columns" },
-      SIDES.map((side) => bars[side]),
-    ),
+    apart,
+    onPicture,
     layers,
   );
   const pick = mountPick(chooser, {
@@ -88,6 +95,11 @@ export default function mountPair(section, { backend, t, memory, fail }) {
       const names = namesApart(models);
       for (const side of SIDES) models[side].said = names[side];
       drawLayers();
+      const together = tellApart();
+      onPicture.hidden = !together;
+      layers.hidden = !together;
+      fail(null);
+      if (!together) return;
       const data = models.left.data;
       if (dataset?.name !== data) {
         dataset = await backend.dataset(data);
@@ -95,11 +107,28 @@ export default function mountPair(section, { backend, t, memory, fail }) {
         picture = null;
         pick.open(dataset, kept.picture);
       }
-      fail(null);
       await compute();
     } catch (error) {
       if (!closed && mine === asked) fail(error);
     }
+  }
+
+  /** Whether one picture can be shown to both; says why not where it cannot. */
+  function tellApart() {
+    const { left, right } = models;
+    const sameClasses = areAlike(left, right);
+    const sameShape = left.network.input_shape.join() === right.network.input_shape.join();
+    apart.hidden = sameClasses && sameShape;
+    if (!sameClasses) {
+      const set = ({ data, network }) => data ?? network.name;
+      apart.textContent = t("compare.other-classes", {
+        a: left.said,
+        b: right.said,
+        left: set(left),
+        right: set(right),
+      });
+    } else if (!sameShape) apart.textContent = t("compare.other-shape");
+    return apart.hidden;
   }
 
   function drawLayers() {
@@ -147,10 +176,7 @@ export default function mountPair(section, { backend, t, memory, fail }) {
     const fits = SIDES.every(
       (side) => shownModels[side].network.input_shape.join() === of.dataset.shape.join(),
     );
-    if (!fits) {
-      verdict.textContent = t("compare.other-shape");
-      return;
-    }
+    if (onPicture.hidden || !fits) return;
     const outputs = await Promise.all(SIDES.map((side) => calculator.run(side, of.pixels)));
     const old = SIDES.some((side) => shownModels[side] !== models[side]);
     if (closed || old || of !== picture || outputs.includes(null)) return;
@@ -180,20 +206,30 @@ export default function mountPair(section, { backend, t, memory, fail }) {
     });
   }
 
+  /** What is known of a run's model before it is read. */
+  function facts({ data }) {
+    const set = state.data.find(({ name }) => name === data);
+    return { data, network: { classes: set?.classes ?? [data] } };
+  }
+
   return {
-    update(names) {
+    update(runs) {
+      const names = runs.map(({ name }) => name);
       if (names.join("\n") === offered.join("\n")) return;
       offered = names;
       section.hidden = names.length < 2;
       if (section.hidden) return;
-      const first = { left: names[0], right: names[1] };
       for (const side of SIDES) {
         fill(
           choices[side],
-          names.map((name) => h("option", { value: name }, name)),
+          runs.map(({ name, data }) => h("option", { value: name }, `${name} · ${data}`)),
         );
-        choices[side].value = names.includes(kept[side]) ? kept[side] : first[side];
       }
+      const mate = (run) => runs.find((one) => one !== run && areAlike(facts(one), facts(run)));
+      const left = runs.find(({ name }) => name === kept.left) ?? runs.find(mate) ?? runs[0];
+      const right = mate(left) ?? runs.find((run) => run !== left);
+      choices.left.value = left.name;
+      choices.right.value = names.includes(kept.right) ? kept.right : right.name;
       const unchanged = SIDES.every((side) => models[side]?.name === choices[side].value);
       if (!unchanged) open();
     },
@@ -203,6 +239,15 @@ export default function mountPair(section, { backend, t, memory, fail }) {
       calculator?.close();
     },
   };
+}
+
+/**
+ * Whether two models {data, network: {classes}} tell the same classes apart. Classes that are bare
+ * numbers say nothing of what they are: then it must be the same data set.
+ */
+export function areAlike(one, other) {
+  if (one.network.classes.join("\n") !== other.network.classes.join("\n")) return false;
+  return one.data === other.data || !one.network.classes.every((word) => /^\d*$/.test(word));
 }
 
 /** What the sentences call the two: the networks' names, or the runs' where those are equal. */

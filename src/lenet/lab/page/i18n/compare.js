@@ -98,7 +98,11 @@ export default {
     "compare.pair-right": "Right",
     "compare.differences": "What differs",
     "compare.no-layer": "no such layer",
-    "compare.other-shape": "These two networks take pictures of different sizes.",
+    "compare.other-shape":
+      "These two networks take pictures of different sizes. They cannot be shown the same picture.",
+    "compare.other-classes":
+      "{a} was trained on {left}, {b} on {right}: their classes are not the same. They cannot be "
+      + "shown the same picture; the list above says how their layers differ.",
     "compare.agree": "Both answer alike: {a} {left}, {b} {right}. It is: {label}.",
     "compare.disagree": "{a} answers {left}, {b} answers {right}. It is: {label}.",
     "compare.and": " and ",
@@ -234,7 +238,10 @@ export default {
     "compare.pair-right": "右",
     "compare.differences": "不同之处",
     "compare.no-layer": "没有这一层",
-    "compare.other-shape": "这两个网络接受的图片大小不同。",
+    "compare.other-shape": "这两个网络的输入图片大小不同，无法对同一张图片作比较。",
+    "compare.other-classes":
+      "{a} 用 {left} 训练，{b} 用 {right} 训练，两者的类别不同，无法对同一张图片作比较；"
+      + "上面的列表说明了它们各层的差别。",
     "compare.agree": "两者回答相同：{a} {left}，{b} {right}。真实类别：{label}。",
     "compare.disagree": "{a} 回答 {left}，{b} 回答 {right}。真实类别：{label}。",
     "compare.and": "和",
