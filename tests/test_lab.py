@@ -258,6 +258,36 @@ def test_a_training_that_goes_wrong_says_why(lab: Lab) -> None:
     name = begin(lab, {**LONG, "schedule.learning_rate": 1e30})
     until(lab, is_(lab, name, "failed"))
     assert "the loss of step" in lab.summary(name)["message"]
+    assert lab.summary(name)["diverged"] is True
+    slower = lab.train_slower(name)  # going on would come to the same end
+    recipe = lab.summary(slower)["recipe"]
+    assert (slower, recipe["schedule"]["learning_rate"]) == (f"{name}-rate-1e29-1", 1e29)
+    assert {**recipe, "schedule": 0} == {**lab.summary(name)["recipe"], "schedule": 0}
+    until(lab, is_(lab, slower, "failed"))
+    assert lab.train_slower(slower) == f"{name}-rate-1e28-1"
+    with pytest.raises(LabError, match="have not grown"):
+        lab.train_slower("earlier")
+
+
+@pytest.mark.slow
+def test_a_training_can_be_named(lab: Lab, root: Path) -> None:
+    settings = {**SHORT, "epochs": 1}
+    assert lab.train("quickstart", settings, None, None, None, "  first  try ") == "first try"
+    until(lab, is_(lab, "first try", "finished"))
+    assert (root / "first try" / "model.safetensors").is_file()
+    lab.delete("first try")
+    for name, words in {
+        "earlier": "there is a run called earlier already",
+        "first try": "already, here or in the trash",
+        "../x": "cannot be a folder's",
+        "a@5": "cannot be a folder's",
+        ".lab": "cannot be a folder's",
+        "a" * 61: "60 at most",
+        "": "cannot be a folder's",
+    }.items():
+        with pytest.raises(LabError, match=words):
+            lab.train("quickstart", settings, None, None, None, name)
+    assert lab.queue.waiting == []
 
 
 @pytest.mark.slow

@@ -494,7 +494,7 @@ def test_every_change_needs_the_token(lab: Lab) -> None:
             for method in methods
             if method != "get"
         ]
-        assert len(changing) == 9
+        assert len(changing) == 10
         for method, path in changing:
             assert stranger.ask(method, path.replace("{name}", "done")).status == 401
     finally:

@@ -50,6 +50,12 @@ def test_the_command_says_only_what_is_not_the_recipes(shared_page: Page) -> Non
     )
 
 
+def test_the_command_of_a_named_training_writes_into_the_labs_folder(shared_page: Page) -> None:
+    asked = {"recipe": "d2l", "settings": {}, "name": "first try"}
+    said = call(shared_page, "learn/fields", "m.commandLine(x, '/home/me/runs')", asked)
+    assert said == "lenet train d2l --out '/home/me/runs/first try'"
+
+
 def test_the_form_has_every_key_of_a_recipe(shared_page: Page) -> None:
     keys = set(call(shared_page, "learn/fields", "m.FIELDS.map((field) => field.key)"))
     assert keys == set(recipes.keys()) - {"title", "data", "network", "layers"}
@@ -292,6 +298,25 @@ def test_a_lost_connection_is_told_and_found_again(
     # the browser's own words for it, and a server's that ends while it answers
     told = ("ERR_CONNECTION", "ERR_INCOMPLETE", "status of 500", "status of 503")
     problems[:] = [line for line in problems if not any(words in line for words in told)]
+
+
+def test_a_run_beyond_numbers_is_offered_again_with_a_tenth_of_its_rate(
+    page: Page, trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained / "sigmoid", tmp_path / "runs" / "sigmoid")
+    with running_lab(tmp_path / "runs") as address:
+        open_view(page, address, "learn")
+        page.locator("[name=recipe]").select_option("quickstart")
+        page.locator("[name='schedule.learning_rate']").fill("1e30")
+        page.locator("[name=name]").fill("wild")
+        page.get_by_role("button", name="Start training").click()
+        expect(page.locator(".run-name")).to_have_text("wild")
+        expect(page.locator(".run-title .status")).to_have_text("failed")
+        expect(page.locator("[name=name]")).to_have_value("")
+        expect(page.get_by_role("button", name="Continue")).to_have_count(0)
+        page.get_by_role("button", name="Again with a tenth of the learning rate (1e+29)").click()
+        expect(page.locator(".run-name")).to_have_text("wild-rate-1e29-1")
+        page.close()  # before its lab ends
 
 
 def test_ones_own_network_is_checked_as_one_types(

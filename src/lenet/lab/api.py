@@ -53,6 +53,7 @@ class Training(BaseModel):
     network: str | None = None
     text: str | None = None
     data: str | None = None
+    name: Annotated[str, Field(max_length=200)] | None = None
 
 
 class Star(BaseModel):
@@ -97,7 +98,9 @@ def _add_changes(router: APIRouter, lab: Lab) -> None:
     @router.post("/train")
     async def train(asked: Training) -> Response:
         try:
-            name = lab.train(asked.recipe, asked.settings, asked.network, asked.text, asked.data)
+            name = lab.train(
+                asked.recipe, asked.settings, asked.network, asked.text, asked.data, asked.name
+            )
         except LayerTextError as wrong:
             return error(422, str(wrong), line=wrong.line or None)
         return as_json({"name": name})
@@ -116,6 +119,10 @@ def _add_changes(router: APIRouter, lab: Lab) -> None:
     async def resume(name: str) -> Response:
         lab.resume(name)
         return as_json({"name": name})
+
+    @router.post("/runs/{name}/slower")
+    async def slower(name: str) -> Response:
+        return as_json({"name": lab.train_slower(name)})
 
     @router.post("/runs/{name}/star")
     async def star(name: str, asked: Star) -> Response:

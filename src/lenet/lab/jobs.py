@@ -62,6 +62,8 @@ ENDED_WELL: Final = (0, 130, 143)  # to the end, or stopped with a checkpoint
 STARTING_S: Final = 10.0  # what a training may take until it holds its lock
 CRASHES: Final = 0x8000_0000  # codes from here on are Windows' own words for a crash
 LOG_TAIL: Final = 4_096  # bytes that are looked at for a reason
+LONGEST_NAME: Final = 60  # letters of a name that somebody gave
+NAME: Final = re.compile(r"\w([\w .-]*\w)?")
 LARGEST_STATE: Final = 64_000_000  # bytes of state.json: some thousand recipes in full
 
 
@@ -139,9 +141,12 @@ class Queue:
 
     # --- what is asked ---
 
-    def add(self, recipe: Recipe) -> str:
-        """The name of a new training of this recipe, at the end of the queue."""
-        name = self._free_name(recipe.name)
+    def add(self, recipe: Recipe, name: str | None = None) -> str:
+        """The name of a new training of this recipe, at the end of the queue.
+
+        Raises LabError for a ``name`` that is taken, or that no folder should have.
+        """
+        name = self._free_name(recipe.name) if name is None else self._checked(name)
         (self.folder / "recipes").mkdir(parents=True, exist_ok=True)
         text = f"name = {json.dumps(recipe.name)}\n{recipes.to_toml(recipe)}"
         write_atomically(self.recipe_path(name), text.encode())
@@ -286,19 +291,36 @@ class Queue:
         """The file that tells a training to stop."""
         return self.folder / "stop" / name
 
-    def _free_name(self, recipe_name: str) -> str:
-        kind = re.sub(r"[^\w.-]+", "-", recipe_name)[:50]
-        taken = {
-            *self.jobs,
-            *self.removed,
-            *(path.name.partition(".")[2] for path in self._trash()),
-        }
+    def free_name(self, beginning: str) -> str:
+        """A name that no run has, nor one in the trash: the beginning and a number."""
+        taken = self._taken()
         number = 1
         while True:
-            name = f"{date.today().isoformat()}-{kind}-{number}"
+            name = f"{beginning}-{number}"
             if name not in taken and not os.path.lexists(self.root / name):
                 return name
             number += 1
+
+    def _free_name(self, recipe_name: str) -> str:
+        kind = re.sub(r"[^\w.-]+", "-", recipe_name)[:50]
+        return self.free_name(f"{date.today().isoformat()}-{kind}")
+
+    def _checked(self, name: str) -> str:
+        name = " ".join(name.split())
+        own = name.lower().endswith(".lock")  # see ``stop_path``
+        if own or not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+            raise LabError(
+                422,
+                f"the name {plain(name, 100)!r} cannot be a folder's: write letters, digits, "
+                f"spaces, and . _ - between them, {LONGEST_NAME} at most",
+            )
+        if name in self._taken() or os.path.lexists(self.root / name):
+            raise LabError(409, f"there is a run called {name} already, here or in the trash")
+        return name
+
+    def _taken(self) -> set[str]:
+        thrown = (path.name.partition(".")[2] for path in self._trash())
+        return {*self.jobs, *self.removed, *thrown}
 
     def _trash(self) -> list[Path]:
         """What lies in the trash, oldest first."""

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import math
 import os
+import re
 import sys
 import time
 from contextlib import suppress
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import lenet
-from lenet import engines, runs
+from lenet import engines, runs, training
 from lenet.lab import datasets
 from lenet.lab.datasets import Described
 from lenet.lab.jobs import LabError, Queue, open_queue
@@ -115,6 +116,7 @@ class Lab:
             **values,
             "status": status,
             "message": message,
+            "diverged": status == "failed" and training.TRY_SMALLER in message,
             "starred": name in self.queue.starred,
             "ours": ours,
         }
@@ -170,8 +172,9 @@ class Lab:
         network: str | None,
         text: str | None,
         data: str | None,
+        name: str | None = None,
     ) -> str:
-        """The name of a new training, put at the end of the queue.
+        """The name of a new training, put at the end of the queue; ``name`` where it was given one.
 
         Raises LabError, and the ValueErrors of what it is made of.
         """
@@ -200,7 +203,22 @@ class Lab:
         built = experiments.build_network(asked, chosen.shape, chosen.classes)
         engines.choose("auto", built, "cpu")  # says which layer none computes
         check_size(built, asked.settings.batch_size)
-        return self.queue.add(asked)
+        return self.queue.add(asked, name)
+
+    def train_slower(self, name: str) -> str:
+        """The name of a new training: one that went beyond numbers, at a tenth of its rate.
+
+        Raises LabError for any other: there, going on does not come to the same end.
+        """
+        watched = self.runs.get(name)
+        if not self.summary(name)["diverged"] or watched is None:
+            raise LabError(409, f"the weights of {name} have not grown beyond what numbers hold")
+        recipe = watched.recipe
+        rate = float(f"{recipe.settings.schedule.learning_rate / 10:.6g}")
+        slower = recipes.change(recipe, "schedule.learning_rate", rate)
+        begun = re.sub(r"-rate-[\w.-]+$", "", name)  # a second time: of the first name again
+        wanted = f"{begun[:40]}-rate-{rate:g}".replace("+", "")
+        return self.queue.add(slower, self.queue.free_name(wanted))
 
     def pause(self, name: str, *, stopped: bool = False) -> None:
         """Let a training write a checkpoint and end; or take it out of the queue."""

@@ -26,6 +26,9 @@ READINGS_PER_EPOCH = 5  # as often as the tutorials plot
 STRETCH_S = 0.1  # how long an engine trains before it is asked whether to stop
 
 
+TRY_SMALLER = "Try a smaller learning rate"  # what every TrainingError of a loss without end says
+
+
 class TrainingError(RuntimeError):
     """Training that cannot go on; the message says at which step, and what to try."""
 
@@ -281,7 +284,7 @@ def check_finite(metrics: Metrics, first_step: int, rates: NDArray[np.float64]) 
         step = first_step + int(bad[0])
         raise TrainingError(
             f"the loss of step {step + 1} is {metrics.losses[bad[0]]:g}: the weights grew beyond "
-            f"what numbers hold. Try a smaller learning rate than {rates[step]:g}"
+            f"what numbers hold. {TRY_SMALLER} than {rates[step]:g}"
         )
 
 
@@ -293,7 +296,7 @@ def measure(engine: Engine, split: Split | None, progress: Progress) -> Metrics 
     if not math.isfinite(metrics.loss):
         raise TrainingError(
             f"after epoch {progress.epoch + 1} the loss on {split.identity} is {metrics.loss:g}. "
-            "Try a smaller learning rate"
+            f"{TRY_SMALLER}"
         )
     return metrics
 

@@ -242,7 +242,7 @@ export default function mount(root, context) {
   };
 }
 
-/** The runs that are chosen where nobody has: the newest two that were measured on the same data. */
+/** The runs that are chosen where nobody has: the newest two of the same data. */
 function toBeginWith(runs) {
   const measured = runs.filter((run) => run.last).reverse();
   return measured

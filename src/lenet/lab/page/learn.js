@@ -167,7 +167,8 @@ export default function mount(root, context) {
     }
     if (what === "compare") return navigate("compare", { runs: name });
     try {
-      await backend.post(`/api/runs/${encodeURIComponent(name)}/${what}`, {});
+      const answer = await backend.post(`/api/runs/${encodeURIComponent(name)}/${what}`, {});
+      if (what === "slower" && !closed) await started(answer.name);
     } catch (error) {
       fail(error);
     }

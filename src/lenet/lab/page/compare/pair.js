@@ -15,7 +15,7 @@ const SIDES = ["left", "right"];
 /**
  * The pair in `section`; `memory.pair` keeps {left, right, picture}.
  *
- * `update(runs)` offers the runs of these summaries, to begin with the first and the next that tells
+ * `update(runs)` offers the runs of these summaries, first the first and the next that tells
  * the same classes apart; `fail(error | null)` is called back.
  */
 export default function mountPair(section, { backend, t, memory, state, fail }) {

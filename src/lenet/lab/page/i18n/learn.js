@@ -15,6 +15,7 @@ export default {
     "learn.start": "Start training",
     "learn.pause": "Pause",
     "learn.resume": "Continue",
+    "learn.slower": "Again with a tenth of the learning rate ({rate})",
     "learn.stop": "Stop",
     "learn.explore": "Explore this network",
     "learn.compare": "Compare",
@@ -104,6 +105,8 @@ export default {
     "learn.zero": "{share} zero",
     "learn.not-finite": "no finite number",
 
+    "learn.field.name": "Name",
+    "learn.name-by-itself": "date, recipe, number",
     "learn.field.recipe": "Recipe",
     "learn.field.data": "Data",
     "learn.field.network": "Network",
@@ -170,6 +173,7 @@ export default {
     "learn.start": "开始训练",
     "learn.pause": "暂停",
     "learn.resume": "继续",
+    "learn.slower": "用十分之一的学习率（{rate}）重新训练",
     "learn.stop": "停止",
     "learn.explore": "探索这个网络",
     "learn.compare": "比较",
@@ -255,6 +259,8 @@ export default {
     "learn.zero": "{share} 为零",
     "learn.not-finite": "没有有限的数",
 
+    "learn.field.name": "名称",
+    "learn.name-by-itself": "日期、配方、编号",
     "learn.field.recipe": "配方",
     "learn.field.data": "数据",
     "learn.field.network": "网络",

@@ -104,8 +104,8 @@ export function changes(recipe, values) {
   return changed;
 }
 
-/** The command that trains the same in a terminal. */
-export function commandLine({ recipe, settings, network, data, text }) {
+/** The command that trains the same in a terminal; one with a name into the lab's folder. */
+export function commandLine({ recipe, settings, network, data, text, name }, folder = "runs") {
   const words = ["lenet", "train", recipe];
   if (data) words.push("--data", quoted(data));
   if (text) words.push("--network", "own", "--set", quoted(`layers=${text.trim()}`));
@@ -114,6 +114,7 @@ export function commandLine({ recipe, settings, network, data, text }) {
     if (key in FLAGS) words.push(FLAGS[key], String(value));
     else words.push("--set", quoted(`${key}=${value}`));
   }
+  if (name) words.push("--out", quoted(`${folder}/${name}`));
   return words.join(" ");
 }
 

@@ -20,7 +20,7 @@ const OWN = "*own*"; // no network's name has a star
 export default function mountForm(section, { backend, t, state, memory, mayChange, started }) {
   const { recipes, networks, data } = state;
   memory.form ??= fresh(firstRecipe(recipes, data).name);
-  const form = memory.form; // {recipe, data, network, text, values}; null: the recipe's
+  const form = memory.form; // {recipe, data, network, text, name, values}; null: the recipe's
 
   const recipeOf = () => recipes.find(({ name }) => name === form.recipe) ?? recipes[0];
   const dataOf = () => data.find(({ name }) => name === (form.data ?? recipeOf().data));
@@ -38,6 +38,17 @@ export default function mountForm(section, { backend, t, state, memory, mayChang
   const copied = h("span", { class: "small muted", role: "status" });
   const problem = h("p", { class: "failure", role: "alert", hidden: true });
   const start = h("button", { class: "primary", type: "submit" }, t("learn.start"));
+  const name = h("input", {
+    name: "name",
+    autocomplete: "off",
+    maxlength: 60,
+    value: form.name ?? "",
+    placeholder: t("learn.name-by-itself"),
+    oninput: () => {
+      form.name = name.value.trim() || null;
+      drawState();
+    },
+  });
   const choices = {
     recipe: select(
       "recipe",
@@ -68,6 +79,7 @@ export default function mountForm(section, { backend, t, state, memory, mayChang
       ownBox,
       basics,
       h("details", { class: "more" }, h("summary", {}, t("learn.more")), more),
+      field("name", name),
       problem,
       h("div", { class: "buttons" }, start),
       !mayChange && h("p", { class: "small muted" }, t("learn.looking-only")),
@@ -99,7 +111,7 @@ export default function mountForm(section, { backend, t, state, memory, mayChang
   }
 
   function changeRecipe(name) {
-    Object.assign(form, fresh(name));
+    Object.assign(form, { ...fresh(name), name: form.name });
     draw();
   }
 
@@ -251,7 +263,7 @@ export default function mountForm(section, { backend, t, state, memory, mayChang
     const here = dataOf()?.here ?? false;
     start.disabled =
       !mayChange || sending || faults > 0 || !here || (form.network === OWN && fits === false);
-    command.textContent = commandLine(asked());
+    command.textContent = commandLine(asked(), state.folder);
   }
 
   function drawAbout() {
@@ -283,6 +295,7 @@ export default function mountForm(section, { backend, t, state, memory, mayChang
       network: form.network === OWN ? null : form.network,
       text: form.network === OWN ? form.text : null,
       data: form.data,
+      ...(form.name ? { name: form.name } : {}),
     };
   }
 
@@ -293,8 +306,10 @@ export default function mountForm(section, { backend, t, state, memory, mayChang
     drawState();
     problem.hidden = true;
     try {
-      const { name } = await backend.post("/api/train", asked());
-      started(name);
+      const answer = await backend.post("/api/train", asked());
+      form.name = null; // each has its own
+      name.value = "";
+      started(answer.name);
     } catch (error) {
       problem.textContent = error.message;
       problem.hidden = false;
@@ -323,7 +338,7 @@ export default function mountForm(section, { backend, t, state, memory, mayChang
 }
 
 function fresh(recipe) {
-  return { recipe, data: null, network: null, text: null, values: {} };
+  return { recipe, data: null, network: null, text: null, name: null, values: {} };
 }
 
 /** The recipe to begin with: the tutorials' where its pictures are here, else one whose are. */

@@ -12,11 +12,13 @@ const CONTROLS = {
   failed: ["resume"],
 };
 
+// Going on from its last checkpoint would come to the same end.
+const DIVERGED = ["slower"];
 const READING = ["explore", "compare"];
 
 /**
- * The head of a run in `section`; `act(name, what)` does "pause", "resume", "stop", "explore" or
- * "compare".
+ * The head of a run in `section`; `act(name, what)` does "pause", "resume", "stop", "slower" (again
+ * with a tenth of the learning rate), "explore" or "compare".
  *
  * `update(record, position)` shows a record and its place among those that wait, 0 if it does not.
  */
@@ -82,9 +84,10 @@ export default function mountPanel(section, { t, mayChange, act }) {
   }
 
   function drawButtons(summary, snapshots) {
+    const controls = summary.diverged ? DIVERGED : (CONTROLS[summary.status] ?? []);
     const usable = summary.status === "finished" || snapshots.length > 0;
     const wanted = [
-      ...(summary.ours === false ? [] : (CONTROLS[summary.status] ?? [])),
+      ...(summary.ours === false ? [] : controls),
       ...(usable ? ["explore"] : []),
       "compare",
     ];
@@ -103,7 +106,7 @@ export default function mountPanel(section, { t, mayChange, act }) {
             class: what === "explore" && summary.status === "finished" ? "primary" : null,
             onclick: () => act(name, what),
           },
-          t(`learn.${what}`),
+          t(`learn.${what}`, { rate: slowerRate(summary.recipe) }),
         ),
       ),
     );
@@ -116,6 +119,11 @@ export default function mountPanel(section, { t, mayChange, act }) {
   }
 
   return { update, focus: () => title.focus({ preventScroll: false }) };
+}
+
+/** A tenth of the learning rate, as the server sets it. */
+function slowerRate({ schedule }) {
+  return String(Number((schedule.learning_rate / 10).toPrecision(6)));
 }
 
 function engineText(engine) {
