@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import lenet
 from lenet import cli, data, runs
@@ -312,6 +313,15 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("list", "get", "show"):
         ok("data", command, "--help")
         assert "lenet data" in capsys.readouterr().out
+
+
+def test_a_command_is_made_with_those_of_its_subject_alone() -> None:
+    for name in get_command(cli.app).commands:  # type: ignore[attr-defined]
+        made = get_command(cli._program_for([name])).commands  # type: ignore[attr-defined]
+        assert name in made
+        assert len(made) < 8 or name in ("data", "explain")
+    for everything in ([], ["--help"], ["data", "list"], ["trian"]):
+        assert cli._program_for(everything) is cli.app
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 import sys
+import threading
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from lenet import drawing
 from lenet.data import Dataset, Split
 from lenet.drawing import figures
 from lenet.drawing.figures import FigureError
@@ -218,3 +220,18 @@ def test_names_that_no_font_has_are_numbers(there: bool, monkeypatch: pytest.Mon
     assert ("fonts-noto-cjk" in remark) == (not there)
     assert figures.drawn("猫 cat") == ("猫 cat" if there else "? cat")
     assert figures.drawn_names(("cat", "dog")) == (["cat", "dog"], "")
+
+
+def test_what_draws_is_loaded_in_a_thread_and_its_errors_are_for_who_draws(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "matplotlib.figure")
+    monkeypatch.setitem(sys.modules, "csv", None)  # what Python takes for "cannot be imported"
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    monkeypatch.setattr(drawing, "LOADED_AHEAD", ("colorsys", "csv"))
+    drawing.load_ahead()
+    for thread in threading.enumerate():
+        if thread.name == "lenet-load-ahead":
+            assert not thread.daemon
+            thread.join()
+    assert "colorsys" in sys.modules

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,20 @@ def test_it_learns_and_reads_five_times_an_epoch(parts: Parts) -> None:
     assert history[-1].test_acc is not None
     assert history[-1].test_acc > 0.5
     assert history[-1].examples_seen == 3 * len(parts.train)
+
+
+def test_the_order_of_an_epoch_is_drawn_once(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def draw_epoch(settings: Settings, labels: Any, epoch: int, in_blocks: bool) -> training.Drawn:
+        drawn.append(epoch)
+        return draw(settings, labels, epoch, in_blocks)
+
+    draw = training.draw_epoch
+    monkeypatch.setattr(training, "draw_epoch", draw_epoch)
+    engine, start = begin(CALM)
+    fit(engine, parts, CALM, start)
+    assert drawn == [0, 1, 2]
 
 
 def test_readings_are_where_the_tutorials_plot(parts: Parts) -> None:

@@ -11,7 +11,7 @@ from io import TextIOWrapper
 from typing import Annotated
 
 import typer
-from typer.main import get_command
+from typer.main import get_command, get_command_name
 
 from lenet.cli import (
     doubting,
@@ -29,15 +29,6 @@ from lenet.cli import (
 )
 from lenet.cli.printing import WRONG_PATH, complain, exit_code, reason
 
-app = typer.Typer(
-    name="lenet",
-    help="Train LeNet on real pictures in seconds, look inside it, and keep what was trained.",
-    epilog="Start with:  lenet train   ·   lenet inspect lenet   ·   lenet data show mnist",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
-
 
 def _print_version(asked: bool) -> None:
     if asked:
@@ -47,7 +38,6 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options_of_the_program(
     version: Annotated[
         bool,
@@ -59,7 +49,21 @@ def options_of_the_program(
     """Train LeNet on real pictures in seconds, look inside it, and keep what was trained."""
 
 
-for _subject in (
+def _empty() -> typer.Typer:
+    """The program without its commands."""
+    program = typer.Typer(
+        name="lenet",
+        help="Train LeNet on real pictures in seconds, look inside it, and keep what was trained.",
+        epilog="Start with:  lenet train   ·   lenet inspect lenet   ·   lenet data show mnist",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+    )
+    program.callback()(options_of_the_program)
+    return program
+
+
+SUBJECTS = (
     training,
     looking,
     predicting,
@@ -69,7 +73,9 @@ for _subject in (
     serving,
     run_file,
     this_machine,
-):
+)
+app = _empty()
+for _subject in SUBJECTS:
     app.add_typer(_subject.commands)  # without a name: its commands are the program's own
 own_data.commands.add_typer(doubting.commands)
 app.add_typer(own_data.commands, name="data")  # those of data.py, with its own
@@ -89,7 +95,7 @@ def prepare_streams() -> None:
 def run(arguments: list[str]) -> int:
     """The exit code of one command; an error is one line on stderr."""
     try:
-        code = app(arguments, prog_name="lenet", standalone_mode=False)
+        code = _program_for(arguments)(arguments, prog_name="lenet", standalone_mode=False)
     except typer.Abort:
         return 130
     except typer.TyperException as error:
@@ -110,6 +116,21 @@ def run(arguments: list[str]) -> int:
             raise
         return complain(str(error), 1)
     return code if isinstance(code, int) else 0
+
+
+def _program_for(arguments: list[str]) -> typer.Typer:
+    """The program, with no more commands than the subject that is asked for has.
+
+    To make them all takes longer than some of them run.
+    """
+    for subject in SUBJECTS if arguments else ():
+        known = subject.commands.registered_commands
+        names = [c.name or get_command_name(c.callback.__name__) for c in known if c.callback]
+        if arguments[0] in names:
+            program = _empty()
+            program.add_typer(subject.commands)
+            return program
+    return app
 
 
 def _command(arguments: list[str]) -> str:

@@ -124,7 +124,6 @@ def train(
     """Train a network, show how it learns, and save it in a run's folder."""
     # held from before everything that takes time, until this process or this function ends
     listening = None if stop_file is None else listen_to(stop_file)  # noqa: F841
-    from lenet.drawing import live
     from lenet.runs import experiments
 
     flags: dict[str, Any] = {
@@ -173,6 +172,8 @@ def train(
             snapshots=snapshots,
             find_rate=find_rate,
         )
+    from lenet.drawing import live  # was loaded while the pictures were read
+
     run = experiment.run
     go_on = command_line(["lenet", "train", "--resume", str(run.folder)])
     try:

@@ -28,7 +28,8 @@ UInt8 = NDArray[np.uint8]
 
 # A header can promise 2^128 bytes. EMNIST, the largest of this family, has 640 MB.
 MAX_BYTES: Final = 1 << 30
-PIECE_BYTES: Final = 1 << 18
+PIECE_BYTES: Final = 1 << 21  # after each, other threads may hold the interpreter for a while
+HEADER_BYTES: Final = 1 << 10  # the first piece, more than the longest header
 REMEDY: Final = "Replace it with a good copy"
 
 
@@ -182,22 +183,24 @@ def _decompressed(stream: BinaryIO, name: str) -> Iterator[bytes]:
     Pieces of bounded size are what makes a gzip bomb harmless: the caller stops when it has more
     than the header promised.
     """
-    magic = stream.read(2)
+    magic, size = stream.read(2), HEADER_BYTES
     stream.seek(0)
     if magic != b"\x1f\x8b":
-        while piece := stream.read(PIECE_BYTES):
+        while piece := stream.read(size):
             yield piece
+            size = PIECE_BYTES
         return
     unpacker = zlib.decompressobj(31)
     while not unpacker.eof:
-        packed = unpacker.unconsumed_tail or stream.read(PIECE_BYTES)
+        packed = unpacker.unconsumed_tail or stream.read(size)
         try:
-            piece = unpacker.decompress(packed, PIECE_BYTES)
+            piece = unpacker.decompress(packed, size)
         except zlib.error as error:
             raise DataError(f"{name}: the gzip data are damaged: {error}") from None
         if not packed and not piece and not unpacker.eof:
             raise DataError(f"{name}: the gzip data are cut off")
         if piece:
             yield piece
+        size = PIECE_BYTES
     if unpacker.unused_data or stream.read(1):
         raise DataError(f"{name}: something follows the end of the gzip data")

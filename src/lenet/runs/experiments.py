@@ -31,6 +31,7 @@ from lenet.data import (
 )
 from lenet.data import load as load_data
 from lenet.data.preparation import Preparation, usual
+from lenet.drawing import load_ahead
 from lenet.engines import Choice, Engine
 from lenet.files import as_path
 from lenet.network import layer_text, zoo
@@ -202,6 +203,7 @@ def begin(
     Raises the ValueErrors of what it puts together (DataError, ArchitectureError, EngineError,
     SettingError, RunError), before anything is written, and OSError when nothing can be.
     """
+    load_ahead()  # for the curves: while the pictures are read
     ready = _prepare(
         recipe, data, network, chosen, data_dir, engine, device, threads, compile, progress
     )
@@ -369,6 +371,7 @@ def go_on(
         )
     if epochs is not None:
         recipe = recipes.change(recipe, "epochs", epochs)
+    load_ahead()
     if data is None:
         loaded = load_data(recipe.data, data_dir, progress=progress)
     else:

@@ -28,13 +28,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TextIO
 
+import numpy as np
 from filelock import FileLock, Timeout
 
+from lenet import __version__
 from lenet.engines import Engine
 from lenet.files import about, remove_unfinished, rename_folder, sync_folder, write_atomically
 from lenet.machine import processor
@@ -336,8 +337,12 @@ def _note_resumption(info: dict[str, Any], engine: Engine, checkpoint: Checkpoin
 
 
 def _versions(engine: Engine) -> dict[str, str]:
-    names = ["lenet", "numpy"] + (["torch"] if engine.name == "torch" else [])
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    found = {"python": platform.python_version(), "lenet": __version__, "numpy": np.__version__}
+    if engine.name == "torch":
+        from importlib.metadata import version  # takes a while to load
+
+        found["torch"] = version("torch")
+    return found
 
 
 def _now() -> str:

@@ -134,10 +134,14 @@ def fit(
     history: list[Reading] = []
     told_epoch = -math.inf
     saved = start
+    in_file = mapped.is_mapped(parts.train.images)
+    drawn = None
 
     while not finished(progress, settings) and not stop():
+        if drawn is None or progress.sample == 0:
+            drawn = draw_epoch(settings, parts.train.labels, progress.epoch, in_file)
         before = progress
-        for now in train_to_next_reading(engine, parts.train, settings, rates, progress):
+        for now in train_to_next_reading(engine, parts.train, settings, rates, progress, drawn):
             progress = now
             call(callbacks, "on_stretch", progress)
             if stop():
@@ -198,9 +202,12 @@ def reading_points(settings: Settings, train: Split) -> list[int]:
     return [min(batch * settings.batch_size, len(train)) for batch in batches]
 
 
+Drawn = tuple[NDArray[np.int64], NDArray[np.int8] | None]  # order (n,), augmentation (n, 3)
+
+
 def draw_epoch(
     settings: Settings, labels: NDArray[np.int64], epoch: int, in_blocks: bool = False
-) -> tuple[NDArray[np.int64], NDArray[np.int8] | None]:
+) -> Drawn:
     """The order of an epoch's pictures (n,), and how each is changed (n, 3) or None.
 
     ``in_blocks`` is for pictures that stay in their file (``mapped.epoch_order``).
@@ -229,11 +236,14 @@ def train_to_next_reading(
     settings: Settings,
     rates: NDArray[np.float64],
     progress: Progress,
+    drawn: Drawn,
 ) -> Iterator[Progress]:
-    """The progress after each stretch of about ``STRETCH_S``, up to the next reading point."""
+    """The progress after each stretch of about ``STRETCH_S``, up to the next reading point.
+
+    ``drawn`` is what ``draw_epoch`` gives for the epoch.
+    """
     point = next(p for p in reading_points(settings, train) if p > progress.sample)
-    in_file = mapped.is_mapped(train.images)
-    order, table = draw_epoch(settings, train.labels, progress.epoch, in_blocks=in_file)
+    order, table = drawn
     first_step = progress.epoch * steps_per_epoch(settings, train)
     size, steps = settings.batch_size, 1
     with mapped.stretches(train, order, size) as stretch:
