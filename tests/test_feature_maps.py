@@ -21,6 +21,7 @@ from lenet.looking.feature_maps import (
     features,
     find_picture,
     picture_from_file,
+    to_json,
     to_text,
 )
 from lenet.network import zoo
@@ -168,6 +169,21 @@ def test_a_larger_file_is_prepared_as_the_network_s_own_pictures(tmp_path: Path)
     assert plain.pixels[0, 0, 0] == 230
     with pytest.raises(PictureError, match=r"grey\.png: nothing stands out from the ground"):
         find_picture(str(save(tmp_path / "grey.png", np.full((9, 9), 99), "L")), LENET, None)
+
+
+def test_a_picture_that_came_out_blank_or_light_is_remarked(tmp_path: Path, small: Dataset) -> None:
+    light = save(tmp_path / "light.png", 255 - small.test.images[0, 0], "L")
+    seen = features(LENET, WEIGHTS, find_picture(str(light), LENET, None))
+    lines = to_text(seen).splitlines()
+    assert lines[1].startswith("note: its ground is light")
+    assert max(map(len, lines)) <= 80
+    assert to_json(seen)["remark"].endswith("exchange light and dark in it")
+    blank = save(tmp_path / "blank.png", np.full((28, 28), 3), "L")
+    assert find_picture(str(blank), LENET, None).remark.startswith("it came out blank")
+    own = save(tmp_path / "own.png", small.test.images[0, 0], "L")
+    seen = features(LENET, WEIGHTS, find_picture(str(own), LENET, None))
+    assert "note:" not in to_text(seen)
+    assert "remark" not in to_json(seen)
 
 
 def test_three_channels_stay_in_order(tmp_path: Path) -> None:

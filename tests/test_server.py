@@ -608,10 +608,55 @@ def test_a_state_dict_of_pytorch(client: Client, tmp_path: Path) -> None:
     module = to_torch(zoo.lenet())
     path = tmp_path / "model.pt"
     torch.save({"epoch": 3, "model_state_dict": module.state_dict()}, path)
-    found = good(post_file(client, "model.pt", path.read_bytes(), network="lenet"))
+    # its name says nothing: what it is, its bytes say
+    found = good(post_file(client, "model.params", path.read_bytes(), network="lenet"))
     parameters, _ = unpack(client.get(f"/api/models/{found['ref']}/weights").content, "it")
     for key, value in module.state_dict().items():
         assert np.array_equal(parameters[key], value.numpy())
+
+
+def test_the_state_dict_is_found_in_what_a_training_loop_saved() -> None:
+    torch = pytest.importorskip("torch")
+    import io
+
+    from lenet.lab.torch_file import TorchFileError, convert
+
+    def saved(values: Any) -> bytes:
+        stream = io.BytesIO()
+        torch.save(values, stream)
+        return stream.getvalue()
+
+    tensors = {"0.weight": torch.ones(2, 3), "0.bias": torch.zeros(2)}
+    optimizer = {"state": {}, "param_groups": [{"lr": 0.1}]}
+    checkpoints: list[dict[str, Any]] = [
+        {"net": tensors, "acc": 91.2, "epoch": 3},
+        {"my_net": tensors, "optimizer": optimizer},
+        {"checkpoint": {"state_dict": tensors, "epoch": 1}},
+    ]
+    for checkpoint in checkpoints:
+        assert [*opened.read("x.bin", convert(saved(checkpoint))).tensors] == [*tensors]
+    with pytest.raises(TorchFileError, match="not a state dict"):
+        convert(saved({"a": tensors, "b": tensors}))  # which one?
+    with pytest.raises(TorchFileError, match=r"class torch\.nn\.\S*Linear, and only") as told:
+        convert(saved(torch.nn.Linear(2, 2)))
+    assert "weights_only" not in str(told.value)  # PyTorch's own advice: to run the file
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5 file, as Keras"),
+        (b"\x12\x01\0\0\0\0\0\0" + bytes(40), "of MXNet"),
+        (b"<!doctype html><title>x</title>", "a page or a drawing"),
+        (b"weights, honestly", "no file of weights"),
+    ],
+)
+def test_another_kind_of_file_is_named(client: Client, content: bytes, words: str) -> None:
+    for name in ("model.params", "model.pt"):
+        said = refused(post_file(client, name, content))
+        assert words in said
+        assert content == b"" or "give a .safetensors file" in said
 
 
 def test_the_order_of_a_state_dict_tells_equal_layers_apart(tmp_path: Path) -> None:

@@ -498,6 +498,8 @@ def test_a_picture_of_the_network_s_size_is_taken_as_it_is(
     upload(page, as_file(Image.fromarray(picture), "PNG"))
     np.testing.assert_array_equal(pixels_of(page), picture.ravel())
     assert "It has the network's size already." in page.locator("#panel-upload").inner_text()
+    upload(page, as_file(Image.fromarray(255 - picture), "PNG"))
+    assert "Its ground is light" in page.locator("#panel-upload").inner_text()
 
 
 def test_a_photograph_is_turned_upright(explore: Any) -> None:
@@ -547,13 +549,16 @@ def png_header(width: int, height: int) -> bytes:
         (b"", "b.jpg", "b.jpg is no picture"),
         (as_file(Image.fromarray(seven()), "PNG")[:300], "c.png", "c.png is no picture"),
         (png_header(20_000, 3_000), "d.png", "d.png has 20000×3000 pixels, 60 million;"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "e.svg", "e.svg is a drawing of lines"),
     ],
-    ids=["text", "empty", "cut off", "huge"],
+    ids=["text", "empty", "cut off", "huge", "svg"],
 )
 def test_what_is_refused_is_told(explore: Any, content: bytes, name: str, sentence: str) -> None:
     page = explore()
+    assert upload(page, as_file(Image.fromarray(seven()), "PNG"), "before.png")
     before = state(page, "picture")
-    assert upload(page, content, name) == []
+    assert upload(page, content, name) == [], "nothing of the one before"
+    assert page.locator("#panel-upload select").first.is_hidden()
     assert sentence in page.locator("#panel-upload [role=alert]").inner_text()
     assert state(page, "picture") == before, "what was shown stays"
 

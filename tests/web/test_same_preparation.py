@@ -15,7 +15,7 @@ import photographs
 from conftest import IMPORT_MAP
 from lenet import data
 from lenet.data.picture_pixels import pixels_of_file
-from lenet.data.preparation import FITS, of_notes, prepare
+from lenet.data.preparation import FITS, Preparation, doubt, of_notes, prepare
 from photographs import Photograph
 
 MOST = 2.0  # of 255: what a pixel may differ by in the mean
@@ -29,6 +29,7 @@ PAGE = f"""<!doctype html>
 """
 PAGE_JS = """
 import { openPicture } from "lenet/explore/picture/picture-file.js";
+import { doubt } from "lenet/explore/picture/prepare.js";
 import { preparedSteps } from "lenet/explore/picture/upload.js";
 
 globalThis.prepared = async (name, base64, model, settings) => {
@@ -37,6 +38,7 @@ globalThis.prepared = async (name, base64, model, settings) => {
   const { pixels } = preparedSteps(opened, model, settings);
   return [...pixels];
 };
+globalThis.doubted = (values, how) => doubt(Uint8Array.from(values), how);
 globalThis.ready = true;
 """
 Prepared = Callable[[Photograph, Any, str], NDArray[np.uint8]]
@@ -72,6 +74,15 @@ def in_the_page(browser: Any, site: Any) -> Iterator[Prepared]:
         return np.array(pixels, np.uint8).reshape(channels, height, width)
 
     yield prepared
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def doubting_page(browser: Any, site: Any, in_the_page: Prepared) -> Iterator[Any]:
+    page = browser.new_page()
+    page.goto(f"{site.address}/prepared.html")
+    page.wait_for_function("globalThis.ready")
+    yield page
     page.close()
 
 
@@ -134,3 +145,19 @@ def test_page_and_python_make_the_same(
     print(json.dumps([photograph.name, difference.mean(), int(difference.max())]))
     assert here.max() > 60  # something is there
     assert difference.mean() < MOST
+
+
+@pytest.mark.parametrize("ground", ["dark", "keep"])
+def test_page_and_python_find_the_same_odd(doubting_page: Any, ground: str) -> None:
+    how = Preparation(1, 20, 30, "pad", ground)
+    picture = data.bundled().test.images[:1, 0]
+    ink = np.zeros((1, 20, 30), np.uint8)
+    ink[:, :, 1:29] = picture[:, 4:24, :28]
+    found = set()
+    for pixels in (ink, 255 - ink, ink // 20, ink * 0 + 200, np.maximum(ink, 120)):
+        rows = {"rows": 20, "columns": 30, "ground": ground}
+        said = doubting_page.evaluate("(x) => doubted(...x)", [pixels.ravel().tolist(), rows])
+        here = doubt(pixels, how)
+        assert said == (here and ("blank" if "blank" in here else "light"))
+        found.add(said)
+    assert found == ({None, "blank", "light"} if ground == "dark" else {None, "blank"})

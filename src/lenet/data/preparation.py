@@ -174,6 +174,23 @@ def prepare(image: UInt8, preparation: Preparation, ground: str = "auto") -> UIn
     return pixels[np.arange(preparation.channels) % len(pixels)]
 
 
+def doubt(pixels: UInt8, preparation: Preparation) -> str | None:
+    """What is odd about a prepared picture (channels, height, width), as one sentence; else None.
+
+    It came out blank, or its ground is light where the network's pictures have a dark one: a
+    picture that has the right size already is taken as it is.
+    """
+    if int(pixels.max()) - int(pixels.min()) < INK:
+        return "it came out blank: all of its pixels are nearly the same"
+    border = _border_median(pixels.astype(np.float64))
+    if preparation.ground == "dark" and float(border.mean()) > 127.5:
+        return (
+            "its ground is light, and the pictures that this network learnt from have a dark one: "
+            "exchange light and dark in it"
+        )
+    return None
+
+
 def _is_grey(image: Any, size: tuple[int, int]) -> bool:
     """Whether it is a grey picture of that size already."""
     return isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape == size

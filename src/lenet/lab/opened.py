@@ -23,7 +23,16 @@ from lenet.network.weights import KEY, Entry, WeightsError, read_header
 from lenet.untrusted import plain
 
 TORCH_PATIENCE_S: Final = 60.0
-SUFFIXES: Final = (".safetensors", ".pt", ".pth")
+# What other files begin with, and what to do about them.
+OTHERS: Final = (
+    (b"\x89HDF\r\n", "an HDF5 file, as Keras writes them"),
+    (b"\x12\x01\0\0\0\0\0\0", "a parameter file of MXNet"),
+    (b"\x93NUMPY", "an array of NumPy"),
+    (b"\x1f\x8b", "compressed with gzip"),
+    (b"<", "a page or a drawing"),
+)
+TORCH: Final = (b"PK\x03\x04", b"\x80")  # a zip, or a pickle: what torch.save wrote, new or old
+GIVE: Final = "give a .safetensors file, or a state dict that torch.save wrote"
 _WEIGHT = re.compile(r"(.*?)\.?(weight|bias)")
 _FLOATS: Final = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 
@@ -40,15 +49,22 @@ class Opened:
 
 
 def read(name: str, content: bytes) -> Opened:
-    """What the file of that name holds. Raises WeightsError with the reason."""
-    suffix = name[name.rfind(".") :].lower() if "." in name else ""
-    if suffix not in SUFFIXES:
-        raise WeightsError(
-            f"{plain(name)}: give a .safetensors file, or a state dict of PyTorch as .pt or .pth"
-        )
-    if suffix != ".safetensors":
-        content = _from_torch(content)
-    return _safetensors(content, plain(name, 100))
+    """What the file of that name holds: its bytes say what it is, its name does not.
+
+    Raises WeightsError with the reason.
+    """
+    where = plain(name, 100)
+    if not content:
+        raise WeightsError(f"{where} is empty")
+    if content[8:9] != b"{":  # else safetensors: the length of the header, and the header
+        for beginning, kind in OTHERS:
+            if content.startswith(beginning):
+                raise WeightsError(f"{where} is {kind}: {GIVE}")
+        if content.startswith(TORCH):
+            content = _from_torch(content)
+        elif not name.lower().endswith(".safetensors"):
+            raise WeightsError(f"{where} is no file of weights that LeNet reads: {GIVE}")
+    return _safetensors(content, where)
 
 
 def _from_torch(content: bytes) -> bytes:

@@ -9,6 +9,7 @@ With ``weights_only`` nothing in the file is run. An error is one line on standa
 from __future__ import annotations
 
 import io
+import re
 import sys
 import zipfile
 from typing import Any
@@ -17,7 +18,9 @@ from lenet.installing import how_to_install
 
 LARGEST = 512 << 20  # bytes, unpacked
 MOST_TENSORS = 2_000
-KEYS = ("state_dict", "model_state_dict", "model")  # in which training loops keep it
+MOST_DEEP = 3  # dictionaries inside each other
+KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
+_CLASS = re.compile(r"GLOBAL ([\w.]{1,100})")  # what PyTorch refuses to make
 
 
 class TorchFileError(ValueError):
@@ -30,11 +33,13 @@ def convert(content: bytes) -> bytes:
         parts = zipfile.ZipFile(io.BytesIO(content)).infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
         raise TorchFileError(
-            "this file is not from torch.save, or it is from PyTorch 1.5 or older: save it again "
-            "with torch.save(model.state_dict(), …)"
+            "this file is not from torch.save, or it is from PyTorch 1.5 or older, or cut off: "
+            "save it again with torch.save(model.state_dict(), …)"
         ) from None
     if sum(part.file_size for part in parts) > LARGEST:
         raise TorchFileError(f"it unpacks to more than {LARGEST:,} bytes")
+    if not any(part.filename.endswith("data.pkl") for part in parts):
+        raise TorchFileError("this zip archive is not from torch.save: give the file inside it")
     try:
         import torch
     except ImportError:
@@ -45,20 +50,22 @@ def convert(content: bytes) -> bytes:
     try:
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds: a stranger chose the bytes
-        first = str(error).strip().partition("\n")[0][:200]
+        found = _CLASS.search(str(error))
+        what = f"it holds an object of the class {found[1]}" if found else "it is damaged"
         raise TorchFileError(
-            "it holds more than tensors, or is damaged: save it again with "
-            f"torch.save(model.state_dict(), …) ({type(error).__name__}: {first})"
+            f"{what}, and only tensors are read: save it again with "
+            "torch.save(model.state_dict(), …)"
         ) from None
     return _packed(_state_dict(loaded, torch), torch)
 
 
 def _state_dict(loaded: Any, torch: Any) -> dict[str, Any]:
     """The tensors by name, of a state dict or of a checkpoint that has one inside."""
-    for key in KEYS:
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
+    for _ in range(MOST_DEEP):
+        inner = _inner(loaded, torch)
+        if inner is None:
             break
+        loaded = inner
     if not isinstance(loaded, dict):
         raise TorchFileError(f"it holds a {type(loaded).__name__}, not a state dict")
     tensors = {
@@ -74,6 +81,27 @@ def _state_dict(loaded: Any, torch: Any) -> dict[str, Any]:
     if len(tensors) > MOST_TENSORS:
         raise TorchFileError(f"it has {len(tensors):,} tensors, more than {MOST_TENSORS:,}")
     return tensors
+
+
+def _inner(loaded: Any, torch: Any) -> dict[str, Any] | None:
+    """The dictionary in which a training loop keeps the tensors; None where there is none.
+
+    By the names that are usual, else the only one that has tensors and nothing else, else the only
+    one.
+    """
+    if not isinstance(loaded, dict):
+        return None
+    inside = {key: value for key, value in loaded.items() if isinstance(value, dict) and value}
+    for key in KEYS:
+        if key in inside:
+            return dict(inside[key])
+    plain = [
+        value
+        for value in inside.values()
+        if all(isinstance(tensor, torch.Tensor) for tensor in value.values())
+    ]
+    found = plain or [*inside.values()]
+    return dict(found[0]) if len(found) == 1 else None
 
 
 def _packed(tensors: dict[str, Any], torch: Any) -> bytes:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lenet import engines
 from lenet.data.picture_files import PictureFileError
 from lenet.data.picture_pixels import read_pixels
-from lenet.data.preparation import Preparation, PreparationError, prepare, usual
+from lenet.data.preparation import Preparation, PreparationError, doubt, prepare, usual
 from lenet.drawing.text_width import cells, padded, wrapped
 from lenet.looking.evaluation import softmax
 from lenet.looking.explanations import Language
@@ -42,6 +42,7 @@ class Picture:
     name: str  # "17"
     source: str  # "test picture 17 (coat)"
     label: int | None  # its class, where that is known
+    remark: str = ""  # what is odd about it
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ def picture_from_file(path: Path, how: Preparation) -> Picture:
         raise PictureError(f"{path}: {error}") from None
     kind = "RGB" if how.channels == 3 else "grey"
     source = f"{path.name} (made {kind} and {how.width}×{how.height})"
-    return Picture(pixels, path.stem, source, None)
+    return Picture(pixels, path.stem, source, None, doubt(pixels, how) or "")
 
 
 # --- tutorial 003's figure ---------------------------------------------------------------------
@@ -316,7 +317,8 @@ def to_text(features: Features, width: int = 80, *, ascii_only: bool = False) ->
     predicted, probabilities = features.predicted, features.probabilities
     true = "" if picture.label is None else f", it is {network.classes[picture.label]}"
     answer = f"{network.classes[predicted]}, probability {probabilities[predicted]:.4f}{true}"
-    lines = [f"{picture.source}: {answer}", ""]
+    remark = wrapped(f"note: {picture.remark}", width) if picture.remark else []
+    lines = [f"{picture.source}: {answer}", *remark, ""]
     names = [f"{layer.index:>2} {layer.stage:<3} {layer.kind}" for layer in features.layers]
     shapes = [show_shape(layer.output_shape) for layer in features.layers]
     wide, wide_shape = max(map(len, names)), max(map(len, ["output", *shapes]))
@@ -341,11 +343,12 @@ def to_text(features: Features, width: int = 80, *, ascii_only: bool = False) ->
 
 def to_json(features: Features) -> dict[str, Any]:
     """``source``, ``label``, ``predicted``, ``probabilities`` by class, ``layers``: each with
-    ``layer``, ``type``, ``shape`` and ``values``."""
+    ``layer``, ``type``, ``shape`` and ``values``; ``remark`` where the picture is an odd one."""
     classes = features.network.classes
     label = features.picture.label
     return {
         "source": features.picture.source,
+        **({"remark": features.picture.remark} if features.picture.remark else {}),
         "label": None if label is None else classes[label],
         "predicted": classes[features.predicted],
         "probabilities": dict(zip(classes, features.probabilities.tolist(), strict=True)),

@@ -89,6 +89,11 @@ export default {
     "upload.exact": "It has the network's size already.",
     "upload.on-white": "What is transparent was laid on white.",
     "upload.on-black": "What is transparent was laid on black.",
+    "upload.odd.blank": "It came out blank: all of its pixels are nearly the same.",
+    "upload.odd.light":
+      "Its ground is light, and the pictures that this network learnt from have a dark one: choose "
+      + "“light, dark ink” above.",
+    "upload.svg": "{name} is a drawing of lines, not of pixels. Save it as PNG, and open that.",
     "upload.empty": "Nothing stands out from the ground in this picture.",
     "upload.done": "{name} is shown",
     "upload.no-picture":
@@ -273,6 +278,9 @@ export default {
     "upload.exact": "尺寸已与网络相同。",
     "upload.on-white": "透明处以白色为底。",
     "upload.on-black": "透明处以黑色为底。",
+    "upload.odd.blank": "结果是一片空白：所有像素几乎相同。",
+    "upload.odd.light": "它的底色是浅的，而这个网络学过的图片是深底：请在上面选择“浅底深墨”。",
+    "upload.svg": "{name} 是矢量图，不是像素图。请另存为 PNG 再打开。",
     "upload.empty": "这张图片里没有从底色中显出来的东西。",
     "upload.done": "已显示 {name}",
     "upload.no-picture": "{name} 不是浏览器能读的图片。可用 PNG、JPEG、GIF、WebP、BMP 和 AVIF。",

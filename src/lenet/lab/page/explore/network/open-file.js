@@ -24,7 +24,7 @@ export function mountOpenFile({ t, backend, openModel, announce }) {
   const file = h("input", {
     type: "file",
     id: "open-file-input",
-    accept: ".pt,.pth,.safetensors",
+    accept: ".safetensors,.pt,.pth,.params,.pkl,.bin,.ckpt",
     class: "visually-hidden",
     onchange: () => {
       name.textContent = file.files[0]?.name ?? t("open.no-file");

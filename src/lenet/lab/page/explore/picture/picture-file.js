@@ -21,6 +21,7 @@ export async function openPicture(file) {
   }
   const facts = sniff(new Uint8Array(await file.arrayBuffer()));
   if (facts) checkSize(name, facts);
+  else if (/svg/.test(file.type) || /\.svgz?$/i.test(name)) throw refusal("upload.svg", { name });
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });

@@ -70,6 +70,22 @@ export function grey(image) {
   return { ...image, planes: [red.map((value, i) => luminance(value, green[i], blue[i]))] };
 }
 
+/**
+ * What is odd about a prepared picture, as data/preparation.py finds it: "blank", or "light" (its
+ * ground, where the network's pictures have a dark one); else null.
+ */
+export function doubt(pixels, { rows, columns, ground }) {
+  let [least, most] = [255, 0];
+  for (const value of pixels) [least, most] = [Math.min(least, value), Math.max(most, value)];
+  if (most - least < INK) return "blank";
+  if (ground !== "dark") return null;
+  const borders = [];
+  for (let at = 0; at < pixels.length; at += rows * columns) {
+    borders.push(quantile(borderOf(pixels.subarray(at, at + rows * columns), columns, rows), 0.5));
+  }
+  return borders.reduce((sum, one) => sum + one, 0) / borders.length > 127.5 ? "light" : null;
+}
+
 /** The image with light and dark exchanged. */
 export function inverted(image) {
   return { ...image, planes: image.planes.map((plane) => plane.map((value) => 255 - value)) };

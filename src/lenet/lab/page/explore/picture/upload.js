@@ -8,6 +8,7 @@ import {
   boundingBox,
   centred,
   crop,
+  doubt,
   fit,
   fromRgba,
   grey,
@@ -23,6 +24,7 @@ import { normalize } from "lenet/network/forward.js";
 import { paintPicture } from "lenet/shared/thumbnail.js";
 
 const SHOWN = 144; // pixels at most of a step's picture
+const ACCEPTED = "image/png,image/jpeg,image/gif,image/webp,image/bmp,image/avif";
 
 /**
  * Uploading in `panel`: {open, model, send, hasPicture, destroy}.
@@ -36,7 +38,7 @@ export function mountUpload(panel, { t, store, memory, announce }, use) {
 
   const file = h("input", {
     type: "file",
-    accept: "image/*",
+    accept: ACCEPTED,
     class: "visually-hidden",
     id: "upload-file",
     onchange: () => {
@@ -82,6 +84,7 @@ export function mountUpload(panel, { t, store, memory, announce }, use) {
   async function open(chosen) {
     const mine = ++asked;
     tell(null);
+    forget();
     try {
       const opened = await openPicture(chosen);
       if (closed || mine !== asked) return;
@@ -91,6 +94,14 @@ export function mountUpload(panel, { t, store, memory, announce }, use) {
       if (closed || mine !== asked) return;
       tell(error.key ? t(error.key, error.values) : error.message);
     }
+  }
+
+  /** Leaves nothing of the picture before: one that is refused must not seem to be that one. */
+  function forget() {
+    kept.opened = null;
+    settings.hidden = true;
+    remark.hidden = true;
+    fill(steps);
   }
 
   function tell(text) {
@@ -110,9 +121,11 @@ export function mountUpload(panel, { t, store, memory, announce }, use) {
       opened.animated && t("upload.animated"),
       done.exact && t("upload.exact"),
       done.transparent && t(done.ground ? "upload.on-white" : "upload.on-black"),
+      done.doubt && t(`upload.odd.${done.doubt}`),
     ].filter(Boolean);
     remark.textContent = remarks.join(" ");
     remark.hidden = remarks.length === 0;
+    remark.className = done.doubt ? "failure small" : "muted small";
     fill(
       steps,
       done.steps.map((step) => show(step, model)),
@@ -153,7 +166,7 @@ export function mountUpload(panel, { t, store, memory, announce }, use) {
 
 /**
  * The steps from an opened picture to what the network takes: {steps: [{key, values, image}],
- * pixels, exact, transparent, ground}; pixels null where no ink was found.
+ * pixels, exact, transparent, ground, doubt}; pixels null where no ink was found.
  *
  * `settings.ground` is "auto", "light" (dark ink on it) or "dark"; `settings.crop` "auto", "ink" or
  * "whole". A picture that has the network's size already is taken as it is, unless told otherwise.
@@ -171,7 +184,8 @@ export function preparedSteps({ rgba, columns, rows }, model, settings) {
   };
   const finish = (pixels) => {
     if (pixels) steps.push({ key: "normalised", values: {}, pixels });
-    return { steps, pixels, exact, transparent, ground };
+    const odd = pixels && doubt(pixels, how);
+    return { steps, pixels, exact, transparent, ground, doubt: odd };
   };
 
   let image = add("opened", colors);
