@@ -40,6 +40,7 @@ lint: $(VENV)/all.stamp ## format, lint and types
 	$(BIN)/biome ci
 	DENO_DIR=$(VENV)/deno DENO_NO_UPDATE_CHECK=1 $(BIN)/deno check --quiet src/lenet/lab/page
 	$(BIN)/mypy src tests scripts bench
+	printf '%s\n' win32 darwin | xargs -P 2 -I {} $(BIN)/mypy --platform {} --cache-dir .mypy_cache/{} src
 
 check: lint ## lint, then the fast tests: before every commit
 	$(PYTEST) -m "not slow" $(ARGS)

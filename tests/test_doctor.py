@@ -4,11 +4,13 @@ import importlib.metadata
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from lenet import cli, data, doctor, engines, installing
+from lenet import cli, data, doctor, engines, installing, system
 from lenet.doctor import Finding
 from lenet.engines import EngineError, native
 
@@ -112,6 +114,38 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize(
+    ("platform", "has", "remedy"),
+    [
+        ("win32", "", "Visual Studio's Build Tools"),
+        ("darwin", "brew", "install one by xcode-select --install"),
+        ("linux", "apt", "install one by apt install g++"),
+        ("linux", "dnf", "install one by dnf install gcc-c++"),
+        ("linux", "", "install one such as by apt install g++"),
+    ],
+)
+def test_what_is_missing_is_got_as_this_system_gets_things(
+    platform: str, has: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "sys", SimpleNamespace(platform=platform))
+    monkeypatch.setattr(shutil, "which", lambda name: name if name == has else None)
+    monkeypatch.setattr(sys, "executable", str(Path("my env", "python").absolute()))
+    monkeypatch.setattr(doctor, "_version", lambda name: "")
+    said = " ".join(f"{each.text} {each.remedy}" for each in doctor.examine())
+    assert remedy in said
+    assert ("apt install" in said) == ("apt" in remedy)
+    assert ("clang-cl" in said) == (platform == "win32")
+    if platform == "win32":
+        quoted = f'"{os.path.join("my env", "python")}" -m pip install'
+        assert f"{quoted} --force-reinstall" in said
+        assert f'{quoted} "torch>=2.10"' in said
+        assert "set LENET_REQUIRE_NATIVE=1; in PowerShell $env:LENET_REQUIRE_NATIVE = '1'" in said
+    else:
+        assert f"LENET_REQUIRE_NATIVE=1 '{sys.executable}' -m pip install" in said
+        assert "-m pip install 'torch>=2.10'" in said
+
+
+@pytest.mark.usefixtures("no_engine")
 @pytest.mark.skipif(os.name == "nt", reason="its compilers are no shell scripts")
 @pytest.mark.parametrize(
     ("script", "why"),
@@ -163,7 +197,7 @@ def test_threads(
     usable: int, allowed: int, there: int, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor, "available_cpus", lambda: usable)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(allowed), raising=False)
+    monkeypatch.setattr(doctor, "allowed_cpus", lambda: allowed)
     monkeypatch.setattr(os, "cpu_count", lambda: there)
     assert doctor.threads().text == text
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lenet import drawing
+from lenet import drawing, system
 from lenet.data import Dataset, Split
 from lenet.drawing import figures
 from lenet.drawing.figures import FigureError
@@ -217,7 +217,7 @@ def test_names_that_no_font_has_are_numbers(there: bool, monkeypatch: pytest.Mon
     monkeypatch.setattr(figures, "cjk_fonts", lambda: ("DejaVu Serif",) if there else ())
     names, remark = figures.drawn_names(("cat", "狗", "鸟"))
     assert names == (["cat", "狗", "鸟"] if there else ["cat", "class 1", "class 2"])
-    assert ("fonts-noto-cjk" in remark) == (not there)
+    assert (system.how_to_get("font") in remark) == (not there)
     assert figures.drawn("猫 cat") == ("猫 cat" if there else "? cat")
     assert figures.drawn_names(("cat", "dog")) == (["cat", "dog"], "")
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import lenet
-from lenet import cli, data, looking
+from lenet import cli, data, looking, system
 from lenet.drawing import figures
 from lenet.drawing.text_width import cells
 from lenet.looking.feature_maps import PictureError
@@ -227,7 +227,7 @@ def test_a_missing_font_is_said(
     assert cli.run(["evaluate", str(run), "--mistakes", "4", "--confusion"]) == 0
     output = capsys.readouterr()
     assert "连衣裙" in output.out
-    assert "fonts-noto-cjk" in output.err
+    assert system.how_to_get("font") in output.err
     for diagram in (True, False):  # its words are drawn where it is read
         (look,) = looking.looks(looking.open_subject("lenet"), diagram=diagram, kernels=not diagram)
         assert bool(looking.font_remark(names, look.pictures)) != diagram

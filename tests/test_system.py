@@ -1,16 +1,19 @@
 """What differs between systems: signals, processes that outlive others, commands as typed."""
 
+import contextlib
 import os
+import platform
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from lenet import cli, runs, system
+from lenet import cli, data, machine, runs, system
 
 TINY = ["network=tiny", "layers=AvgPool2d(7)\nFlatten()\nLinear(16, 10)"]
 WORDS = [
@@ -106,6 +109,53 @@ def test_ctrl_break_is_like_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
         130,
         143,
     ]
+
+
+def test_the_processor_s_name_is_asked_of_each_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "no such line")  # of /proc/cpuinfo
+    monkeypatch.setattr(machine, "sys", SimpleNamespace(platform="darwin"))
+    answer = SimpleNamespace(stdout="Apple M2\n")
+    monkeypatch.setattr(subprocess, "run", lambda words, **_: answer)
+    assert machine.processor() == "Apple M2"
+
+    def absent(words: list[str], **_: Any) -> None:
+        raise FileNotFoundError(2, "No such file", words[0])
+
+    monkeypatch.setattr(subprocess, "run", absent)
+    assert machine.processor() == (platform.processor() or platform.machine())
+    values = contextlib.nullcontext({"ProcessorNameString": ("Intel(R) Core(TM) i5  ", 1)})
+    registry = ModuleType("winreg")
+    vars(registry).update(
+        HKEY_LOCAL_MACHINE=0,
+        OpenKey=lambda root, place: values,
+        QueryValueEx=lambda key, name: key[name],
+    )
+    monkeypatch.setitem(sys.modules, "winreg", registry)
+    monkeypatch.setattr(machine, "sys", SimpleNamespace(platform="win32"))
+    assert machine.processor() == "Intel(R) Core(TM) i5"
+
+
+@pytest.mark.parametrize(
+    ("name", "variables", "place"),
+    [
+        ("win32", {"LOCALAPPDATA": "/x/Local"}, "/x/Local/lenet/Cache"),
+        ("win32", {}, "~/AppData/Local/lenet/Cache"),
+        ("darwin", {}, "~/Library/Caches/lenet"),
+        ("linux", {}, "~/.cache/lenet"),
+        ("darwin", {"XDG_CACHE_HOME": "/x/cache"}, "/x/cache/lenet"),
+        ("win32", {"XDG_CACHE_HOME": "cache", "LOCALAPPDATA": "/x"}, "/x/lenet/Cache"),
+    ],
+)
+def test_data_are_kept_where_the_system_has_such_things(
+    name: str, variables: dict[str, str], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("LOCALAPPDATA", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, os.path.abspath(value) if value[0] == "/" else value)
+    monkeypatch.setattr(data, "sys", SimpleNamespace(platform=name))
+    expected = Path(place).expanduser()
+    assert data.cache_dir() == Path(os.path.abspath(expected))
 
 
 # --- a training that is told to stop -----------------------------------------------------------

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shlex
 import shutil
 import subprocess
 import sysconfig
@@ -21,9 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lenet import data, engines, installing
+from lenet import data, engines, installing, system
 from lenet.engines import EngineError, native
-from lenet.machine import available_cpus, gpu_driver, processor
+from lenet.machine import allowed_cpus, available_cpus, gpu_driver, processor
 from lenet.network import zoo
 
 if TYPE_CHECKING:
@@ -109,10 +108,11 @@ def _native_missing(why: str) -> Finding:
     install = installing.how_to_build()
     if find_spec("lenet._native") is not None:
         return Finding("native", "missing", why, f"build it again: {install}")
-    named = shlex.split(os.environ.get("CXX", ""))
+    named = system.words(os.environ.get("CXX", ""))
     compilers = [named] if named else [[name] for name in COMPILERS]
     compiler = next((words for words in compilers if shutil.which(words[0])), None)
     if compiler is None:
+        kinds = "Clang as clang-cl" if system.is_windows() else "GCC or Clang"
         where = (
             f"CXX names {named[0]}, which is not on the PATH"
             if named
@@ -121,14 +121,14 @@ def _native_missing(why: str) -> Finding:
         return Finding(
             "native",
             "missing",
-            f"not built: it takes a C++ compiler, GCC or Clang, and {where}",
-            f"install one, such as by apt install g++ or xcode-select --install, then: {install}",
+            f"not built: it takes a C++ compiler, {kinds}, and {where}",
+            f"install one {system.how_to_get('compiler')}, then: {install}",
         )
     if problem := why_not_compiling(compiler):
         return Finding(
             "native",
             "missing",
-            f"not built: {shlex.join(compiler)} does not compile C++20 for it: {problem}",
+            f"not built: {system.command_line(compiler)} does not compile C++20 for it: {problem}",
             f"install another GCC (12 or later) or Clang (15 or later), then: {install}",
         )
     if not os.path.isfile(os.path.join(sysconfig.get_path("include"), "Python.h")):
@@ -136,7 +136,7 @@ def _native_missing(why: str) -> Finding:
             "native",
             "missing",
             "not built: Python's header files, such as Python.h, are not here",
-            f"install them, such as by apt install python3-dev, then: {install}",
+            f"install them {system.how_to_get('headers')}, then: {install}",
         )
     return Finding(
         "native",
@@ -176,10 +176,7 @@ def why_not_compiling(compiler: list[str]) -> str:
 def threads() -> Finding:
     """How many CPUs an engine uses unless told otherwise, and why not all."""
     usable, there = available_cpus(), os.cpu_count() or 1
-    try:
-        allowed = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        allowed = there
+    allowed = allowed_cpus()
     if usable == there:
         return Finding("threads", "ok", f"{usable}, all CPUs of this machine")
     why = "the container's CPU quota" if usable < allowed else "the process's CPU affinity"
@@ -205,7 +202,7 @@ def packages() -> list[Finding]:
             findings.append(Finding(subject, "ok", here))
         else:
             text = f"not installed: {absent}" + (f"; here: {here}" if here else "")
-            wanted = shlex.join(names[name] for name in lacking)
+            wanted = system.command_line([names[name] for name in lacking])
             remedy = f"{installing.pip_install()} {wanted}"
             findings.append(Finding(subject, "missing", text, remedy))
     return findings

@@ -6,10 +6,11 @@ lenet is on no package index. A command names the packages, which are on one, or
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
 from pathlib import Path
+
+from lenet import system
 
 SOURCE = Path(__file__).parents[2]  # of a checkout; else just a folder of Python's
 
@@ -19,11 +20,11 @@ def pip_install() -> str:
     from importlib.util import find_spec
 
     if find_spec("pip") is None:  # an environment that uv made
-        return f"uv pip install --python {shlex.quote(sys.executable)}"
+        return f"uv pip install --python {system.quote(sys.executable)}"
     own = shutil.which("pip")
     if own is not None and os.path.dirname(own) == os.path.dirname(sys.executable):
         return "pip install"
-    return f"{shlex.quote(sys.executable)} -m pip install"
+    return f"{system.program(sys.executable)} -m pip install"
 
 
 def requirements() -> dict[str, list[str]]:
@@ -42,21 +43,20 @@ def requirements() -> dict[str, list[str]]:
 def how_to_install(extra: str) -> str:
     """The command that installs what an extra needs.
 
-    >>> how_to_install("torch").endswith("install 'torch>=2.10'")
+    >>> how_to_install("torch").strip("\'\\"").endswith("torch>=2.10")
     True
     """
-    return f"{pip_install()} {shlex.join(requirements()[extra])}"
+    return f"{pip_install()} {system.command_line(requirements()[extra])}"
 
 
 def how_to_build() -> str:
     """The command that builds lenet anew with its native engine, or says why it cannot be built."""
     # not the wheel without the engine that pip may have kept
     options = "--force-reinstall --no-cache-dir --no-deps"
-    command = f"LENET_REQUIRE_NATIVE=1 {pip_install()} {options}"
     source = _source()
-    if source is None:
-        return f"in the folder of lenet's source code: {command} ."
-    return f"{command} {source}"
+    command = f"{pip_install()} {options} {source or '.'}"
+    command = system.with_variable("LENET_REQUIRE_NATIVE", "1", command)
+    return command if source else f"in the folder of lenet's source code: {command}"
 
 
 def _source() -> str | None:
@@ -72,11 +72,11 @@ def _source() -> str | None:
         origin = {}
     if (SOURCE / "native").is_dir():
         editable = origin.get("dir_info", {}).get("editable", False)
-        return f"{'--editable ' if editable else ''}{shlex.quote(str(SOURCE))}"
+        return f"{'--editable ' if editable else ''}{system.quote(str(SOURCE))}"
     url = origin.get("url", "")
     if "vcs_info" in origin:
-        return shlex.quote(f"{origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}")
+        return system.quote(f"{origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}")
     if not url.startswith("file:"):
-        return shlex.quote(url) if url.endswith((".tar.gz", ".zip")) else None
+        return system.quote(url) if url.endswith((".tar.gz", ".zip")) else None
     path = url2pathname(urlsplit(url).path)
-    return shlex.quote(path) if os.path.exists(path) and not path.endswith(".whl") else None
+    return system.quote(path) if os.path.exists(path) and not path.endswith(".whl") else None

@@ -9,6 +9,7 @@ import math
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,14 +17,33 @@ import numpy as np
 
 
 def processor() -> str:
-    """The processor's name, such as "Intel(R) Xeon(R) Processor @ 2.80GHz"."""
+    """The processor's name, such as "Intel(R) Xeon(R) Processor @ 2.80GHz" or "Apple M2"."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    try:
+        named = _processor_of_the_system()
+    except (OSError, subprocess.SubprocessError):
+        named = ""
+    return named or platform.processor() or platform.machine()
+
+
+def _processor_of_the_system() -> str:
+    """Its name where Windows or macOS knows it; the processor alone tells its family there."""
+    if sys.platform == "win32":
+        import winreg
+
+        place = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, place) as key:
+            return str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()
+    if sys.platform == "darwin":
+        words = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+        asked = subprocess.run(words, capture_output=True, text=True, timeout=5, check=True)
+        return asked.stdout.strip()
+    return ""
 
 
 def gpu_driver() -> bool:
@@ -45,11 +65,14 @@ def keep_freed_memory() -> None:
 
 def available_cpus() -> int:
     """The CPUs that this process may use: its affinity, and the quota of its control groups."""
-    try:
-        cpus = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        cpus = os.cpu_count() or 1
-    return math.ceil(min(cpus, cpu_quota()))
+    return math.ceil(min(allowed_cpus(), cpu_quota()))
+
+
+def allowed_cpus() -> int:
+    """The CPUs that the process may run on, where the system tells; else all."""
+    if hasattr(os, "sched_getaffinity"):  # on Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def cpu_quota(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from lenet.benchmark.measuring import REFERENCE, Results, Row, flops_per_example
 from lenet.machine import available_cpus, processor
 from lenet.network.architecture import Network
 from lenet.network.layers import show_shape
+from lenet.system import command_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -55,7 +55,7 @@ def to_json(results: Results) -> dict[str, Any]:
         "threads": plan.threads,
         "seconds": plan.seconds,
         "rounds": plan.rounds,
-        "command": shlex.join(["lenet", *sys.argv[1:]]),
+        "command": command_line(["lenet", *sys.argv[1:]]),
         "interrupted": results.interrupted,
     }
 

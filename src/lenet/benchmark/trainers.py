@@ -285,7 +285,7 @@ class Process:
     def __exit__(self, *_: object) -> None:
         process = self._process
         if process.poll() is None:  # it holds nothing that is worth waiting for
-            if hasattr(os, "killpg"):
+            if sys.platform != "win32":
                 os.killpg(process.pid, signal.SIGKILL)  # the DataLoader's workers with it
             else:
                 process.kill()

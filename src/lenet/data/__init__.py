@@ -252,20 +252,26 @@ def available(name: str, data_dir: str | os.PathLike[str] | None = None) -> bool
 
 
 def cache_dir() -> Path:
-    """The folder of downloaded data sets in the user's cache; it may not exist yet."""
+    """The folder of downloaded data sets in the user's cache; it may not exist yet.
+
+    In $XDG_CACHE_HOME on every system; without it where the system has such things: %LOCALAPPDATA%
+    on Windows, ~/Library/Caches on macOS, ~/.cache elsewhere.
+    """
     try:
         home = Path.home()
     except RuntimeError:  # a container that runs as a user without an entry and without $HOME
         import tempfile
 
         home = Path(tempfile.gettempdir())
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    if cache.is_absolute():
+        return cache / "lenet"
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA")
         return (Path(local) if local else home / "AppData" / "Local") / "lenet" / "Cache"
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "lenet"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "")
-    return (cache if cache.is_absolute() else home / ".cache") / "lenet"
+    return home / ".cache" / "lenet"
 
 
 def _known(name: str) -> Known:

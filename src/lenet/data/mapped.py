@@ -12,6 +12,7 @@ data set were mixed when it was imported, so that neighbours have no more in com
 from __future__ import annotations
 
 import mmap
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +69,7 @@ def let_go(images: UInt8) -> None:
     holder: object = images
     while isinstance(holder, np.ndarray):
         holder = holder.base
-    if isinstance(holder, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+    if sys.platform != "win32" and isinstance(holder, mmap.mmap):
         holder.madvise(mmap.MADV_DONTNEED)
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet import system
 from lenet.drawing.text_width import cells
 from lenet.files import write_atomically
 
@@ -79,7 +80,9 @@ _STYLE: Final[dict[Any, object]] = {
 # Fonts with Chinese, Japanese and Korean, for class names that the default font has no signs for.
 _CJK_FONTS: Final = (
     *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC"),
-    *("Hiragino Sans GB", "Microsoft YaHei", "SimHei", "WenQuanYi Micro Hei"),
+    *("Hiragino Sans GB", "Heiti TC", "Songti SC", "Arial Unicode MS"),  # macOS
+    *("Microsoft YaHei", "SimHei", "SimSun", "Microsoft JhengHei"),  # Windows
+    *("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback"),
     "Noto Sans CJK JP",  # as which matplotlib before 3.11 lists the file that holds them all
 )
 
@@ -474,8 +477,8 @@ def drawn_names(names: Sequence[str]) -> tuple[list[str], str]:
         return list(names), ""
     shown = [f"class {i}" if _is_wide(name) else name for i, name in enumerate(names)]
     return shown, (
-        "no font for Chinese was found, so the picture has numbers for such names; "
-        "on Debian and Ubuntu the package fonts-noto-cjk has one"
+        "no font for Chinese was found, so the picture has numbers for such names; get one "
+        f"{system.how_to_get('font')}"
     )
 
 

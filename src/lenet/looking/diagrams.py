@@ -44,6 +44,10 @@ STRIP_WIDTH = 11.0
 CLASS_PITCH = 15.0  # between class names
 MOST_NAMES = 20
 
+FONTS = (  # Latin letters, then the Chinese that macOS, Windows and Linux bring
+    "Helvetica, Arial, 'DejaVu Sans', 'PingFang SC', 'Hiragino Sans GB', 'Microsoft YaHei', "
+    "'Noto Sans CJK SC', sans-serif"
+)
 TITLE, LABEL, NOTE = 14.0, 12.0, 10.5  # font sizes
 INK, GREY, EDGE, ACCENT = "#262626", "#6B6B6B", "#5A6672", "#D55E00"
 FILLS = {"input": "#F4F4F4", "C": "#DCE9F5", "S": "#FFFFFF", "F": "#FBEBD9"}
@@ -288,7 +292,7 @@ def _head(network: Network, nodes: list[_Node], width: float, height: float, tot
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(width)} {_n(height)}" '
             f'width="{_n(width)}" height="{_n(height)}" role="img" '
-            "font-family=\"Helvetica, Arial, 'DejaVu Sans', 'Noto Sans CJK SC', sans-serif\">",
+            f'font-family="{FONTS}">',
             f"<title>{title}</title>",
             f"<desc>{_safe(chain)}</desc>",
             f'<rect width="{_n(width)}" height="{_n(height)}" fill="#FFFFFF"/>',

@@ -10,7 +10,6 @@ import dataclasses
 import itertools
 import math
 import os
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from lenet.network.parameters import Parameters, check_parameters, parameter_sha
 from lenet.network.weights import load_network_and_notes
 from lenet.runs import run_info
 from lenet.runs.checkpoints import last_checkpoint
+from lenet.system import quote
 from lenet.training import Checkpoint, Reading, recipes
 from lenet.untrusted import UntrustedError, from_json, plain
 
@@ -252,7 +252,7 @@ def check_fit(network: Network, checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def resume_line(folder: Path | None) -> str:
-    return f"'lenet train --resume {shlex.quote(str(folder))}'"
+    return f"'lenet train --resume {quote(str(folder))}'"
 
 
 def is_held(folder: Path, *, unknown: bool = True) -> bool:

@@ -7,7 +7,6 @@ them. Begun again it goes on: finished runs are taken as they are, an interrupte
 from __future__ import annotations
 
 import json
-import shlex
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from lenet.runs import experiments
 from lenet.runs.experiments import Experiment
 from lenet.runs.record import RunError, RunRecord
 from lenet.runs.record import read as read_run
+from lenet.system import command_line
 from lenet.training import recipes
 from lenet.training.recipes import Recipe
 
@@ -181,7 +181,7 @@ def table(records: Sequence[RunRecord]) -> Table:
         versions=_all(records, lambda info: _pairs(info["versions"])),
         engines=_all(records, lambda info: _engine(info["engine"])),
         data=_all(records, lambda info: _data(info["data"])),
-        command=shlex.join(["lenet", *sys.argv[1:]]),
+        command=command_line(["lenet", *sys.argv[1:]]),
     )
 
 

@@ -21,7 +21,6 @@ import json
 import os
 import platform
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -55,6 +54,7 @@ from lenet.runs.record import (
     resume_line,
 )
 from lenet.runs.run_info import ENVIRONMENT
+from lenet.system import command_line
 from lenet.training import Callbacks, Checkpoint, Outcome, Progress, Reading, recipes
 
 # --- a run under way ---------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def create(
         "engine": describe_engine(engine),
         "versions": _versions(engine),
         "machine": {"system": platform.platform(), "processor": processor()},
-        "command": shlex.join(["lenet", *sys.argv[1:]])[: run_info.LONGEST_TEXT],
+        "command": command_line(["lenet", *sys.argv[1:]])[: run_info.LONGEST_TEXT],
         "started": _now(),
         "resumed": [],
         "outcome": {"status": "running"},

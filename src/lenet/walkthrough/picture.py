@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from lenet import system
 from lenet.drawing import figures
 from lenet.drawing.figures import GREY, INK, PAPER
 from lenet.drawing.maps import SCALE
@@ -43,6 +45,10 @@ MARGIN_IN: Final = 0.25
 FRAME: Final = "#E69F00"  # Okabe and Ito's orange: the window, and what came of it
 FIRST: Final = 1.5  # cells from the top to the first channel
 BETWEEN: Final = 1.3  # cells between channels, and between grids
+FONT_HINTS: Final = {
+    system.WINDOWS: "Windows 自带“微软雅黑”，请在“设置”的“字体”中查看",
+    system.MACOS: "macOS 自带“冬青黑体简体中文”，请在“字体册”中查看",
+}
 STRENGTH: Final = 0.5  # of the colours: black numbers stay legible on them
 
 
@@ -87,7 +93,8 @@ def drawable(language: Language) -> tuple[Language, str]:
     if language == "en" or figures.cjk_fonts():
         return language, ""
     return "en", (
-        "没有找到中文字体，图中的文字用英文；Debian 和 Ubuntu 的 fonts-noto-cjk 包里有中文字体"
+        "没有找到中文字体，图中的文字用英文。"
+        + FONT_HINTS.get(sys.platform, "Debian 和 Ubuntu 的 fonts-noto-cjk 包里有中文字体")
     )
 
 
