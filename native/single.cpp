@@ -27,7 +27,7 @@ Single::Single(const Description& description, const Kernels& kernels)
       layout_(description, kernels.lanes, has_backward_),
       table_(description.table),
       output_(layout_.outputs.empty() ? layout_.input : layout_.outputs.back()) {
-    Stride winners = 0, turned = 0;  // vectors
+    Stride winners = 0, turned = 0, biases = 0;  // vectors
     bool below_weights = false;
     Place at = layout_.input;
     for (std::size_t i = 0; i < description.layers.size(); ++i) {
@@ -50,6 +50,13 @@ Single::Single(const Description& description, const Kernels& kernels)
             op.forward_tile =
                 kernels.choose_product_tile(conv2d ? op.out.width : 1, planes(layer.out), true);
             op.dinput_tile = kernels.choose_product_tile(op.in.width, ins, false);
+            const auto dweight_tile_of = [&](int channels) {
+                return kernels.choose_product_tile(dweight_rows(op, channels), planes(layer.out),
+                                                   false);
+            };
+            op.dweight_tile = dweight_tile_of(op.inner);
+            op.last_dweight_tile = dweight_tile_of(channels_of_plane(op.in.channels, ins - 1));
+            if (conv2d) biases = std::max(biases, outs(op) * op.out.width);
             op.bias = packed_;
             op.weight = op.bias + outs(op);
             packed_ = op.weight + ins * op.places() * op.inner * outs(op);
@@ -60,6 +67,7 @@ Single::Single(const Description& description, const Kernels& kernels)
     }
     values_ = Buffer(layout_.size * lanes_);
     winners_ = Buffer(winners * lanes_);
+    biases_ = Buffer(biases * lanes_);
     layout_.write_borders(values_.data(), lanes_);
     if (has_backward_) {
         turned_ = Buffer(turned * lanes_);
@@ -89,6 +97,13 @@ void Single::plan_gradients() {
 
 int Single::channels_of_plane(int channels, int plane) const {
     return std::min(channels - plane * lanes_, lanes_);
+}
+
+// How many rows of a plane of weights `backward` computes at once: its channels, or the columns of
+// a kernel, or the places of a dense layer, whichever are more.
+int Single::dweight_rows(const Op& op, int channels) const {
+    const bool conv2d = op.layer.kind == Kind::conv2d;
+    return std::max(channels, conv2d ? op.layer.kernel_size : op.places());
 }
 
 // --- weights ---------------------------------------------------------------------------------
@@ -187,13 +202,17 @@ void Single::forward(const std::uint8_t* picture, const float* packed, float* lo
 void Single::conv2d_forward(const Op& op, const float* packed) {
     const int K = op.layer.kernel_size, s = op.layer.stride, p = op.layer.padding;
     const Stride outs = this->outs(op), inner = op.inner;
-    const float* bias = packed + op.bias * lanes_;
+    const Product::Loop ky{.count = K, .a = op.in.row * lanes_, .b = K * inner * outs};
+    const Product::Loop kx{.count = K, .a = lanes_, .b = inner * outs};  // innermost if inner is 1
+    const Stride row = op.out.width * lanes_;                            // floats
+    for (int plane = 0; plane < outs; ++plane)
+        for (int x = 0; x < op.out.width; ++x)
+            std::copy_n(packed + (op.bias + plane) * lanes_, lanes_,
+                        biases_.data() + plane * row + x * lanes_);
     for (int y = 0; y < op.out.height; ++y) {
         float* out = values(op.out, 0, y);  // (outs, ow)
         for (int plane = 0; plane < outs; ++plane)
-            for (int x = 0; x < op.out.width; ++x)
-                std::copy_n(bias + plane * lanes_, lanes_,
-                            out + (plane * op.out.plane + x) * lanes_);
+            std::copy_n(biases_.data() + plane * row, row, out + plane * op.out.plane * lanes_);
         for (int plane = 0; plane < planes(op.in.channels); ++plane)
             kernels_.product({
                 .m = op.out.width,
@@ -207,9 +226,8 @@ void Single::conv2d_forward(const Op& op, const float* packed) {
                 .c_row = 1,
                 .c_column = op.out.plane,
                 .accumulate = true,
-                .k = {{.count = K, .a = op.in.row * lanes_, .b = K * inner * outs},
-                      {.count = K, .a = lanes_, .b = inner * outs},
-                      {.count = op.inner, .a = 1, .b = outs}},
+                .k = {inner == 1 ? Product::Loop{} : ky, inner == 1 ? ky : kx,
+                      inner == 1 ? kx : Product::Loop{.count = op.inner, .a = 1, .b = outs}},
             });
     }
 }
@@ -300,16 +318,15 @@ void Single::conv2d_backward(const Op& op, bool accumulate, float* dweight) {
     for (int plane = 0; plane < planes(op.in.channels); ++plane) {
         const int channels = channels_of_plane(op.in.channels, plane);
         const bool by_channel = channels >= K;
-        const int m = by_channel ? channels : K, products = by_channel ? K : channels;
-        const auto tile = kernels_.choose_product_tile(m, static_cast<int>(outs), false);
+        const int products = by_channel ? K : channels;
         for (int ky = 0; ky < K; ++ky)
             for (int i = 0; i < products; ++i) {
                 const int kx = by_channel ? i : 0, channel = by_channel ? 0 : i;
                 const Stride row = ((Stride(plane) * K + ky) * K + kx) * op.inner + channel;
                 kernels_.product({
-                    .m = m,
+                    .m = dweight_rows(op, channels),
                     .n = static_cast<int>(outs),
-                    .tile = tile,
+                    .tile = dweight_tile(op, plane),
                     .a = values(op.in, plane, ky - p, kx - p) + channel,
                     .a_row = by_channel ? 1 : lanes_,
                     .b = gradients(op.d_out, 0),  // (outs, oh, ow)
@@ -360,15 +377,14 @@ void Single::linear_backward(const Op& op, const float* packed, bool accumulate,
     for (int plane = 0; plane < planes(op.in.channels); ++plane) {
         const int channels = channels_of_plane(op.in.channels, plane);
         const bool by_channel = channels >= places;
-        const int m = by_channel ? channels : places, products = by_channel ? places : channels;
-        const auto tile = kernels_.choose_product_tile(m, static_cast<int>(outs), false);
+        const int products = by_channel ? places : channels;
         for (int i = 0; i < products; ++i) {
             const int place = by_channel ? i : 0, channel = by_channel ? 0 : i;
             const Stride row = (Stride(plane) * places + place) * op.inner + channel;
             kernels_.product({
-                .m = m,
+                .m = dweight_rows(op, channels),
                 .n = static_cast<int>(outs),
-                .tile = tile,
+                .tile = dweight_tile(op, plane),
                 .a = values(op.in, plane) + place * lanes_ + channel,
                 .a_row = by_channel ? 1 : lanes_,
                 .b = gradients(op.d_out, 0),  // (outs,)

@@ -55,6 +55,7 @@ private:
         int inner = 0;                // lanes of a plane of the input that have a weight
         bool below_weights = false;   // some layer before has any
         Product::Tile forward_tile{}, dinput_tile{};
+        Product::Tile dweight_tile{}, last_dweight_tile{};  // of a plane of inputs; of the last
         int places() const {
             return layer.kind == Layer::Kind::conv2d ? layer.kernel_size * layer.kernel_size
                                                      : in.height * in.width;
@@ -64,6 +65,10 @@ private:
     int planes(int channels) const { return layout_.planes(channels); }
     Stride outs(const Op& op) const { return planes(op.layer.out); }
     int channels_of_plane(int channels, int plane) const;
+    int dweight_rows(const Op&, int channels) const;
+    const Product::Tile& dweight_tile(const Op& op, int plane) const {
+        return plane + 1 < planes(op.in.channels) ? op.dweight_tile : op.last_dweight_tile;
+    }
     float* values(const Place& place, int plane, int y = 0, int x = 0) const {
         return values_.data() + place.offset(plane, y, x) * lanes_;
     }
@@ -92,6 +97,7 @@ private:
     Place output_;
     Stride packed_ = 0;  // vectors
     Buffer values_, winners_, gradients_, turned_;
+    Buffer biases_;  // of a convolution, for each position of a row
 };
 
 }  // namespace lenet
