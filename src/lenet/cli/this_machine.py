@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from lenet.cli import completion
 from lenet.cli.options import Json, Threads, number, whole
 from lenet.cli.printing import print_json, show
 
@@ -19,7 +20,8 @@ commands = typer.Typer()
     epilog="""\
 lenet bench                                     everything (takes minutes)
 lenet bench --only native,torch-eager --network lenet --batch-size 256 --seconds 3
-lenet bench --task one-picture --json > one-picture.json"""
+lenet bench --task one-picture --json > one-picture.json
+lenet bench --whole                             where the time of lenet train d2l goes"""
 )
 def bench(
     only: Annotated[
@@ -47,12 +49,29 @@ def bench(
     rounds: Annotated[
         int, typer.Option(parser=whole, metavar="N", help="Measurements of each.")
     ] = 5,
+    whole_run: Annotated[
+        bool,
+        typer.Option("--whole", help="Measure lenet train d2l instead, from start to exit."),
+    ] = False,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="With --whole, another recipe.", autocompletion=completion.recipes),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Measure this machine: our engines beside PyTorch and the processor's limit."""
     from lenet import benchmark
     from lenet.benchmark import report
 
+    if whole_run:
+        if only or network or task or batch_size:
+            raise typer.BadParameter(
+                "--whole measures one training as it is: leave --only, --network, --task and "
+                "--batch-size out"
+            )
+        return _bench_whole(recipe or "d2l", threads, rounds, json)
+    if recipe:
+        raise typer.BadParameter("--recipe is for --whole")
     listed = _listed(batch_size)
     plan = benchmark.plan(
         only=_listed(only),
@@ -70,6 +89,19 @@ def bench(
     else:
         show(lambda width: report.render(results))
     return 130 if results.interrupted else 0 if results.rows else 1
+
+
+def _bench_whole(recipe: str, threads: int | None, rounds: int, json: bool) -> int:
+    from lenet.benchmark import whole as whole_training
+
+    options = () if threads is None else ("--threads", str(threads))
+    with _progress(rounds) as tell:
+        measured = whole_training.measure(recipe, rounds, options, tell)
+    if json:
+        print_json(whole_training.to_json(measured))
+    else:
+        show(lambda width: whole_training.render(measured))
+    return 0
 
 
 @commands.command(epilog="lenet doctor   ·   lenet doctor --json")
