@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import PurePosixPath
 
 import pytest
 
-from lenet.lab.export.bundle import WEB, modules
+from lenet.lab.export.bundle import WEB, bundle, in_order, modules
 
 FILES = {
     path.relative_to(WEB).as_posix(): path.read_text(encoding="utf-8")
@@ -61,6 +62,53 @@ def test_every_module_is_used() -> None:
     used |= {*modules("lenet/network/worker.js")}
     unused = {f"lenet/{name}" for name in FILES} - used
     assert unused == {"lenet/network/gradient.js"}  # for whoever asks what moves a unit
+
+
+def test_modules_come_behind_what_they_import() -> None:
+    texts = modules("lenet/main.js")
+    names = in_order(texts, "lenet/main.js")
+    assert sorted(names) == sorted(texts)
+    assert names[-1] == "lenet/main.js"
+    assert names.index("lenet/network/layers.js") < names.index("lenet/network/trace.js")
+    circle = {"a": 'import { b } from "lenet/b.js";', "lenet/b.js": 'import a from "lenet/c.js";'}
+    circle["lenet/c.js"] = 'import { b } from "lenet/b.js";'
+    with pytest.raises(ValueError, match=r"lenet/b\.js → lenet/c\.js → lenet/b\.js"):
+        in_order(circle, "a")
+
+
+def test_a_bundle_keeps_every_line_and_its_map_finds_it() -> None:
+    texts = {
+        "lenet/a.js": 'import two, {\n  one,\n  four as five,\n} from "lenet/b.js";\nsay(one);\n',
+        "lenet/b.js": (
+            "export const one = 1;\nexport default function two() {}\n"
+            "export async function three() {}\nexport function four() {}\n"
+        ),
+        "lenet/c.js": "",
+    }
+    script, source_map = bundle(texts, "lenet/a.js")
+    assert script.splitlines() == [
+        "const $module0 = {};",
+        "{",
+        "const one = 1;",
+        "function two() {}",
+        "async function three() {}",
+        "function four() {}",
+        "Object.assign($module0, { one: one, default: two, three: three, four: four });",
+        "}",
+        "const $module1 = {};",
+        "{",
+        "const { default: two,",
+        "  one,",
+        "  four: five,",
+        "} = $module0;",
+        "say(one);",
+        "Object.assign($module1, {  });",
+        "}",
+    ]
+    found = json.loads(source_map)
+    assert found["sources"] == ["/web/b.js", "/web/a.js"]
+    # a line's digits: column, source, line, column; the last two against the ones before
+    assert found["mappings"] == ";;AAAA;AACA;AACA;AACA;;;;;ACHA;AACA;AACA;AACA;AACA;;"
 
 
 def dictionary(name: str) -> dict[str, dict[str, str]]:

@@ -825,19 +825,39 @@ def test_the_page_is_sent_compressed_to_who_reads_that(page: Client) -> None:
     assert (again.status, again.content) == (304, b"")
 
 
-def test_the_page_names_its_scripts_at_once(client: Client) -> None:
+def test_the_page_is_three_files(client: Client) -> None:
     index = client.get("/").text
-    named = set(re.findall(r'<link rel="modulepreload" href="/web/([^"]+)">', index))
-    assert {
-        "main.js",
-        "shell.js",
-        "network/trace.js",
-        "explore/network/maps.js",
-        "shared/chart.js",
-    } <= named
-    assert {"network/layers.js", "network/forward.js"} <= named  # imported by their places
-    assert all((WEB / name).is_file() for name in named)
-    assert index.index("importmap") < index.index("modulepreload")  # else it would be refused
+    named = re.findall(r'(?:href|src)="(/web/[^"]+\.(?:css|js))"', index)
+    assert named == ["/web/all/style.css", "/web/all/main.js"]
+    styles = client.get("/web/all/style.css")
+    assert styles.headers["content-type"].startswith("text/css")
+    own = re.findall(r'href="/web/([^"]+\.css)"', (WEB / "index.html").read_text())
+    assert len(own) > 3
+    assert all((WEB / name).read_text() in styles.text for name in own)
+    for name in ("main.js", "network/worker.js"):
+        script = client.get(f"/web/all/{name}")
+        assert script.headers["content-type"].startswith("text/javascript")
+        assert not re.search(r"^(?:import|export) ", script.text, re.M)
+        assert script.text.endswith(f"//# sourceMappingURL=/web/all/{name}.map\n")
+        assert good(client.get(f"/web/all/{name}.map"))["version"] == 3
+    assert 'src="/web/main.js"' in client.get("/?modules").text  # for whoever edits them
+    for path in ("compare.js", "../main.js", "", "i18n/shell.js", "main.js.map.map"):
+        refused(client.get(f"/web/all/{path}"), 404)
+
+
+def test_a_script_that_was_edited_is_sent_at_the_next_visit(lab: Lab, tmp_path: Path) -> None:
+    folder = tmp_path / "page"
+    folder.mkdir()
+    (folder / "main.js").write_text('import { one } from "lenet/one.js";\nsay(one);\n')
+    (folder / "one.js").write_text("export const one = 1;\n")
+    known = addresses("127.0.0.1", 4711)
+    visitor = Client(make_app(lab, TOKEN, known, web=folder), host=HOST)
+    try:
+        assert "const one = 1;" in visitor.get("/web/all/main.js").text
+        (folder / "one.js").write_text("export const one = 1_000;\n")
+        assert "const one = 1_000;" in visitor.get("/web/all/main.js").text
+    finally:
+        visitor.close()
 
 
 def test_an_answer_does_not_wait_for_its_head_to_be_heard_of() -> None:
@@ -848,10 +868,11 @@ def test_an_answer_does_not_wait_for_its_head_to_be_heard_of() -> None:
 def test_the_whole_page_is_light(client: Client) -> None:
     """Under 400 kB on its way: every file of it, as it is sent."""
     paths = [path for path in WEB.rglob("*") if path.suffix in (".js", ".css", ".svg")]
-    addresses = ["/", *(f"/web/{path.relative_to(WEB).as_posix()}" for path in paths)]
-    sizes = [len(client.get(at, accept_encoding="gzip").content) for at in addresses]
-    assert len(sizes) > 50
-    assert sum(sizes) < 400_000
+    every = ["/", *(f"/web/{path.relative_to(WEB).as_posix()}" for path in paths)]
+    one = ["/", "/web/all/style.css", "/web/all/main.js", "/web/all/network/worker.js"]
+    for addresses_of in (every, one):
+        sizes = [len(client.get(at, accept_encoding="gzip").content) for at in addresses_of]
+        assert sum(sizes) < 400_000
 
 
 @pytest.mark.parametrize(

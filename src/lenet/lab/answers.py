@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import math
+import re
 import stat
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lenet.lab.export.bundle import modules
+from lenet.lab.export.bundle import bundle, modules
 from lenet.lab.jobs import LabError
 from lenet.lab.security import content_policy
 
@@ -33,6 +34,8 @@ TYPES: Final = {
     "": "text/plain; charset=utf-8",  # LICENSE
 }
 LARGEST_FILE: Final = 16 << 20
+SCRIPTS: Final = ("main.js", "network/worker.js")  # that are sent as one file
+_STYLE: Final = re.compile(rb'<link rel="stylesheet" href="/web/[\w./-]+">\n')
 
 
 def encoded(values: Any) -> bytes:
@@ -69,21 +72,59 @@ def file(root: Path, path: str, request: Request) -> Response:
 
 
 def page(root: Path, request: Request) -> Response:
-    """index.html, with the scripts that main.js needs named at once: else a browser would find them
-    one after the other. Raises LabError with 404 where there is none."""
+    """index.html, its scripts and its stylesheets as one file each; as they are with ``?modules``.
+
+    Raises LabError with 404 where there is none.
+    """
     found = find(root, "index.html")
     if found is None:
         raise LabError(404, "there is no such file")
-    content = found.read_bytes().replace(b'<script type="module"', _preload(root), 1)
+    content = found.read_bytes()
+    if "modules" not in request.query_params:
+        links = _STYLE.findall(content)
+        for link in links:
+            together = b'<link rel="stylesheet" href="/web/all/style.css">\n'
+            content = content.replace(link, together if link == links[0] else b"", 1)
+        content = content.replace(b'src="/web/main.js"', b'src="/web/all/main.js"', 1)
     headers = {"content-security-policy": content_policy(content)}
     return _tagged(content, TYPES[".html"], request, headers)
 
 
+def whole(root: Path, path: str, request: Request) -> Response:
+    """Several files of the page as one: ``style.css``, or one of ``SCRIPTS`` with all it imports,
+    or its source map. Raises LabError with 404 for anything else."""
+    name = path.removesuffix(".map")
+    if path == "style.css":
+        text = _stylesheet(root)
+    elif name in SCRIPTS:
+        script, source_map = _bundle(root, name, _version(root))
+        script += f"//# sourceMappingURL=/web/all/{name}.map\n"
+        text = script if path == name else source_map
+    else:
+        raise LabError(404, "there is no such file")
+    kind = TYPES[".json"] if path.endswith(".map") else TYPES[Path(name).suffix]
+    return _tagged(text.encode(), kind, request, {})
+
+
+def _stylesheet(root: Path) -> str:
+    """The stylesheets that index.html names, in its order."""
+    found = find(root, "index.html")
+    links = _STYLE.findall(found.read_bytes()) if found else []
+    paths = [link.split(b'href="/web/')[1].split(b'"')[0].decode() for link in links]
+    files = [find(root, path) for path in paths]
+    return "\n".join(each.read_text(encoding="utf-8") for each in files if each)
+
+
+def _version(root: Path) -> tuple[tuple[str, int, int], ...]:
+    """Another one whenever a script has changed: whoever edits one sees it at the next visit."""
+    stats = ((str(path), path.stat()) for path in sorted(root.rglob("*.js")))
+    return tuple((path, status.st_mtime_ns, status.st_size) for path, status in stats)
+
+
 @lru_cache(maxsize=4)
-def _preload(root: Path) -> bytes:
-    names = [name.removeprefix("lenet/") for name in modules("lenet/main.js", root)]
-    links = [f'<link rel="modulepreload" href="/web/{name}">\n' for name in names]
-    return f'{"".join(links)}<script type="module"'.encode()
+def _bundle(root: Path, name: str, version: tuple[tuple[str, int, int], ...]) -> tuple[str, str]:
+    entry = f"lenet/{name}"
+    return bundle(modules(entry, root), entry)
 
 
 def find(root: Path, path: str) -> Path | None:

@@ -15,7 +15,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from lenet.lab.answers import error, file, page
+from lenet.lab.answers import error, file, page, whole
 from lenet.lab.api import make_router
 from lenet.lab.events import Hub
 from lenet.lab.jobs import LabError
@@ -69,6 +69,10 @@ def make_app(
     @app.get("/")
     async def index(request: Request) -> Response:
         return page(web, request)
+
+    @app.get("/web/all/{path:path}")
+    async def together(path: str, request: Request) -> Response:
+        return whole(web, path, request)
 
     @app.get("/web/{path:path}")
     async def static(path: str, request: Request) -> Response:

@@ -103,7 +103,14 @@ export function serverBackend() {
 
   return {
     kind: "server",
-    state: () => json("/api/state"),
+    /** All that a page begins with: asked once, then as the server's events change it. */
+    async state() {
+      const known = live.state();
+      if (known) return known;
+      const state = await json("/api/state");
+      live.begin(state);
+      return state;
+    },
     /** What keeps this page from changing anything: null, "missing" or "old" (its token). */
     access: async () => (await (await ask("/api/access", { headers: withToken() })).json()).fault,
     /** Whether something that was asked since the last such question got no answer at all. */
@@ -132,7 +139,7 @@ export function serverBackend() {
     remove: change("DELETE"),
     /** Calls handlers.state, .run, .removed, .warnings with what the server says; .lost, .found. */
     events: live.listen,
-    startWorker: () => new Worker("/web/network/worker.js", { type: "module" }),
+    startWorker: () => new Worker("/web/all/network/worker.js", { type: "module" }),
   };
 }
 

@@ -4,11 +4,12 @@ const AGAIN_MS = 2_000; // where a browser gives up, as Firefox does: tried anew
 const KINDS = ["state", "run", "removed", "warnings"];
 
 /**
- * The stream that `open()` gives, an EventSource: {listen, state}.
+ * The stream that `open()` gives, an EventSource: {listen, state, begin}.
  *
  * `listen(handlers)` calls handlers.state, .run, .removed, .warnings with what the server says and
  * .lost, .found as the connection goes and comes back; it returns the function that ends it. Who
- * listens later is told the state as it is by then. `state()` is that state, null before the first.
+ * listens later is told the state as it is by then. `state()` is that state; null before the first,
+ * or the one that `begin(first)` gave, and while the connection is lost.
  */
 export function createLive(open) {
   const listeners = new Set();
@@ -54,7 +55,10 @@ export function createLive(open) {
       }
       return () => listeners.delete(handlers);
     },
-    state: () => state,
+    state: () => (lost ? null : state),
+    begin(first) {
+      state ??= first;
+    },
   };
 }
 

@@ -105,7 +105,10 @@ export function changes(recipe, values) {
 }
 
 /** The command that trains the same in a terminal; one with a name into the lab's folder. */
-export function commandLine({ recipe, settings, network, data, text, name }, folder = "runs") {
+export function commandLine(
+  { recipe, settings, network, data, text, name = null },
+  folder = "runs",
+) {
   const words = ["lenet", "train", recipe];
   if (data) words.push("--data", quoted(data));
   if (text) words.push("--network", "own", "--set", quoted(`layers=${text.trim()}`));
