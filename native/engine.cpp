@@ -42,7 +42,9 @@ struct Split {
 
 struct Engine::Runner {
     Runner(const Description& description, const Kernels& kernels)
-        : program(description, kernels) {}
+        : program(description, kernels),
+          filters(program.filter_floats()),
+          dfilters(program.filter_floats()) {}
 
     // All memory is taken before the threads begin.
     void reserve(int workers, int groups, int slots) {
@@ -55,12 +57,18 @@ struct Engine::Runner {
             slot_count = slots;
         }
     }
+    // To be asked for once for all threads, when the weights have changed.
+    Weights weights(const float* flat) const {
+        program.filter_weights(flat, filters.data());
+        return {flat, filters.data()};
+    }
     float* slot(int i) const { return slots.data() + i * program.slot_floats(); }
 
     const Program program;
     std::vector<Workspace> workspaces;  // one a worker
     Buffer slots;
     int slot_count = 0;
+    Buffer filters, dfilters;  // kernels of minimal filtering, and their gradients
 };
 
 Engine::Engine(const Description& description, const Optimizer& optimizer, double label_smoothing,
@@ -130,6 +138,7 @@ std::int64_t Engine::batch(const Pictures& pictures, const Position& position, d
     const Program& program = runner.program;
     const Split split(pictures.count, program.lanes);
     runner.reserve(threads_.threads, split.chunk_pictures / program.lanes, split.slots);
+    const Weights weights = runner.weights(parameters.data());
     losses_.resize(pictures.count);
     std::vector<std::int64_t> right(split.slots);
     const float scale = 1.0f / static_cast<float>(pictures.count);
@@ -141,12 +150,12 @@ std::int64_t Engine::batch(const Pictures& pictures, const Position& position, d
             if (!go_on(worker)) return;
             const auto [first, count] = split.chunk(c, pictures.count);
             program.load(ws, pictures, first, count, position);
-            program.forward(ws, parameters.data());
+            program.forward(ws, weights);
             if (pictures.shares)
                 program.weighted_loss(ws, label_smoothing_, class_weights);
             else
                 program.loss(ws, label_smoothing_, scale);
-            program.backward(ws, parameters.data(), slot, c == split.first_chunk(s));
+            program.backward(ws, weights, slot, c == split.first_chunk(s));
             for (int i = 0; i < count; ++i) {
                 losses_[first + i] = ws.losses[i];
                 right[s] += ws.predicted[i] == ws.labels[i];
@@ -269,8 +278,8 @@ std::int64_t Engine::batch_of_few(const Pictures& pictures, double* loss, const 
 void Engine::reduce(const Runner& runner, int slots, const Rule* rule, float* gradient) {
     const auto& pieces = runner.program.pieces();
     const auto work = [&](int i, int) {
-        for (const Program::Range& range :
-             runner.program.sum_slots(pieces[i], runner.slot(0), slots, gradient))
+        for (const Program::Range& range : runner.program.sum_slots(
+                 pieces[i], runner.slot(0), slots, runner.dfilters.data(), gradient))
             if (rule) step_range(*rule, gradient, range);
     };
     const int count = static_cast<int>(pieces.size());
@@ -355,16 +364,17 @@ void Engine::apply(const float* gradient, double learning_rate) {
 
 // --- looking ---------------------------------------------------------------------------------
 
-// task(program, workspace with the pictures loaded, first, count) for each chunk.
+// task(program, weights, workspace with the pictures loaded, first, count) for each chunk.
 void Engine::for_chunks(const Pictures& pictures, const ChunkTask& task) {
     Runner& runner = runner_for(pictures.count);
     const Split split(pictures.count, runner.program.lanes);
     runner.reserve(threads_.threads, split.chunk_pictures / runner.program.lanes, 0);
+    const Weights weights = runner.weights(evaluation_weights());
     run(split.chunks, [&](int c, int worker) {
         if (!go_on(worker)) return;
         const auto [first, count] = split.chunk(c, pictures.count);
         runner.program.load(runner.workspaces[worker], pictures, first, count, {});
-        task(runner.program, runner.workspaces[worker], first, count);
+        task(runner.program, weights, runner.workspaces[worker], first, count);
     });
 }
 
@@ -400,8 +410,9 @@ void Engine::evaluate(const Pictures& pictures, double* losses, std::int64_t* co
     if (pictures.count <= few_pictures) {
         single_losses(pictures);
     } else {
-        const auto look = [&](const Program& program, Workspace& ws, std::int64_t first, int n) {
-            program.forward(ws, evaluation_weights());
+        const auto look = [&](const Program& program, const Weights& weights, Workspace& ws,
+                              std::int64_t first, int n) {
+            program.forward(ws, weights);
             program.loss(ws, 0, 0);
             std::copy_n(ws.losses.data(), n, losses_.data() + first);
             std::copy_n(ws.predicted.data(), n, predicted_.data() + first);
@@ -421,16 +432,18 @@ void Engine::logits(const Pictures& pictures, float* out) {
             single_logits(pictures, i, out + i * classes_);
         return;
     }
-    for_chunks(pictures, [&](const Program& program, Workspace& ws, std::int64_t first, int count) {
-        program.forward(ws, evaluation_weights());
+    for_chunks(pictures, [&](const Program& program, const Weights& weights, Workspace& ws,
+                             std::int64_t first, int count) {
+        program.forward(ws, weights);
         program.copy_out(ws, program.output(), count, out + first * classes_);
     });
 }
 
 void Engine::activations(const Pictures& pictures, const std::vector<float*>& outputs) {
     const auto lock = begin();
-    for_chunks(pictures, [&](const Program& program, Workspace& ws, std::int64_t first, int count) {
-        program.forward_observed(ws, evaluation_weights(), [&](int layer, const Place& place) {
+    for_chunks(pictures, [&](const Program& program, const Weights& weights, Workspace& ws,
+                             std::int64_t first, int count) {
+        program.forward_observed(ws, weights, [&](int layer, const Place& place) {
             const Stride size = Stride(place.channels) * place.height * place.width;
             program.copy_out(ws, place, count, outputs[layer] + first * size);
         });
@@ -451,11 +464,12 @@ void Engine::forward(const Pictures& pictures, const Position& position, float* 
     kept_groups_ = groups;
     while (static_cast<int>(kept_.size()) < split.chunks)
         kept_.push_back(program.make_workspace(groups));
+    const Weights weights = runner.weights(parameters.data());
     run(split.chunks, [&](int c, int worker) {
         if (!go_on(worker)) return;
         const auto [first, count] = split.chunk(c, pictures.count);
         program.load(kept_[c], pictures, first, count, position);
-        program.forward(kept_[c], parameters.data());
+        program.forward(kept_[c], weights);
         program.copy_out(kept_[c], program.output(), count, out + first * classes_);
     });
     kept_runner_ = &runner;
@@ -468,13 +482,14 @@ bool Engine::backward(const float* dlogits, std::int64_t count, float* gradient)
     Runner& runner = *kept_runner_;
     const Split split(count, runner.program.lanes);
     runner.reserve(0, 1, split.slots);
+    const Weights weights = runner.weights(parameters.data());
     run(split.slots, [&](int s, int worker) {
         float* slot = runner.slot(s);
         for (int c = split.first_chunk(s); c < split.first_chunk(s + 1); ++c) {
             if (!go_on(worker)) return;
             const auto [first, pictures] = split.chunk(c, count);
             runner.program.load_dlogits(kept_[c], dlogits + first * classes_, pictures);
-            runner.program.backward(kept_[c], parameters.data(), slot, c == split.first_chunk(s));
+            runner.program.backward(kept_[c], weights, slot, c == split.first_chunk(s));
         }
     });
     reduce(runner, split.slots, nullptr, gradient);

@@ -62,7 +62,8 @@ public:
 
 private:
     struct Runner;  // a program with the memory that its workers need
-    using ChunkTask = std::function<void(const Program&, Workspace&, std::int64_t, int)>;
+    using ChunkTask =
+        std::function<void(const Program&, const Weights&, Workspace&, std::int64_t, int)>;
 
     Runner& runner_for(std::int64_t pictures);
     const float* evaluation_weights() const;

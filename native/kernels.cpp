@@ -14,6 +14,7 @@
 #include "kernels/convolution.hpp"
 #include "kernels/dropout.hpp"
 #include "kernels/loss.hpp"
+#include "kernels/minimal_filtering.hpp"
 #include "kernels/optimizer.hpp"
 #include "kernels/pictures.hpp"
 #include "kernels/pooling.hpp"
@@ -64,6 +65,14 @@ const Kernels LENET_KERNELS = {
     .conv2d_dweight = FAST_OR_PLAIN(conv2d_dweight),
     .choose_dweight_tile = choose_dweight_tile,
     .conv2d_dinput = FAST_OR_PLAIN(conv2d_dinput),
+    .choose_filtering = FAST_OR_PLAIN(choose_filtering),
+    .filter_input = filter_input,
+    .filter_output = filter_output,
+    .filter_doutput = filter_doutput,
+    .filter_dinput = filter_dinput,
+    .filter_weights = filter_weights,
+    .filter_dweights = filter_dweights,
+    .filter_dpoints = filter_dpoints,
     .pool_forward = FAST_OR_PLAIN(pool_forward),
     .pool_backward = FAST_OR_PLAIN(pool_backward),
     .activate = FAST_OR_PLAIN(activate),

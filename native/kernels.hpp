@@ -50,6 +50,19 @@ struct Convolution {
     Stride in_plane, in_row;  // of the input, and of its gradient
 };
 
+// A convolution of stride 1 by minimal filtering (kernels/minimal_filtering.hpp): each row of its
+// output is cut into `tiles`; input, weights and gradients are transformed to eight points.
+constexpr int filtering_points = 8;
+struct Filtering {
+    int in_channels, out_channels, kernel_size;
+    int in_rows;  // with padding
+    int tiles;    // in a row
+
+    // Of the transformed input (point, channel, row, tile), in vectors.
+    Stride in_plane() const { return Stride(in_rows) * tiles; }
+    Stride in_point() const { return in_channels * in_plane(); }
+};
+
 // Pooling, its output one plane of (out_height, out_width).
 struct Pooling {
     int kernel_size, stride, padding;
@@ -114,6 +127,24 @@ struct Kernels {
     // dx = Σ d · weight for all rows of the input; what lies in dx's border means nothing.
     void (*conv2d_dinput)(const Convolution&, const float* d, Stride d_plane, Stride d_row,
                           const float* weight, float* dx);
+
+    // Minimal filtering, and whether it makes a convolution shorter.
+    bool (*choose_filtering)(const Convolution&);
+    // A row of the input, or of its gradient, from the padding's first column on, with a width that
+    // counts the padding; of the output, or of its gradient. Each has the value at point p of its
+    // tile t at vector p · point + t.
+    void (*filter_input)(int kernel_size, const float* x, int width, float* to, Stride point);
+    void (*filter_output)(int kernel_size, const float* from, Stride point, int width, float* y);
+    void (*filter_doutput)(int kernel_size, const float* dy, int width, float* to, Stride point);
+    void (*filter_dinput)(int kernel_size, const float* from, Stride point, int width, float* dx);
+    // Rows of kernels, row r with its value at point p at float p · point + r; their gradient back.
+    void (*filter_weights)(int kernel_size, const float* weight, int rows, float* to, Stride point);
+    void (*filter_dweights)(int kernel_size, const float* from, Stride point, int rows,
+                            float* dweight);
+    // to[out][point][in][ky] = Σ over the tiles of `rows` rows of d · input, still apart in lanes,
+    // for `channels` output channels; or added to it.
+    void (*filter_dpoints)(const Filtering&, const float* d, Stride d_point, Stride d_plane,
+                           int channels, int rows, const float* x, bool accumulate, float* to);
 
     // One row y of one plane; max pooling notes in `winners` which member of the window won.
     void (*pool_forward)(const Pooling&, int y, const float* x, float* out, std::int32_t* winners);

@@ -31,8 +31,14 @@ Convolution Program::convolution(const Op& op) const {
 //     out[o][x] = bias[o] + Σ weight[o][i, ky, kx] · in[i, y · s + ky - p, x · s + kx - p]
 // m are the channels, n the positions of the row, k the places (i, ky, kx) of a kernel. The border
 // around `in` stands for the padding, so no position is special.
-void Program::conv2d_forward(const Op& op, Workspace& ws, int group, const float* weights,
+void Program::conv2d_forward(const Op& op, Workspace& ws, int group, const Weights& weights,
                              int first, int channels, int y) const {
+    if (op.is_filtered()) {  // a few rows at once
+        const int rows = std::min(op.filtering_rows, op.out.height - y);
+        if (y % op.filtering_rows == 0)
+            filter_forward(op, ws, group, weights, first, channels, y, rows);
+        return;
+    }
     const Layer& layer = op.layer;
     const int K = layer.kernel_size, s = layer.stride, p = layer.padding;
     const int row = layer.row_size();
@@ -41,14 +47,14 @@ void Program::conv2d_forward(const Op& op, Workspace& ws, int group, const float
         .m = channels,
         .n = op.out.width,
         .tile = op.forward_tile[1],
-        .a = weights + op.weight + Stride(first) * row,  // (oc, ic · K · K) scalars
+        .a = weights.flat + op.weight + Stride(first) * row,  // (oc, ic · K · K) scalars
         .a_row = row,
         .b = all + op.in.offset(0, y * s - p, -p) * lanes,  // the first window's upper left
         .b_column = s,
         .c = all + op.out.offset(first, y) * lanes,  // (channels, ow)
         .c_row = op.out.plane,
         .c_column = 1,
-        .bias = weights + op.bias + first,
+        .bias = weights.flat + op.bias + first,
         .k = {{.count = layer.in, .a = K * K, .b = op.in.plane},
               {.count = K, .a = K, .b = op.in.row},
               {.count = K, .a = 1, .b = 1}},
@@ -68,17 +74,19 @@ void Program::conv2d_forward(const Op& op, Workspace& ws, int group, const float
 //
 // The input's gradient is a sum over all output channels. Where it is wanted, d is kept whole.
 // Without pooling d is the stage's output gradient itself, changed in its place.
-void Program::conv2d_backward(const Stage& stage, Workspace& ws, int group, const float* weights,
+void Program::conv2d_backward(const Stage& stage, Workspace& ws, int group, const Weights& weights,
                               float* slot, bool first) const {
     const Op& op = ops_[stage.first];
     const Place &out = op.out, &last = ops_[stage.last].out;
-    const bool pooled = ops_[stage.last].layer.is_pool(), keep = stage.below_weights || !pooled;
+    const bool filtered = op.is_filtered(), pooled = ops_[stage.last].layer.is_pool();
+    const bool keep = !pooled || (stage.below_weights && !filtered);
     const int block = op.dweight_channels, rows = band(op);
     const Stride d_row = pooled ? out.width : last.row;
     const Stride d_plane = pooled ? Stride(keep ? out.height : rows) * out.width : last.plane;
     float* all = pooled ? ws.rows.data() : gradients(ws, group) + stage.d_out * lanes;
     const Convolution v = convolution(op);
     const float* in = values(ws, group) + op.in.at * lanes;
+    if (filtered) filter_input(op, ws, group);
     for (int c = 0; c < op.layer.out; c += block) {
         const int channels = std::min(block, op.layer.out - c);
         float* dbias = slot + op.slot_bias + Stride(c) * lanes;  // (oc,)
@@ -96,39 +104,46 @@ void Program::conv2d_backward(const Stage& stage, Workspace& ws, int group, cons
                 kernels.sum_positions(plane, d_row, height, out.width, accumulate,
                                       dbias + i * lanes);
             }
-            kernels.conv2d_dweight(v, d, d_plane, d_row, channels, y, height, in, accumulate,
-                                   dweight);
+            if (filtered)
+                filter_doutput(stage, ws, d, d_plane, d_row, c, channels, y, height, accumulate,
+                               slot);
+            else
+                kernels.conv2d_dweight(v, d, d_plane, d_row, channels, y, height, in, accumulate,
+                                       dweight);
         }
     }
-    if (stage.below_weights)
-        kernels.conv2d_dinput(v, all, d_plane, d_row, weights + op.weight,
-                              gradients(ws, group) + stage.d_in * lanes);
+    if (!stage.below_weights) return;
+    float* din = gradients(ws, group) + stage.d_in * lanes;  // (ic, ih, iw)
+    if (filtered)
+        filter_dinput(op, ws, weights, din);
+    else
+        kernels.conv2d_dinput(v, all, d_plane, d_row, weights.flat + op.weight, din);
 }
 
 // --- dense layers ----------------------------------------------------------------------------
 
 // out[o] = bias[o] + Σ weight[o, i] · in[i], for all groups at once: one weight that is spread over
 // a vector then serves as many vectors of pictures. m are the outputs, n the groups, k the inputs.
-void Program::linear_forward(const Op& op, Workspace& ws, const float* weights) const {
+void Program::linear_forward(const Op& op, Workspace& ws, const Weights& weights) const {
     kernels.product({
         .m = op.layer.out,
         .n = ws.groups,
         .tile = op.forward_tile[ws.groups],
-        .a = weights + op.weight,  // (out, in) scalars
+        .a = weights.flat + op.weight,  // (out, in) scalars
         .a_row = op.layer.in,
         .b = values(ws, 0) + op.in.at * lanes,  // (in, groups)
         .b_column = layout_.size,
         .c = values(ws, 0) + op.out.at * lanes,  // (out, groups)
         .c_row = 1,
         .c_column = layout_.size,
-        .bias = weights + op.bias,
+        .bias = weights.flat + op.bias,
         .k = {{}, {}, {.count = op.layer.in, .a = 1, .b = 1}},
     });
 }
 
 // The gradients of a dense layer's weights, bias and input, for all groups at once.
-void Program::linear_backward(const Stage& stage, Workspace& ws, const float* weights, float* slot,
-                              bool first) const {
+void Program::linear_backward(const Stage& stage, Workspace& ws, const Weights& weights,
+                              float* slot, bool first) const {
     const Op& op = ops_[stage.first];
     const int in = op.layer.in, out = op.layer.out;
     float* d = gradients(ws, 0) + stage.d_out * lanes;  // (out, groups), of the layer's own output
@@ -168,7 +183,7 @@ void Program::linear_backward(const Stage& stage, Workspace& ws, const float* we
         .m = in,
         .n = ws.groups,
         .tile = op.dinput_tile[ws.groups],
-        .a = weights + op.weight,  // (out, in) scalars, m along `in`
+        .a = weights.flat + op.weight,  // (out, in) scalars, m along `in`
         .a_row = 1,
         .b = d,  // (out, groups)
         .b_column = gradients_,
@@ -254,7 +269,7 @@ const float* Program::slope_values(const Op& op, const Workspace& ws, int group,
 // --- any of them -----------------------------------------------------------------------------
 
 // Row y of `channels` channels from `first` on, of the output of any layer but a dense one.
-void Program::row_forward(const Op& op, Workspace& ws, int group, const float* weights, int first,
+void Program::row_forward(const Op& op, Workspace& ws, int group, const Weights& weights, int first,
                           int channels, int y) const {
     if (op.layer.kind == Kind::conv2d)
         return conv2d_forward(op, ws, group, weights, first, channels, y);

@@ -36,6 +36,7 @@ void Program::plan_ops(const Description& description) {
                 parameters_ = op.bias + layer.out;
             }
             plan_tiles(op);
+            if (layer.kind == Kind::conv2d) plan_filtering(op);
             ops_.push_back(op);
         }
         at = layout_.outputs[i];
@@ -67,7 +68,7 @@ void Program::plan_stages() {
         // Room for d of conv2d_backward: whole, or a band of a block of channels.
         const Op& op = ops_[first];
         if (op.layer.kind == Kind::conv2d && ops_[last].layer.is_pool())
-            rows_ = std::max(rows_, stage.below_weights
+            rows_ = std::max(rows_, stage.below_weights && !op.is_filtered()
                                         ? Stride(op.out.channels) * op.out.height * op.out.width
                                         : Stride(op.dweight_channels) * band(op) * op.out.width);
         if (op.layer.kind == Kind::linear)
@@ -78,6 +79,7 @@ void Program::plan_stages() {
 // How many rows of a convolution's output gradient are made at a time: about half of a first-level
 // cache, the other half for the input that they meet.
 int Program::band(const Op& op) const {
+    if (op.is_filtered()) return filtering_band(op, op.dweight_channels);
     const std::size_t row = sizeof(float) * lanes * op.out.width * op.dweight_channels;
     return static_cast<int>(std::clamp<std::size_t>(band_bytes / row, 1, op.out.height));
 }
@@ -103,8 +105,9 @@ void Program::plan_slots() {
         if (!op.layer.has_weights()) continue;
         // A dense weight has its inputs in the lanes, rows padded to whole vectors. All others are
         // vectors of what each lane's picture gives, to be summed over lanes at the end.
-        const int row =
-            op.layer.kind == Kind::linear ? op.slot_row : op.layer.row_size();  // vectors
+        const Stride row = op.layer.kind == Kind::linear ? op.slot_row  // vectors
+                           : op.is_filtered()            ? filtering_points * op.filter_row()
+                                                         : op.layer.row_size();
         op.slot_weight = slot_floats_;
         op.slot_bias = op.slot_weight + Stride(op.layer.out) * row * lanes;
         slot_floats_ = op.slot_bias + Stride(op.layer.out) * lanes;
@@ -128,6 +131,8 @@ Workspace Program::make_workspace(int groups) const {
     ws.gradients = Buffer(vectors * gradients_ * groups);
     ws.winners = Buffer(vectors * winners_ * groups);
     ws.rows = Buffer(vectors * rows_);
+    ws.filtered_input = Buffer(vectors * filtered_input_);
+    ws.filtered = Buffer(vectors * filtered_);
     ws.pictures_in_rows = Buffer(vectors * pictures_row_ * lanes * groups);
     for (int group = 0; group < groups; ++group) layout_.write_borders(values(ws, group), lanes);
     ws.labels.resize(groups * lanes);
@@ -206,7 +211,7 @@ void Program::copy_out(const Workspace& ws, const Place& from, int count, float*
 
 // Up to a dense layer each group goes alone, so that what it needs stays in the caches. A dense
 // layer takes all groups at once, since its weights are what is large there.
-void Program::forward(Workspace& ws, const float* weights) const {
+void Program::forward(Workspace& ws, const Weights& weights) const {
     for (std::size_t s = 0, end; s < stages_.size(); s = end) {
         end = s + 1;
         if (is_linear(stages_[s]))
@@ -218,7 +223,8 @@ void Program::forward(Workspace& ws, const float* weights) const {
     }
 }
 
-void Program::forward_observed(Workspace& ws, const float* weights, const Observer& observe) const {
+void Program::forward_observed(Workspace& ws, const Weights& weights,
+                               const Observer& observe) const {
     auto op = ops_.begin();
     for (int layer = 0; layer < static_cast<int>(layout_.outputs.size()); ++layer) {
         if (op != ops_.end() && op->index == layer) {  // Flatten has none
@@ -238,9 +244,11 @@ void Program::forward_observed(Workspace& ws, const float* weights, const Observ
 // stage: what the convolution has made is still in the first-level cache when it is activated and
 // pooled.
 void Program::stage_forward(const Stage& stage, Workspace& ws, int group,
-                            const float* weights) const {
+                            const Weights& weights) const {
     const Op& head = ops_[stage.first];
-    const int block = head.layer.kind == Kind::conv2d ? head.forward_tile[1].m : 1;
+    const int block = head.is_filtered()                ? head.filtering_tile.m
+                      : head.layer.kind == Kind::conv2d ? head.forward_tile[1].m
+                                                        : 1;
     for (int c = 0; c < head.out.channels; c += block) {
         const int channels = std::min(block, head.out.channels - c);
         int pooled = 0;
@@ -308,7 +316,7 @@ void Program::load_dlogits(Workspace& ws, const float* dlogits_of_chunk, int cou
 
 // The stages from the last to the first that has weights, as in forward: dense layers for all
 // groups at once, what lies between them group by group.
-void Program::backward(Workspace& ws, const float* weights, float* slot, bool first) const {
+void Program::backward(Workspace& ws, const Weights& weights, float* slot, bool first) const {
     std::size_t lowest = 0;  // nothing below the first weights needs a gradient
     while (lowest < stages_.size() && !ops_[stages_[lowest].first].layer.has_weights()) ++lowest;
     for (std::size_t end = stages_.size(), s; end > lowest; end = s) {
@@ -324,7 +332,7 @@ void Program::backward(Workspace& ws, const float* weights, float* slot, bool fi
     }
 }
 
-void Program::stage_backward(const Stage& stage, Workspace& ws, int group, const float* weights,
+void Program::stage_backward(const Stage& stage, Workspace& ws, int group, const Weights& weights,
                              float* slot, bool first) const {
     const Op& op = ops_[stage.first];
     if (op.layer.kind == Kind::conv2d)
@@ -338,7 +346,7 @@ void Program::stage_backward(const Stage& stage, Workspace& ws, int group, const
 // --- the sum over slots ----------------------------------------------------------------------
 
 std::array<Program::Range, 2> Program::sum_slots(const Piece& piece, const float* slots, int count,
-                                                 float* gradient) const {
+                                                 float* dfilters, float* gradient) const {
     const Op& op = ops_[piece.op];
     const Stride row = op.layer.row_size();
     const Range weights{op.weight + piece.first * row, piece.rows * row};
@@ -348,6 +356,9 @@ std::array<Program::Range, 2> Program::sum_slots(const Piece& piece, const float
             kernels.sum_slots(
                 slots + op.slot_weight + Stride(piece.first + r) * op.slot_row * lanes,
                 slot_floats_, count, op.layer.in, gradient + weights.first + r * row);
+    } else if (op.is_filtered()) {
+        sum_filtered_slots(op, piece.first, piece.rows, slots, count, dfilters,
+                           gradient + weights.first);
     } else {
         kernels.sum_slots_and_lanes(slots + op.slot_weight + piece.first * row * lanes,
                                     slot_floats_, count, static_cast<int>(weights.count),

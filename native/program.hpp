@@ -11,6 +11,12 @@
 
 namespace lenet {
 
+// The parameters, and what minimal filtering makes of its kernels (Program::filter_weights).
+struct Weights {
+    const float* flat;
+    const float* filters;
+};
+
 // The values of a few groups of pictures on their way through the network.
 struct Workspace {
     int groups, capacity;             // in use, and at most
@@ -18,6 +24,7 @@ struct Workspace {
     Buffer winners;                   // of max pooling, as int32; one part a group
     Buffer rows;                      // gradients of a convolution's output, while they are needed
     Buffer pictures_in_rows;          // a dense layer's input, a picture a row
+    Buffer filtered_input, filtered;  // minimal filtering's transforms, of one group
     std::vector<std::uint8_t> moved;  // augmented pictures, one a lane
     std::vector<std::int64_t> labels, predicted;  // (groups · lanes,)
     std::vector<std::uint32_t> samples;
@@ -40,10 +47,10 @@ public:
     Workspace make_workspace(int groups) const;
     // The pictures first … first + count - 1; lanes beyond get a copy and count for nothing.
     void load(Workspace&, const Pictures&, std::int64_t first, int count, const Position&) const;
-    void forward(Workspace&, const float* weights) const;
+    void forward(Workspace&, const Weights&) const;
     // The same a whole layer after the other, with a look at the output of each while it is there.
     using Observer = std::function<void(int layer, const Place&)>;
-    void forward_observed(Workspace&, const float* weights, const Observer& observe) const;
+    void forward_observed(Workspace&, const Weights&, const Observer& observe) const;
     // A layer's values of the first `count` pictures, (count, …) floats.
     void copy_out(const Workspace&, const Place&, int count, float* out) const;
     const Place& output() const { return output_; }
@@ -54,9 +61,13 @@ public:
     void load_dlogits(Workspace&, const float* dlogits, int count) const;  // from elsewhere
 
     // The gradient of all weights, still apart in lanes, to a slot; added unless it is the first.
-    void backward(Workspace&, const float* weights, float* slot, bool first) const;
+    void backward(Workspace&, const Weights&, float* slot, bool first) const;
     Stride slot_floats() const { return slot_floats_; }
     Stride parameters() const { return parameters_; }  // how many there are
+    // The kernels of minimal filtering at its points, filter_floats() of them; once a change of the
+    // weights.
+    void filter_weights(const float* flat, float* filters) const;
+    Stride filter_floats() const { return filter_floats_; }
 
     // Rows of weights with their biases, which can be summed over slots apart from all others.
     struct Piece {
@@ -66,8 +77,9 @@ public:
     struct Range {
         Stride first, count;
     };
-    // Sums a piece over the slots into the flat gradient, and says where it lies there.
-    std::array<Range, 2> sum_slots(const Piece&, const float* slots, int count,
+    // Sums a piece over the slots into the flat gradient, and says where it lies there. `dfilters`
+    // has room for filter_floats().
+    std::array<Range, 2> sum_slots(const Piece&, const float* slots, int count, float* dfilters,
                                    float* gradient) const;
 
 private:
@@ -83,6 +95,16 @@ private:
         Product::Tile forward_tile[most_groups + 1]{}, dinput_tile[most_groups + 1]{},
             dweight_tile{};
         int dweight_channels = 0;  // of a convolution, at once
+
+        // Of a convolution by minimal filtering; without it, no tiles.
+        Filtering filtering{};
+        Product::Tile filtering_tile{}, filtering_dinput_tile{}, filtering_edge_tile{};
+        int filtering_rows = 0, filtering_dinput_rows = 0;  // at once
+        Stride filters = 0;  // floats, in those of all layers: (point, out, in, ky)
+
+        bool is_filtered() const { return filtering.tiles > 0; }
+        Stride filter_row() const { return Stride(layer.in) * layer.kernel_size; }  // (in, ky)
+        Stride filter_point() const { return layer.out * filter_row(); }
     };
     // Layers that run row by row behind each other: a convolution or dense layer or none, then
     // elementwise layers, then pooling or none.
@@ -110,19 +132,33 @@ private:
     float* dlogits(const Workspace& ws, int group) const {
         return gradients(ws, group) + stages_.back().d_out * lanes;
     }
-    void stage_forward(const Stage&, Workspace&, int group, const float* weights) const;
-    void stage_backward(const Stage&, Workspace&, int group, const float* weights, float* slot,
+    void stage_forward(const Stage&, Workspace&, int group, const Weights& weights) const;
+    void stage_backward(const Stage&, Workspace&, int group, const Weights& weights, float* slot,
                         bool first) const;
 
     // layers.cpp: one layer there and back
     Convolution convolution(const Op&) const;
-    void conv2d_forward(const Op&, Workspace&, int group, const float* weights, int first,
+    void conv2d_forward(const Op&, Workspace&, int group, const Weights& weights, int first,
                         int channels, int y) const;
-    void conv2d_backward(const Stage&, Workspace&, int group, const float* weights, float* slot,
+    void conv2d_backward(const Stage&, Workspace&, int group, const Weights& weights, float* slot,
                          bool first) const;
-    void linear_forward(const Op&, Workspace&, const float* weights) const;
-    void linear_backward(const Stage&, Workspace&, const float* weights, float* slot,
+    void linear_forward(const Op&, Workspace&, const Weights& weights) const;
+    void linear_backward(const Stage&, Workspace&, const Weights& weights, float* slot,
                          bool first) const;
+
+    // minimal_filtering.cpp: a convolution there and back with fewer multiplications
+    void plan_filtering(Op&);
+    int filtering_band(const Op&, int channels) const;
+    void filter_input(const Op&, Workspace&, int group) const;
+    void filter_forward(const Op&, Workspace&, int group, const Weights& weights, int first,
+                        int channels, int y, int rows) const;
+    void filter_doutput(const Stage&, Workspace&, const float* d, Stride d_plane, Stride d_row,
+                        int first, int channels, int y, int rows, bool accumulate,
+                        float* slot) const;
+    void filter_dinput(const Op&, Workspace&, const Weights& weights, float* din) const;
+    void sum_filtered_slots(const Op&, int first, int channels, const float* slots, int count,
+                            float* dfilters, float* dweight) const;
+
     std::int32_t* winners(const Op&, const Workspace&, int group, int c) const;
     void pool_forward(const Op&, Workspace&, int group, int c, int y) const;
     int pool_backward(const Stage&, Workspace&, int group, int c, int y, float* d) const;
@@ -130,7 +166,7 @@ private:
     void elementwise_forward(const Op&, Workspace&, int group, int c, int y) const;
     void elementwise_backward(const Op&, Workspace&, int group, int c, int y, float* d) const;
     const float* slope_values(const Op&, const Workspace&, int group, int c, int y) const;
-    void row_forward(const Op&, Workspace&, int group, const float* weights, int first,
+    void row_forward(const Op&, Workspace&, int group, const Weights& weights, int first,
                      int channels, int y) const;
     void row_backward(const Stage&, Workspace&, int group, int c, int y, float* d) const;
 
@@ -144,7 +180,8 @@ private:
     Place output_;
     int classes_;
     Stride gradients_ = 0, winners_ = 0, rows_ = 0, pictures_row_ = 0;  // vectors
-    Stride parameters_ = 0, slot_floats_ = 0;
+    Stride filtered_input_ = 0, filtered_ = 0;                          // vectors
+    Stride parameters_ = 0, slot_floats_ = 0, filter_floats_ = 0;
 };
 
 }  // namespace lenet

@@ -29,4 +29,5 @@ export TSAN_OPTIONS=ignore_noninstrumented_modules=1:die_after_fork=0
 still=$(setarch --addr-no-randomize true 2>/dev/null && echo setarch --addr-no-randomize || true)
 # Reports go to the real standard error: pytest may capture only Python's.
 $still "$build/venv/bin/python" -m pytest --capture=sys -p no:faulthandler -p no:cacheprovider \
-    -m 'not slow' -k native tests/test_native.py tests/test_engines.py "$@"
+    -m 'not slow' -k 'native or filtering' tests/test_native.py tests/test_minimal_filtering.py \
+    tests/test_engines.py "$@"

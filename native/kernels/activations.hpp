@@ -6,24 +6,6 @@
 namespace lenet {
 namespace {
 
-// A number in all lanes, in memory.
-struct Spread {
-    alignas(lanes * 4) float lane[lanes];
-    constexpr Spread(float x) : lane() {
-        for (float& each : lane) each = x;
-    }
-    Vector operator*() const { return vectors(lane)[0]; }
-};
-
-// The same numbers, but for all that the compiler knows new ones. Where a loop needs more numbers
-// than there are registers, it would load them all before the loop and put some onto the stack.
-template <class Numbers>
-INLINE const Numbers& in_memory(const Numbers& numbers) {
-    const Numbers* at = &numbers;
-    __asm__ volatile("" : "+r"(at));
-    return *at;
-}
-
 struct ExpNumbers {
     Spread low = -104;           // exp(-104) rounds to 0
     Spread magic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to a whole number
