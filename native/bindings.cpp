@@ -8,7 +8,6 @@
 #include <nanobind/stl/vector.h>
 
 #include <chrono>
-#include <map>
 #include <optional>
 #include <stdexcept>
 
@@ -100,23 +99,29 @@ auto without_gil(Function function) {
     }
 }
 
-bool signal_raised() {
-    nb::gil_scoped_acquire acquire;
-    return PyErr_CheckSignals() != 0;
-}
+// Whether a signal's handler raised. Asked of Python about every 20 ms at most, whoever asks here.
+class SignalRaised {
+public:
+    bool operator()() {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - asked_ < std::chrono::milliseconds(20)) return false;
+        asked_ = now;
+        nb::gil_scoped_acquire acquire;
+        return PyErr_CheckSignals() != 0;
+    }
+
+private:
+    std::chrono::steady_clock::time_point asked_{};
+};
 
 using LayerTuple = std::tuple<std::string, int, int, int, int, int, double>;
 
 Layer layer_of(const LayerTuple& tuple) {
-    static const std::map<std::string, Layer::Kind> kinds = {
-        {"Conv2d", Layer::Kind::conv2d},        {"Linear", Layer::Kind::linear},
-        {"AvgPool2d", Layer::Kind::avg_pool2d}, {"MaxPool2d", Layer::Kind::max_pool2d},
-        {"Dropout", Layer::Kind::dropout},      {"Flatten", Layer::Kind::flatten},
-    };
-    const auto& [name, in, out, kernel_size, stride, padding, number] = tuple;
-    Activation activation{.parameter = static_cast<float>(number)};
-    if (activation.find(name)) return {.kind = Layer::Kind::activation, .activation = activation};
-    return {kinds.at(name), in, out, kernel_size, stride, padding, number, {}};
+    const auto& [name, in, out, kernel_size, stride, padding, argument] = tuple;
+    Layer layer{
+        .in = in, .out = out, .kernel_size = kernel_size, .stride = stride, .padding = padding};
+    if (!layer.find(name, argument)) throw std::invalid_argument("no layer is named " + name);
+    return layer;
 }
 
 Optimizer optimizer_of(const std::string& method, bool nesterov,
@@ -228,7 +233,7 @@ NB_MODULE(_native, m) {
                 const InstructionSet set = find_instruction_set(instruction_set);
                 new (self) Engine(description, optimizer_of(method, nesterov, numbers),
                                   label_smoothing, class_weights, threads, *set.few, *set.many);
-                self->interrupted = signal_raised;
+                self->interrupted = SignalRaised();
             },
             nb::arg("input_shape"), nb::arg("classes"), nb::arg("layers"), nb::arg("table"),
             nb::arg("method"), nb::arg("nesterov"), nb::arg("numbers"), nb::arg("label_smoothing"),

@@ -1,7 +1,6 @@
 #include "engine.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 namespace lenet {
@@ -105,11 +104,7 @@ const float* Engine::evaluation_weights() const {
 // --- threads ---------------------------------------------------------------------------------
 
 void Engine::poll() {
-    using namespace std::chrono;
-    const auto now = steady_clock::now();
-    if (!interrupted || stop_ || now - last_poll_ < milliseconds(20)) return;
-    last_poll_ = now;
-    if (interrupted()) stop_ = true;
+    if (interrupted && !stop_ && interrupted()) stop_ = true;
 }
 
 // Whether to go on with a task; asked at the beginning of each.
@@ -120,10 +115,16 @@ bool Engine::go_on(int worker) {
 
 void Engine::run(int count, const std::function<void(int, int)>& task) {
     threads_.run(count, task, [this] { poll(); });
-    if (stop_) throw Interrupted();
+    end_if_stopped();
 }
 
-std::unique_lock<std::mutex> Engine::begin() {
+void Engine::end_if_stopped() const {
+#if defined(__cpp_exceptions)
+    if (stop_) throw Interrupted();
+#endif
+}
+
+std::unique_lock<Mutex> Engine::begin() {
     std::unique_lock lock(mutex_);
     stop_ = false;
     return lock;
@@ -222,7 +223,7 @@ void Engine::unpack_state() {
 // the optimiser too.
 std::int64_t Engine::batch_of_few(const Pictures& pictures, double* loss, const Rule* rule) {
     poll();
-    if (stop_) throw Interrupted();
+    end_if_stopped();
     const Kernels& kernels = few_->program.kernels;  // of the loss: a class a vector
     const int lanes = kernels.lanes;
     const float scale = 1.0f / static_cast<float>(pictures.count);

@@ -2,11 +2,9 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "program.hpp"
@@ -56,8 +54,9 @@ public:
     void forward(const Pictures&, const Position&, float* out);
     bool backward(const float* dlogits, std::int64_t n, float* gradient);
 
-    // Asked about every 20 ms by the calling thread; true makes the call throw Interrupted. To be
-    // set before the first call.
+    // Asked by the calling thread between its tasks, and about every 20 ms while it waits for the
+    // others; true makes the call throw Interrupted. To be set before the first call, and only
+    // where there are exceptions.
     std::function<bool()> interrupted;
 
 private:
@@ -67,9 +66,10 @@ private:
 
     Runner& runner_for(std::int64_t pictures);
     const float* evaluation_weights() const;
-    std::unique_lock<std::mutex> begin();
+    std::unique_lock<Mutex> begin();
     void poll();
     bool go_on(int worker);
+    void end_if_stopped() const;
     void run(int count, const std::function<void(int, int)>& task);
     void for_chunks(const Pictures&, const ChunkTask&);
     void single_logits(const Pictures&, std::int64_t i, float* out);
@@ -100,10 +100,9 @@ private:
         bool taken = false, current = false;
     } few_state_;
     std::vector<std::uint8_t> moved_;  // an augmented picture
-    std::mutex mutex_;
+    Mutex mutex_;
 
     std::atomic<bool> stop_{false};
-    std::chrono::steady_clock::time_point last_poll_{};
 
     std::vector<float> gradient_, losses_;  // of a picture each
     std::vector<std::int64_t> predicted_;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kernels.hpp"
@@ -15,11 +17,25 @@ struct Shape {
 // A layer as in network/layers.py.
 struct Layer {
     enum class Kind { conv2d, linear, avg_pool2d, max_pool2d, activation, dropout, flatten };
-    Kind kind;
+    Kind kind = Kind::flatten;
     int in = 0, out = 0;  // channels or features
     int kernel_size = 0, stride = 1, padding = 0;
     double p = 0;           // of dropout
     Activation activation;  // the identity in all other kinds
+
+    // By the name in network/layers.py. `argument` is the number that Dropout and some activations
+    // have. False for any other.
+    bool find(std::string_view name, double argument) {
+        constexpr std::pair<std::string_view, Kind> names[] = {
+            {"Conv2d", Kind::conv2d},        {"Linear", Kind::linear},
+            {"AvgPool2d", Kind::avg_pool2d}, {"MaxPool2d", Kind::max_pool2d},
+            {"Dropout", Kind::dropout},      {"Flatten", Kind::flatten},
+        };
+        for (const auto& [known, its_kind] : names)
+            if (known == name) return kind = its_kind, p = argument, true;
+        activation.parameter = static_cast<float>(argument);
+        return activation.find(name) && (kind = Kind::activation, true);
+    }
 
     bool has_weights() const { return kind == Kind::conv2d || kind == Kind::linear; }
     bool is_pool() const { return kind == Kind::avg_pool2d || kind == Kind::max_pool2d; }

@@ -1,5 +1,24 @@
 #include "threads.hpp"
 
+#if defined(LENET_ONE_THREAD)
+
+namespace lenet {
+
+struct ThreadPool::Shared {};
+
+ThreadPool::ThreadPool(int) : threads(1) {}
+
+ThreadPool::~ThreadPool() = default;
+
+void ThreadPool::run(int count, const std::function<void(int, int)>& task,
+                     const std::function<void()>&) {
+    for (int i = 0; i < count; ++i) task(i, 0);
+}
+
+}  // namespace lenet
+
+#else
+
 #if defined(_WIN32)
 #include <process.h>
 #else
@@ -133,3 +152,5 @@ void ThreadPool::run(int count, const std::function<void(int, int)>& task,
 }
 
 }  // namespace lenet
+
+#endif

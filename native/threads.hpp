@@ -1,14 +1,25 @@
 // A few threads that share the tasks of one job at a time.
 //
-// Which thread takes which task is left to chance; results must not depend on it.
+// Which thread takes which task is left to chance; results must not depend on it. With
+// LENET_ONE_THREAD there is none but the calling one, and nothing is asked of the system.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 
 namespace lenet {
+
+#if defined(LENET_ONE_THREAD)
+struct Mutex {
+    void lock() {}
+    void unlock() {}
+};
+#else
+using Mutex = std::mutex;
+#endif
 
 class ThreadPool {
 public:

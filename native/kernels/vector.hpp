@@ -25,6 +25,12 @@ constexpr int registers = 32;
 constexpr int registers = 16;
 #endif
 
+#if defined(__wasm__)
+constexpr bool is_small = true;  // a page waits for every byte: tiles that gain little are not made
+#else
+constexpr bool is_small = false;
+#endif
+
 #define UNROLL _Pragma("GCC unroll 32")
 #define INLINE inline __attribute__((always_inline))
 #define UNUSED [[maybe_unused]]

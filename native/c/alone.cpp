@@ -1,0 +1,30 @@
+// What the engine needs of a C++ library, where it is linked without one (Zig would compile a whole
+// one first, and its messages are half of a WebAssembly module): memory from the C library, and an
+// end where none is left.
+#include <cstdlib>
+#include <new>
+#include <version>
+
+namespace {
+
+void* memory(std::size_t size, std::size_t alignment) {
+    void* at = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+    if (!at) __builtin_trap();
+    return at;
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) { return memory(size, alignof(std::max_align_t)); }
+void* operator new(std::size_t size, std::align_val_t alignment) {
+    return memory(size, std::size_t(alignment));
+}
+void operator delete(void* at) noexcept { std::free(at); }
+void operator delete(void* at, std::size_t) noexcept { std::free(at); }
+void operator delete(void* at, std::align_val_t) noexcept { std::free(at); }
+void operator delete(void* at, std::size_t, std::align_val_t) noexcept { std::free(at); }
+
+// A vector that would be too long, a function that is none.
+_LIBCPP_BEGIN_NAMESPACE_STD
+[[noreturn]] void __libcpp_verbose_abort(const char*, ...) noexcept { __builtin_trap(); }
+_LIBCPP_END_NAMESPACE_STD
