@@ -29,6 +29,7 @@ TYPES: Final = {
     ".png": "image/png",
     ".ico": "image/x-icon",
     ".woff2": "font/woff2",
+    ".wasm": "application/wasm",
     ".txt": "text/plain; charset=utf-8",
     ".md": "text/plain; charset=utf-8",
     "": "text/plain; charset=utf-8",  # LICENSE

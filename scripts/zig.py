@@ -1,0 +1,109 @@
+"""Builds the native engine for other machines with Zig's compiler, from the package ziglang.
+
+    python scripts/zig.py wasm        src/lenet/lab/page/network/engine.wasm, for the page
+    python scripts/zig.py c TARGET OUT [SOURCE]...
+                                      native/c for another machine, linked with SOURCE: a program
+
+Zig is Clang with the libraries of every target, and the same version makes the same bytes on every
+machine: tests/test_c_interface.py builds the page's module anew and compares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+NATIVE = ROOT / "native"
+WASM = ROOT / "src/lenet/lab/page/network/engine.wasm"
+
+# As CMakeLists.txt; without exceptions and without a C++ library (native/c/alone.cpp).
+FLAGS = ["-std=c++20", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+FLAGS += ["-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"]
+ALONE = ["-fno-exceptions", "-fno-rtti", "-DLENET_ONE_THREAD"]
+# One table of kernels, with the instructions that every processor of the target has.
+TABLE = ["-DLENET_KERNELS=kernels_default_4", "-DLENET_LANES=4"]
+# What every browser has had since 2021, and Safari since 2023.
+WEB = ["-target", "wasm32-wasi", "-Os", "-flto"]
+WEB += ["-mcpu=generic+simd128+bulk_memory+nontrapping_fptoint+sign_ext"]
+
+
+def zig(*arguments: str | Path) -> None:
+    """Calls Zig in native/, so that no path of this machine gets into what it makes."""
+    command = [sys.executable, "-m", "ziglang", *map(str, arguments)]
+    subprocess.run(command, cwd=NATIVE, check=True)
+
+
+def c_interface(target: list[str], folder: Path) -> list[Path]:
+    """The objects of the engine with its C interface for a target, made in ``folder``."""
+    sources = [*NATIVE.glob("*.cpp"), *NATIVE.glob("c/*.cpp")]
+    objects = []
+    for source in sorted(sources):
+        if source.name in ("bindings.cpp", "processor.cpp"):
+            continue  # Python's, and for a choice between tables
+        made = folder / f"{source.stem}.o"
+        table = TABLE if source.name == "kernels.cpp" else []
+        options = [*target, *FLAGS, *ALONE, *table]
+        zig("c++", *options, "-c", source.relative_to(NATIVE), "-o", made)
+        objects.append(made)
+    return objects
+
+
+def exported() -> list[str]:
+    """The functions of native/c/lenet.h."""
+    header = (NATIVE / "c/lenet.h").read_text(encoding="utf-8")
+    lines = [line for line in header.splitlines() if line.startswith("LENET_API")]
+    return [line.partition("(")[0].split()[-1].lstrip("*") for line in lines]
+
+
+def wasm(out: Path) -> None:
+    """Writes the module for the page: no imports, and what the header names for exports."""
+    with tempfile.TemporaryDirectory() as folder:
+        objects = c_interface(WEB, Path(folder))
+        exports = [f"-Wl,--export={name}" for name in exported()]
+        zig(
+            "cc",
+            *WEB,
+            "-mexec-model=reactor",
+            "-Wl,--no-entry",
+            *exports,
+            "-s",
+            *objects,
+            "-o",
+            out,
+        )
+    out.chmod(0o644)
+
+
+def program(target: str, out: Path, sources: list[Path]) -> None:
+    """Writes a program for ``target`` (as "aarch64-linux-musl"), without shared libraries."""
+    options = ["-target", target, "-O3"]
+    with tempfile.TemporaryDirectory() as folder:
+        objects = c_interface(options, Path(folder))
+        zig("cc", *options, "-static", "-s", *sources, *objects, "-o", out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    page = commands.add_parser("wasm", help="the page's module")
+    page.add_argument("out", type=Path, nargs="?", default=WASM)
+    other = commands.add_parser("c", help="a program with the C interface")
+    other.add_argument("target", help="as Zig says it: aarch64-linux-musl")
+    other.add_argument("out", type=Path)
+    other.add_argument("sources", type=Path, nargs="*")
+    arguments = parser.parse_args()
+    if arguments.command == "wasm":
+        wasm(arguments.out.absolute())
+        print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes")
+    else:
+        program(
+            arguments.target, arguments.out.absolute(), [s.absolute() for s in arguments.sources]
+        )
+
+
+if __name__ == "__main__":
+    main()
