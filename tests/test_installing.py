@@ -6,11 +6,12 @@ import re
 import shlex
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from lenet import installing
+from lenet import doctor, installing
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,6 +23,46 @@ def test_packages_are_named_not_lenet() -> None:
         assert names == installing.requirements()[extra]
         assert names
         assert "lenet" not in names
+
+
+MAC, PC = {"sys_platform": "darwin"}, {"sys_platform": "win32"}
+
+
+@pytest.mark.parametrize(
+    ("machine", "lacking"),
+    [
+        ({"sys_platform": "linux", "platform_machine": "x86_64"}, set()),
+        ({"sys_platform": "linux", "platform_machine": "aarch64"}, set()),
+        ({**MAC, "platform_machine": "arm64", "python_version": "3.14"}, set()),
+        ({**MAC, "platform_machine": "x86_64", "python_version": "3.13"}, {"torch"}),
+        (
+            {**MAC, "platform_machine": "x86_64", "python_version": "3.14"},
+            {"torch", "onnxruntime", "ray"},
+        ),
+        ({**PC, "platform_machine": "AMD64"}, {"uvloop"}),
+        ({**PC, "platform_machine": "ARM64"}, {"uvloop", "torch", "ray"}),
+    ],
+)
+def test_what_has_no_package_for_a_machine_is_not_asked_for(
+    machine: dict[str, str], lacking: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needs = list(project["dependencies"])
+    for extra, texts in project["optional-dependencies"].items():
+        for text in texts:
+            needed, _, marker = text.partition(";")
+            both = f"({marker}) and " if marker else ""
+            needs.append(f"{needed}; {both}extra == '{extra}'")
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: needs)
+    found = installing.requirements(machine)
+    here = {re.split(r"[>=]", text)[0] for texts in found.values() for text in texts}
+    known = {"torch", "onnxruntime", "ray", "uvloop", "numpy", "onnx", "fastapi", "scikit-learn"}
+    assert known - here == lacking
+    assert found["torch"] == ([] if "torch" in lacking else ["torch>=2.10"])
+    monkeypatch.setattr(installing, "requirements", lambda: found)
+    assert ("pip has no package" in installing.how_to_install("torch")) == ("torch" in lacking)
+    torch = [each for each in doctor.packages() if each.subject == "for torch"]
+    assert [bool(each.remedy) or each.state == "ok" for each in torch] == ["torch" not in lacking]
 
 
 def test_no_text_sends_anybody_to_an_index_for_lenet() -> None:

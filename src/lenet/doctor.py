@@ -198,7 +198,10 @@ def packages() -> list[Finding]:
         lacking = [name for name, number in found.items() if not number]
         absent = ", ".join(lacking)
         subject = f"for {extra}" if extra else "packages"
-        if not absent:
+        if not names:
+            text = f"no package for {platform.machine()} with {platform.system()}"
+            findings.append(Finding(subject, "missing", text))
+        elif not absent:
             findings.append(Finding(subject, "ok", here))
         else:
             text = f"not installed: {absent}" + (f"; here: {here}" if here else "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from lenet import system
@@ -27,26 +28,44 @@ def pip_install() -> str:
     return f"{system.program(sys.executable)} -m pip install"
 
 
-def requirements() -> dict[str, list[str]]:
-    """What each extra of lenet needs, such as "torch>=2.10"; under "" what lenet itself does."""
+def requirements(machine: Mapping[str, str] | None = None) -> dict[str, list[str]]:
+    """What each extra of lenet needs, such as "torch>=2.10"; under "" what lenet itself does.
+
+    What has no package for this machine is left out, or for another one, of which ``machine`` gives
+    what differs: ``{"sys_platform": "darwin", "platform_machine": "x86_64"}``.
+    """
     import re
     from importlib.metadata import requires
 
+    from packaging.requirements import Requirement
+
     parts: dict[str, list[str]] = {"": []}
-    for requirement in requires("lenet") or ():
-        needed, _, marker = requirement.partition(";")
-        extra = re.search(r"""extra == ['"]([\w-]+)""", marker)
-        parts.setdefault(extra[1] if extra else "", []).append(needed.strip())
+    for text in requires("lenet") or ():
+        extra = re.search(r"""extra == ['"]([\w-]+)""", text)
+        of_extra = parts.setdefault(extra[1] if extra else "", [])
+        marker = Requirement(text).marker
+        if marker is None or marker.evaluate(
+            {**(machine or {}), "extra": extra[1] if extra else ""}
+        ):
+            of_extra.append(text.partition(";")[0].strip())
     return parts
 
 
 def how_to_install(extra: str) -> str:
-    """The command that installs what an extra needs.
+    """The command that installs what an extra needs, or that it is not made for this machine.
 
     >>> how_to_install("torch").strip("\'\\"").endswith("torch>=2.10")
     True
     """
-    return f"{pip_install()} {system.command_line(requirements()[extra])}"
+    import platform
+
+    needed = requirements()[extra]
+    if not needed:
+        return (
+            f"pip has no package for the extra '{extra}' on this kind of machine, "
+            f"{platform.machine()} with {platform.system()} (docs/install.md)"
+        )
+    return f"{pip_install()} {system.command_line(needed)}"
 
 
 def how_to_build() -> str:
