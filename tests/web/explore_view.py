@@ -307,6 +307,7 @@ def one_page(browser: Any, site: Any) -> Iterator[tuple[Any, list[str]]]:
     )
     context.on("weberror", lambda error: problems.append(str(error.error)))
     page = context.new_page()
+    page.set_default_timeout(10_000)
     page.goto(f"{site.address}/input.html")
     try:
         until(page, "globalThis.ready")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Callable
@@ -43,9 +44,9 @@ PAGE = f"""<!doctype html>
 PAGE_JS = """
 import { fill, h } from "lenet/dom.js";
 import mountArithmetic from "lenet/explore/arithmetic/arithmetic.js";
-import mountBars from "lenet/explore/network/bars.js";
 import mountMaps from "lenet/explore/network/maps.js";
 import mountPlay from "lenet/explore/arithmetic/play.js";
+import { mountVerdict } from "lenet/explore/headline/verdict.js";
 import { translator } from "lenet/i18n.js";
 import words from "lenet/i18n/explore.js";
 import { readSafetensors } from "lenet/network/file.js";
@@ -57,7 +58,7 @@ const query = new URLSearchParams(location.search);
 document.documentElement.dataset.theme = query.get("theme") ?? "light";
 const store = createStore({
   model: null, traced: null, weights: null, gates: null, picture: null, pixels: null, cover: null,
-  input: null, outputs: null, before: null, unit: null, pinned: false,
+  input: null, outputs: null, before: null, unit: null, pinned: false, channel: null,
 });
 const announced = [];
 const tools = {
@@ -65,22 +66,20 @@ const tools = {
   t: translator(query.get("language") ?? "en", [words]),
 };
 const part = (name) => h("section", { class: `part part-${name}` });
-const [bars, maps, play, arithmetic] = ["bars", "maps", "play", "arithmetic"].map(part);
-const [input, wanting] = [h("section", { class: "part part-input" }), h("section")];
+const names = ["verdict", "input", "maps", "arithmetic", "play"];
+const [verdict, input, maps, arithmetic, play] = names.map(part);
+const slot = h("div", { class: "maps-slot" });
+const stage = h("div", { class: "stage" }, fill(input, slot), maps);
+document.querySelector("main").classList.add("view-explore");
 fill(
   document.querySelector("main"),
-  h(
-    "div",
-    { class: "explore" },
-    h("div", { class: "explore-side" }, input, bars),
-    h("div", { class: "explore-main" }, maps, play),
-    h("div", { class: "explore-detail" }, arithmetic),
-    h("div", { class: "explore-below" }, wanting),
-  ),
+  h("section", { class: "part-headline" }, verdict),
+  h("div", { class: "explore" }, stage,
+    h("section", { class: "part-lens" }, h("div", { class: "lens-body" }, arithmetic, play))),
 );
 const parts = [
-  mountBars(bars, tools), mountMaps(maps, tools), mountArithmetic(arithmetic, tools),
-  mountPlay(play, tools),
+  mountVerdict(verdict, tools), mountMaps(maps, { ...tools, slot, frame: stage }),
+  mountArithmetic(arithmetic, tools), mountPlay(play, tools),
 ];
 
 function compute(gates = null) {
@@ -181,6 +180,7 @@ def explore(site: Any, served: dict[str, Model], new_page: Open) -> Open:
         pixels = picture(served[model][0])
         page.evaluate("([p, label]) => look(p, label)", [pixels.reshape(-1).tolist(), LABEL])
         until(page, "document.querySelector('.maps-canvas').width > 20")
+        settled(page)
         return page
 
     return open_page
@@ -239,25 +239,20 @@ def total(page: Any) -> float:
 
 
 def box_of(page: Any, layer: int, index: int) -> dict[str, float]:
-    """The middle of a unit in its canvas, in CSS pixels of the page."""
+    """The middle of a unit where it lights up, in CSS pixels of the page and of its canvas."""
     return page.evaluate(
-        """async ([layer, index]) => {
-          const { arrange, unitBox } = await import("lenet/explore/network/layout.js");
-          const { shapeOf } = await import("lenet/explore/network/units.js");
+        """([layer, index]) => {
+          const { unit, pinned } = store.get();
+          store.set({ unit: { layer, index } });
           const canvas = document.querySelector(`[data-layer="${layer}"] canvas`);
-          canvas.scrollIntoView({ block: "center" });
-          const traced = store.get().traced;
-          const shape = shapeOf(traced, layer);
-          const wide = document.querySelector(".maps-wide") !== null;
-          const width = document.querySelector(".maps-scroll").clientWidth;
-          const arrangement = [1, 1.25, 1.5, 1.75, 2, 2.5]
-            .map((zoom) => arrange(shape, { wide, zoom, width, picture: layer < 0 }))
-            .find((each) => canvas.style.width === `${each.width}px` &&
-                            canvas.style.height === `${each.height}px`);
-          const box = unitBox(arrangement, shape, index);
-          const { left, top } = canvas.getBoundingClientRect();
-          return { x: left + box.x + box.width / 2, y: top + box.y + box.height / 2,
-                   inX: box.x + box.width / 2, inY: box.y + box.height / 2 };
+          if (!document.querySelector(".maps-wide")) canvas.scrollIntoView({ block: "center" });
+          const path = document.querySelector(".maps-unit").getAttribute("d");
+          const [left, top, width, height] = path.match(/-?[\\d.]+/g).map(Number);
+          const frame = document.querySelector(".stage").getBoundingClientRect();
+          const [x, y] = [frame.left + left + width / 2, frame.top + top + height / 2];
+          const on = canvas.getBoundingClientRect();
+          if (pinned || unit?.layer === layer) store.set({ unit, pinned });
+          return { x, y, inX: x - on.left, inY: y - on.top };
         }""",
         [layer, index],
     )
@@ -271,12 +266,15 @@ def test_every_layer_is_drawn_with_its_name_and_its_numbers_colours(
 ) -> None:
     page = explore()
     labels = page.eval_on_selector_all(
-        ".maps-label", "all => all.map((e) => e.innerText.split(/\\s+/).join(' '))"
+        ".maps-figure .maps-label",
+        "all => all.filter((e) => e.offsetParent).map((e) => e.innerText.split(/\\s+/).join(' '))",
     )
-    assert labels[:3] == ["Input 1×28×28", labels[1], labels[2]]
-    assert labels[1].startswith("C1 Conv2d 5×5 6×28×28 ±")
-    assert labels[2].startswith("Sigmoid 6×28×28 ±")
-    assert labels[-1].startswith("F7 Linear 10 ±")
+    shown = [label for label in labels if label]
+    assert shown[0].startswith("C1 Conv2d 5×5 6×28×28 Sigmoid ±")  # what is pointed at: the sum
+    assert shown[1].startswith("S2 AvgPool2d 2×2 6×14×14 0 – ")
+    assert shown[2].startswith("C3 Conv2d 5×5 16×10×10 Sigmoid 0 – ")
+    assert [label.split()[0] for label in shown] == ["C1", "S2", "C3", "S4", "F5", "F6", "F7"]
+    assert shown[-1].startswith("F7 Linear 10 ±")
     values = activations(served["lenet"])
     random = np.random.default_rng(0)
     for layer, numbers in enumerate(values):
@@ -284,12 +282,16 @@ def test_every_layer_is_drawn_with_its_name_and_its_numbers_colours(
             place = box_of(page, layer, int(index))
             shown, wanted = page.evaluate(
                 """async ([layer, value, x, y]) => {
-                  const { signedColor } = await import("lenet/colors.js");
+                  const { sequentialColor, signedColor } = await import("lenet/colors.js");
                   const element = document.querySelector(`[data-layer="${layer}"]`);
-                  const limit = Number(element.querySelector(".maps-limit").textContent.slice(1));
+                  const ends = element.querySelector(".maps-limit").textContent;
+                  const [low, high] = ends.split(" – ").map(Number);
+                  const colorOf = ends.startsWith("±")
+                    ? (of) => signedColor(of, Number(ends.slice(1)))
+                    : (of) => sequentialColor(of - low, high - low);
                   const context = element.querySelector("canvas").getContext("2d");
                   const { data } = context.getImageData(x, y, 1, 1);
-                  return [[...data].slice(0, 3), signedColor(value, limit)];
+                  return [[...data].slice(0, 3), colorOf(value)];
                 }""",
                 [layer, float(numbers[index]), place["inX"], place["inY"]],
             )
@@ -299,7 +301,6 @@ def test_every_layer_is_drawn_with_its_name_and_its_numbers_colours(
 @pytest.mark.parametrize("size", [(1440, 900), (2560, 1300), (1280, 800), (768, 1024), (360, 740)])
 def test_the_figure_fits_the_page(explore: Open, size: tuple[int, int]) -> None:
     page = explore(viewport={"width": size[0], "height": size[1]})
-    page.click(".part-play summary")
     for layer, index in ((-1, 300), (3, 100), (5, 30), (7, 40), (10, 8), (11, 3)):
         point(page, layer, index)
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0], layer
@@ -316,12 +317,12 @@ def test_the_mouse_points_and_a_click_pins(explore: Open) -> None:
     assert page.inner_text(".maps-readout").startswith("C1, channel 2, row 11, column 6: ")
     page.mouse.click(place["x"], place["y"])
     assert page.evaluate("store.get().pinned") is True
-    elsewhere = box_of(page, 3, 100)
+    elsewhere = box_of(page, 4, 100)
     page.mouse.move(elsewhere["x"], elsewhere["y"])
     assert unit(page) == (0, wanted)
     page.mouse.click(elsewhere["x"], elsewhere["y"])
     page.mouse.click(elsewhere["x"], elsewhere["y"])
-    assert unit(page) == (3, 100)
+    assert unit(page) == (4, 100)
     assert page.evaluate("store.get().pinned") is False
 
 
@@ -340,14 +341,16 @@ def test_sources_and_receptive_field_light_up(explore: Open) -> None:
     point(page, 3, 2 * 100 + 3 * 10 + 4)
     counted = {
         name: page.get_attribute(f".maps-{name}", "d").count("M")
-        for name in ("unit", "sources", "field", "lines")
+        for name in ("unit", "sources", "cone", "field", "lines", "band")
     }
-    assert counted == {"unit": 1, "sources": 6, "field": 1, "lines": 12}
+    # S2 is read, C1 lies between: the cone goes through it
+    assert counted == {"unit": 1, "sources": 6, "cone": 6, "field": 1, "lines": 12, "band": 2}
     # C3 sees 14 of the picture's 28 rows at 3 pixels (4 at a larger zoom), and an outline
     height = float(re.search(r"v([\d.]+)", page.get_attribute(".maps-field", "d")).group(1))
     canvas = page.locator('[data-layer="-1"] canvas').bounding_box()["height"] - 2
     assert height == pytest.approx(canvas * 14 / 28 + 2)
-    point(page, 9, 5)  # a dense unit reads the whole strip
+    point(page, 9, 5)  # a dense unit reads the whole strip, of every map before it
+    assert page.get_attribute(".maps-cone", "d").count("M") == 6 + 6 + 16 + 16
     assert page.get_attribute(".maps-sources", "d").count("M") == 1
 
 
@@ -388,12 +391,12 @@ def test_keys_reach_every_unit(explore: Open) -> None:
 
 def test_a_finger_pins_a_unit(explore: Open) -> None:
     page = explore(viewport={"width": 360, "height": 740}, has_touch=True, device_scale_factor=2)
+    page.get_by_role("button", name="C3", exact=True).first.click()  # one stage at a time
+    assert page.locator(".maps-figure .maps-layer:visible").count() == 1
     place = box_of(page, 4, 300)
     page.touchscreen.tap(place["x"], place["y"])
     until(page, "store.get().pinned")
     assert unit(page) == (4, 300)
-    page.click(".maps-down")
-    assert page.locator(".unit-name").is_visible()
 
 
 def test_scales_stay_while_one_draws(explore: Open) -> None:
@@ -455,6 +458,9 @@ def test_a_convolutions_total_is_the_sum_of_its_products(
     patch = below[:, row : row + 5, column : column + 5]
     products = patch * parameters["3.weight"][channel]
     wanted = products.sum((1, 2))
+    page.locator(".channel").nth(1).click()
+    settled(page)
+    assert page.get_attribute(".maps-chosen", "d") in page.get_attribute(".maps-sources", "d")
     sums = [
         float(text)
         for text in page.eval_on_selector_all("[data-sum]", "all => all.map((e) => e.dataset.sum)")
@@ -466,7 +472,7 @@ def test_a_convolutions_total_is_the_sum_of_its_products(
         sum(sums) + bias
     )
     cells = page.eval_on_selector_all(
-        ".channel:nth-child(2) .grid:nth-of-type(3) td", "all => all.map((e) => e.textContent)"
+        ".channel-grids .grid:nth-of-type(3) td", "all => all.map((e) => e.textContent)"
     )
     shown = [float(text.replace("−", "-")) for text in cells]
     assert shown == pytest.approx(products[1].reshape(-1), abs=0.051)
@@ -495,7 +501,8 @@ def test_every_layers_arithmetic_agrees_with_the_engine(
                 index,
             )
             assert "They agree" in page.inner_text(".agreement"), (layer, index)
-            assert float(page.get_attribute("[data-total]", "data-total")) == total(page)
+            if page.locator("[data-activation]").count() == 0:
+                assert float(page.get_attribute("[data-total]", "data-total")) == total(page)
     point(page, -1, 5)
     assert "They agree" in page.inner_text(".agreement")
 
@@ -503,19 +510,19 @@ def test_every_layers_arithmetic_agrees_with_the_engine(
 def test_contributions_lead_down_to_a_pixel_and_back(explore: Open) -> None:
     page = explore()
     point(page, 11, 3)
-    for _ in range(12):
-        layer, _ = unit(page)
+    # a number behind an activation is shown with the sum that goes into it
+    for layer, below in itertools.pairwise([11, 10, 8, 6, 5, 4, 2, 1, -1]):
+        assert unit(page)[0] == layer
         button = page.locator(".work [data-go]:not([disabled]):visible").first
         if layer == 11:
             button = page.locator(".dense [data-go]").first
         go = int(button.get_attribute("data-go"))
         button.click()
         settled(page)
-        assert unit(page) == (layer - 1, go)
+        assert unit(page) == (below, go)
         assert page.evaluate("document.activeElement.className").startswith("unit-name")
-    assert unit(page)[0] == -1
     assert page.inner_text(".unit-name").startswith("picture, channel 0, row ")
-    assert page.locator(".trail li").count() == 13
+    assert page.locator(".trail li").count() == 9
     page.locator(".trail button").first.click()
     settled(page)
     assert unit(page) == (11, 3)
@@ -599,13 +606,13 @@ def test_softmax_from_logits_to_shares(explore: Open, served: dict[str, Model]) 
 def test_the_panel_follows_new_numbers_in_place(explore: Open) -> None:
     page = explore()
     point(page, 3, 333)
-    page.locator(".channel summary").first.click()
+    page.locator(".channel").nth(4).click()
     before = total(page)
     page.evaluate("look(store.get().pixels.map((value) => 255 - value))")
     page.wait_for_timeout(400)
     assert total(page) != before
     assert "They agree" in page.inner_text(".agreement")
-    assert page.locator(".channel").first.get_attribute("open") is None
+    assert page.locator(".channel").nth(4).get_attribute("aria-pressed") == "true"
 
 
 def test_another_network_s_figure_and_an_address_out_of_range(explore: Open) -> None:
@@ -614,7 +621,7 @@ def test_another_network_s_figure_and_an_address_out_of_range(explore: Open) -> 
     page.evaluate("open('mlp')")
     until(page, "document.querySelectorAll('.maps-layer').length === 7")
     page.evaluate("look(store.get().pixels)")
-    assert unit(page) is None
+    assert unit(page)[0] == 1, "what the other network has not is let go: its first sum is shown"
     kept = page.evaluate(
         """async () => {
           const { unitInOther } = await import("lenet/explore/network/units.js");
@@ -692,7 +699,6 @@ def filled(page: Any) -> int:
 def test_a_layer_is_played_over_its_map(explore: Open) -> None:
     page = explore()
     point(page, 3, 2 * 100 + 40)
-    page.click(".part-play summary")  # what unfolds is told a moment later
     until(page, "document.querySelector('.play-controls select')?.value === '3'")
     settled(page)
     assert page.locator(".play-map").count() == 7
@@ -704,7 +710,7 @@ def test_a_layer_is_played_over_its_map(explore: Open) -> None:
     page.locator(".play-slider").fill("95")
     assert (unit(page), filled(page)) == ((3, 295), 96)
     settled(page)
-    assert page.inner_text(".unit-name") == "C3, channel 2, row 9, column 5"
+    assert page.inner_text(".unit-name").startswith("C3, channel 2, row 9, column 5 = ")
 
     page.locator(".play-controls label:nth-child(3) select").select_option("40")
     page.get_by_role("button", name="Play", exact=True).click()
@@ -725,7 +731,6 @@ def test_a_layer_is_played_over_its_map(explore: Open) -> None:
 
 def test_who_wants_no_motion_gets_steps(explore: Open) -> None:
     page = explore(reduced_motion="reduce")
-    page.click(".part-play summary")
     page.get_by_role("button", name="One step on").wait_for()
     settled(page)
     play = page.get_by_role("button", name="Play", exact=True)
@@ -746,21 +751,26 @@ def test_bars_of_the_classes(explore: Open, served: dict[str, Model]) -> None:
         float(text)
         for text in page.eval_on_selector_all(".bars-row", "all => all.map((e) => e.dataset.share)")
     ]
-    assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(1)
-    top = int(page.get_attribute(".bars-row", "data-class"))
+    names = page.locator(".bars-name").all_inner_texts()
+    assert names == list(classes), "beside the last layer's units, in their order"
+    top = int(page.get_attribute(".bars-top", "data-class"))
     logits = activations(served["lenet"])[-1]
-    assert top == int(logits.argmax())
-    verdict = page.inner_text(".bars-verdict")
-    assert verdict.startswith(classes[top])
-    assert verdict.endswith("Right." if top == LABEL else f"Wrong: it is {classes[LABEL]}.")
+    assert top == int(logits.argmax()) == int(np.argmax(shares))
+    verdict = page.inner_text(".verdict")
+    assert verdict.startswith(f"This network says {classes[top]}, ")
+    right = f"; the true class is {classes[LABEL]}."
+    assert verdict.endswith(", and it is right." if top == LABEL else right)
     assert page.locator(".bars-row", has_text="true class").get_attribute("data-class") == str(
         LABEL
     )
-    page.get_by_role("button", name="in class order").click()
-    until(page, "document.querySelector('.bars-row').dataset.class === '0'")
     page.locator(".bars-row").nth(4).click()
     assert unit(page) == (11, 4)
+    page.set_viewport_size({"width": 360, "height": 740})  # under one another: the highest first
+    until(page, "document.querySelector('.maps-narrow') !== null")
+    settled(page)
+    shares = page.eval_on_selector_all(".bars-row", "all => all.map((e) => +e.dataset.share)")
+    assert shares == sorted(shares, reverse=True)
     until(page, "announced.some((text) => text.startsWith('Prediction: '))")
 
 
@@ -772,10 +782,18 @@ def test_chinese_and_dark(explore: Open) -> None:
     for layer, index in ((0, 400), (2, 100), (6, 30), (11, 3), (-1, 40)):
         point(page, layer, index)
         assert "两者一致" in page.inner_text(".agreement")
-    page.click(".part-play summary")
     text = page.inner_text("main")
     assert "整个网络" in text
-    for english in ("The whole", "channel", "column", "kernel", "Show", "Right", "row "):
+    for english in (
+        "This network",
+        "The whole",
+        "channel",
+        "column",
+        "kernel",
+        "Show",
+        "Right",
+        "row ",
+    ):
         assert english not in text, english
 
 
@@ -785,7 +803,6 @@ def test_axe_finds_nothing(explore: Open, theme: str) -> None:
         "axe_playwright_python.sync_playwright", reason="axe is not installed"
     )
     page = explore(query=f"theme={theme}")
-    page.click(".part-play summary")
     for layer, index in ((3, 345), (2, 100), (9, 30), (11, 3)):
         point(page, layer, index)
         found = axe.Axe().run(page).response["violations"]
@@ -840,7 +857,7 @@ def test_bars_softmax_and_verdict_are_as_python_calibrates_them(
           return {
             bars: shares(".bars-row", (one) => one.dataset.class),
             table: shares(".softmax [data-share]", (_, i) => i),
-            verdict: document.querySelector(".bars-verdict").textContent,
+            verdict: document.querySelector(".verdict").textContent,
             formula: document.querySelector(".softmax .formula").textContent,
           };
         }"""
@@ -852,7 +869,8 @@ def test_bars_softmax_and_verdict_are_as_python_calibrates_them(
     assert "T = 2.5" in shown["formula"]
     nearest = served[name][0].classes[int(shares.argmax())]
     if name == "strict":
-        assert shown["verdict"].startswith(f"none of these (nearest: {nearest}, ")
-        assert "Wrong: it is" in shown["verdict"]
+        said = f"This network says none of these (nearest: {nearest}, "
+        assert shown["verdict"].startswith(said)
+        assert "; the true class is " in shown["verdict"]
     else:
-        assert shown["verdict"].startswith(f"{nearest}, ")
+        assert shown["verdict"].startswith(f"This network says {nearest}, ")

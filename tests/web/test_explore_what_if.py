@@ -28,9 +28,9 @@ def opened(browser: Any, site: Any) -> Iterator[tuple[Any, list[str]]]:
 
 @pytest.fixture
 def explore(opened: tuple[Any, list[str]]) -> Iterator[Callable[..., Any]]:
-    """A function that shows Explore with an address's parameters."""
+    """A function that shows Explore with an address's parameters, What if in the lens."""
     with explore_view.watched(opened) as open_view:
-        yield open_view
+        yield lambda params="", **options: open_view(f"{params}&lens=what-if", **options)
 
 
 @pytest.fixture

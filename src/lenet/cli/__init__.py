@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from functools import cache
 from io import TextIOWrapper
-from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.main import get_command, get_command_name
@@ -66,7 +63,6 @@ def _empty() -> typer.Typer:
     return program
 
 
-Program = Callable[..., Any]  # takes the arguments and runs a command
 SUBJECTS = (
     training,
     looking,
@@ -122,7 +118,7 @@ def run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _program_for(arguments: list[str]) -> Program:
+def _program_for(arguments: list[str]) -> typer.Typer:
     """The program, with no more commands than the subject that is asked for has.
 
     To make them all takes longer than some of them run.
@@ -131,21 +127,13 @@ def _program_for(arguments: list[str]) -> Program:
         known = subject.commands.registered_commands
         names = [c.name or get_command_name(c.callback.__name__) for c in known if c.callback]
         if arguments[0] in names:
-            return _made(subject)
-    return _made(None)
-
-
-@cache
-def _made(subject: ModuleType | None) -> Program:
-    """The program with the commands of a subject alone, or with all of them; made once."""
-    if subject is None:
-        return get_command(app)
-    program = _empty()
-    program.add_typer(subject.commands)
-    return get_command(program)
+            program = _empty()
+            program.add_typer(subject.commands)
+            return program
+    return app
 
 
 def _command(arguments: list[str]) -> str:
     """The command's own name for a hint, such as "train "."""
-    known = getattr(_made(None), "commands", {})
+    known = getattr(get_command(app), "commands", {})
     return f"{arguments[0]} " if arguments and arguments[0] in known else ""

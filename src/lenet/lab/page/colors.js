@@ -12,6 +12,24 @@ const PICTURES = {
   dark: { paper: [24, 25, 28], ink: [240, 240, 236] },
 };
 
+// Paper at 0, then violet: neither of the signed scale's colours, and readable as dark and light.
+const SEQUENCES = {
+  light: [
+    [255, 255, 255],
+    [201, 190, 222],
+    [128, 102, 172],
+    [62, 33, 104],
+    [22, 8, 44],
+  ],
+  dark: [
+    [24, 25, 28],
+    [62, 48, 96],
+    [124, 98, 176],
+    [190, 170, 230],
+    [246, 240, 255],
+  ],
+};
+
 /** The theme that is shown: "light" or "dark". */
 export function currentTheme() {
   const chosen = document.documentElement.dataset.theme;
@@ -35,6 +53,15 @@ export function signedColor(value, limit, theme = currentTheme()) {
   if (!(limit > 0) || Number.isNaN(value)) return zero;
   const share = Math.min(Math.abs(value) / limit, 1) ** 0.8;
   return mix(zero, value < 0 ? negative : positive, share);
+}
+
+/** The colour [r, g, b] of a value that is never negative, from 0 (paper) to `limit`. */
+export function sequentialColor(value, limit, theme = currentTheme()) {
+  const colors = SEQUENCES[theme];
+  const share = limit > 0 && value > 0 ? Math.min(value / limit, 1) : 0;
+  const at = share * (colors.length - 1);
+  const from = Math.min(Math.floor(at), colors.length - 2);
+  return mix(colors[from], colors[from + 1], at - from);
 }
 
 /** The colour [r, g, b] of a picture's value from 0 (paper) to `limit` (ink). */
@@ -90,15 +117,19 @@ export function largest(values, least = 1e-9) {
   return most;
 }
 
-/** The legend of the signed scale: a bar from −limit over 0 to limit. */
-export function legend(limit, decimals = 2) {
+const LEGENDS = { signed: signedColor, sequential: sequentialColor, ink: inkColor };
+
+/** The legend of a scale: a bar from −limit over 0 to limit; from 0 for one that is not signed. */
+export function legend(limit, decimals = 2, scale = "signed") {
+  const signed = scale === "signed";
   const bar = h("canvas", { class: "legend-bar", width: 64, height: 1, "aria-hidden": "true" });
-  const values = Float32Array.from({ length: 64 }, (_, i) => ((i - 31.5) / 31.5) * limit);
-  paint(bar, values, 1, 64, signedColor, limit);
+  const share = (i) => (signed ? (i - 31.5) / 31.5 : i / 63);
+  const values = Float32Array.from({ length: 64 }, (_, i) => share(i) * limit);
+  paint(bar, values, 1, 64, LEGENDS[scale], limit);
   return h(
     "span",
     { class: "legend number" },
-    show(-limit, decimals),
+    signed ? show(-limit, decimals) : "0",
     " ",
     bar,
     " ",

@@ -2,13 +2,9 @@
 
 import { createCalculator } from "lenet/calculator.js";
 import { fill, h, oncePerFrame } from "lenet/dom.js";
-import mountArithmetic from "lenet/explore/arithmetic/arithmetic.js";
-import mountPlay from "lenet/explore/arithmetic/play.js";
-import mountWhatIf from "lenet/explore/edits/what-if.js";
-import mountBars from "lenet/explore/network/bars.js";
-import mountExplanation from "lenet/explore/network/explanation.js";
+import mountHeadline from "lenet/explore/headline/headline.js";
+import mountLens from "lenet/explore/lens.js";
 import mountMaps from "lenet/explore/network/maps.js";
-import mountModel from "lenet/explore/network/model.js";
 import { unitInOther } from "lenet/explore/network/units.js";
 import mountInput from "lenet/explore/picture/input.js";
 import { normalize } from "lenet/network/forward.js";
@@ -31,6 +27,8 @@ The state that the parts share:
   unit       {layer, index} that is pointed at, index into that layer's output; null if none.
              layer −1 is the picture
   pinned     whether the unit stays when the pointer goes elsewhere
+  channel    of what the unit is computed from, the channel (or unit) that is looked at; or null
+  mistakes   whether there are pictures known to be misread
 */
 const EMPTY = {
   model: null,
@@ -45,6 +43,8 @@ const EMPTY = {
   before: null,
   unit: null,
   pinned: false,
+  channel: null,
+  mistakes: false,
 };
 
 /** Explore in `root`: from a model and a picture that the address names, or the newest run. */
@@ -57,36 +57,31 @@ export default function mount(root, context) {
   const loaded = {};
 
   const problem = h("p", { class: "failure", role: "alert", hidden: true });
-  const parts = Object.fromEntries(
-    ["model", "input", "bars", "maps", "arithmetic", "play", "what-if", "explanation"].map(
-      (name) => [name, h("section", { class: `part part-${name}` })],
-    ),
-  );
+  const part = (name) => h("section", { class: `part part-${name}` });
+  const [headline, input, maps, lens] = ["headline", "input", "maps", "lens"].map(part);
+  const slot = h("div", { class: "maps-slot" });
+  const stage = h("div", { class: "stage" }, input, maps);
   fill(
     root,
     h("h1", { class: "visually-hidden" }, t("view.explore")),
-    parts.model,
+    headline,
     problem,
-    h(
-      "div",
-      { class: "explore" },
-      h("div", { class: "explore-side" }, parts.input, parts.bars),
-      h("div", { class: "explore-main" }, parts.maps, parts.play),
-      h("div", { class: "explore-detail" }, parts.arithmetic),
-      h("div", { class: "explore-below" }, parts["what-if"], parts.explanation),
-    ),
+    h("div", { class: "explore" }, stage, lens),
   );
 
-  const tools = { ...context, store, fail, openModel };
+  const tools = { ...context, store, fail, openModel, slot, frame: stage };
+  const mountedInput = mountInput(input, tools);
+  const mountedLens = mountLens(lens, tools);
   const mounted = [
-    mountModel(parts.model, tools),
-    mountInput(parts.input, tools),
-    mountBars(parts.bars, tools),
-    mountMaps(parts.maps, tools),
-    mountArithmetic(parts.arithmetic, tools),
-    mountPlay(parts.play, tools),
-    mountWhatIf(parts["what-if"], tools),
-    mountExplanation(parts.explanation, tools),
+    mountHeadline(headline, {
+      ...tools,
+      draw: mountedInput.draw,
+      nextMistake: mountedInput.nextMistake,
+      showEdits: () => mountedLens.open("what-if"),
+    }),
+    mountedInput,
+    mountMaps(maps, tools),
+    mountedLens,
   ];
 
   function fail(error) {
@@ -108,6 +103,7 @@ export default function mount(root, context) {
       store.set({
         ...(fits ? {} : { picture: null, pixels: null, cover: null }),
         unit: kept,
+        channel: null,
         pinned: pinned && kept !== null,
         model,
         traced,

@@ -37,7 +37,6 @@ export default {
 
     "draw.name": "drawing",
     "draw.pad": "Drawing pad, {rows} by {columns} pixels of the network",
-    "draw.result": "The drawing as the network gets it, {rows} by {columns}",
     "draw.prepared.mass": "as the network gets it: scaled into {rows}×{columns}, centred by mass",
     "draw.prepared.box":
       "as the network gets it: scaled to {rows}×{columns}, centred by its outline",
@@ -53,6 +52,7 @@ export default {
     "pick.data": "Data set",
     "pick.label": "Class",
     "pick.all": "all",
+    "pick.sheet": "All pictures",
     "pick.order": "Order",
     "pick.order.misread": "misread first",
     "pick.order.number": "by number",
@@ -227,7 +227,6 @@ export default {
 
     "draw.name": "手绘",
     "draw.pad": "画板，对应网络的 {rows}×{columns} 像素",
-    "draw.result": "网络得到的图，{rows}×{columns}",
     "draw.prepared.mass": "网络得到的图：缩放到 {rows}×{columns} 以内，按质心居中",
     "draw.prepared.box": "网络得到的图：缩放到 {rows}×{columns}，按外框居中",
     "draw.undo": "撤销",
@@ -242,6 +241,7 @@ export default {
     "pick.data": "数据集",
     "pick.label": "类别",
     "pick.all": "全部",
+    "pick.sheet": "全部图片",
     "pick.order": "顺序",
     "pick.order.misread": "认错的在前",
     "pick.order.number": "按编号",
@@ -305,7 +305,7 @@ export default {
     "whatif.weights": "换一个权重",
     "whatif.channels": "关掉一个特征图",
     "whatif.cover": "遮住一部分",
-    "whatif.mistaken": "最常被误认成各类的图片",
+    "whatif.mistaken": "每一类最容易被什么冒充",
 
     "difference.none": "还没有改动",
     "difference.title": "有何不同",

@@ -14,6 +14,7 @@ import {
   poolingBlock,
 } from "lenet/explore/arithmetic/window.js";
 import { moveByKey } from "lenet/explore/network/keys.js";
+import { nonNegative } from "lenet/explore/network/stages.js";
 import {
   inLayer,
   isOff,
@@ -34,8 +35,11 @@ const BEHIND_MS = 120; // between two renewals while one draws: the maps come fi
 const PATIENCE_MS = 500; // that numbers of two moments may stand beside one another
 const BLOCKS = { convolution: convolutionBlock, pooling: poolingBlock, dense: denseBlock };
 
-/** The panel of a unit's arithmetic in a section; it follows and sets the store's unit. */
-export default function mountArithmetic(section, { store, t, announce }) {
+/**
+ * The panel of a unit's arithmetic in a section; it follows and sets the store's unit. The unit's
+ * name and the steps to others are put into `head`.
+ */
+export default function mountArithmetic(section, { store, t, announce, head: top = section }) {
   const name = h("h3", { class: "unit-name number", tabindex: "-1" });
   const pin = h("button", { "aria-pressed": "false", onclick: togglePin }, t("arith.pin"));
   const steps = stepButtons(t, step);
@@ -45,19 +49,20 @@ export default function mountArithmetic(section, { store, t, announce }) {
   const work = h("div", { class: "work" });
   const agreement = h("p", { class: "agreement small number" });
   const hint = h("p", { class: "muted" }, t("arith.hint"));
-  const body = h(
+  const formulas = h("div");
+  const told = h("div", { class: "arithmetic-told" }, way, head, agreement, formulas);
+  const body = h("div", { class: "arithmetic", hidden: true }, told, work);
+  const unitHead = h(
     "div",
-    { class: "arithmetic", hidden: true },
-    h("div", { class: "unit-head" }, name, h("div", { class: "buttons" }, pin, steps.element)),
-    way,
-    head,
-    work,
-    agreement,
+    { class: "unit-head", hidden: true },
+    name,
+    h("div", { class: "buttons" }, pin, steps.element, keysHelp(t)),
   );
-  fill(section, h("h2", {}, t("arith.title")), hint, body);
+  fill(section, h("h2", { class: "visually-hidden" }, t("arith.title")), hint, body);
+  top.prepend(unitHead);
   rovingFocus(steps.element, "button");
 
-  let blocks = null; // of the unit that is shown: {key, traced, update(results)}
+  let blocks = null; // of the unit that is shown: {key, layer, traced, update(results)}
   let path = []; // units from where one has followed contributions down
   let expected = store.get().unit; // the unit that this part has set itself
   let timer = 0;
@@ -68,10 +73,10 @@ export default function mountArithmetic(section, { store, t, announce }) {
     const button = target.closest("[data-go]");
     const { unit } = store.get();
     if (!button || !unit) return;
-    const layer = Number(button.dataset.layer ?? unit.layer - 1);
+    const layer = Number(button.dataset.layer ?? blocks.layer - 1);
     follow({ layer, index: Number(button.dataset.go) });
   });
-  section.addEventListener("keydown", (event) => {
+  const onKey = (event) => {
     const { traced, unit } = store.get();
     if (event.key === "Escape" && unit) return store.set({ unit: null, pinned: false });
     if (event.target !== name || !unit) return;
@@ -79,12 +84,15 @@ export default function mountArithmetic(section, { store, t, announce }) {
     if (to === null) return;
     event.preventDefault();
     go(to, path);
-  });
+  };
+  section.addEventListener("keydown", onKey);
+  if (top !== section) unitHead.addEventListener("keydown", onKey);
 
   const unsubscribe = store.subscribe((state, changed) => {
     if (changed.has("traced") || !sameUnit(state.unit, expected)) path = [];
     if (changed.has("unit")) expected = state.unit;
     if (changed.has("unit") || changed.has("pinned") || changed.has("traced")) renewIn(0);
+    else if (changed.has("channel")) renewIn(0);
     else if (changed.has("outputs") || changed.has("gates")) renewIn(BEHIND_MS);
   });
 
@@ -104,33 +112,41 @@ export default function mountArithmetic(section, { store, t, announce }) {
     const unit = validUnit(traced, state.unit);
     const ready = Boolean(unit && outputs && input && outputs.length === traced.length);
     body.hidden = !ready;
+    unitHead.hidden = !ready;
     hint.hidden = ready;
     if (!ready) return;
-    name.textContent = unitName(t, { network: state.model.network, traced }, unit);
+    const value = outputOf(state, unit);
+    fill(
+      name,
+      unitName(t, { network: state.model.network, traced }, unit),
+      h("span", { class: "unit-value", "aria-hidden": "true" }, ` = ${show(value, 3)}`),
+    );
     pin.setAttribute("aria-pressed", String(pinned));
     steps.show(traced, unit);
     showTrail(state, unit);
     const results = computed(state, unit);
-    const key = keyOf(unit, results.own);
-    if (blocks?.key !== key || blocks.traced !== traced) build(traced, unit, results, key);
+    const key = keyOf(results);
+    if (blocks?.key !== key || blocks.traced !== traced) build(traced, results, key);
     blocks.update(results);
-    showAgreement(state, unit, results.own.total);
+    showAgreement(state, unit, results[unit.layer === results.layer ? "own" : "next"].total);
   }
 
   /** Other blocks: the layer, or what a unit of it reads, is another. */
-  function build(traced, { layer }, { own, next }, key) {
+  function build(traced, { layer, own, next }, key) {
     const make = own.kind === "pixel" ? pixelBlock : (BLOCKS[roleOf(own.kind)] ?? passingBlock);
-    const block = make(t, traced, own, { roomy: section.clientWidth >= 560 });
+    const block = make(t, traced, own, { store, scale: scaleBelow(store.get(), layer) });
     const activation = isActivation(own.kind) || next ? activationBlock(t) : null;
     const softmax = layer === traced.length - 1 ? softmaxTable(t, layer) : null;
     fill(
       head,
-      h("div", {}, layer < 0 ? null : formulaList(t, traced[layer]), block.summary),
+      block.summary,
       activation && h("div", {}, next ? nextHead(t, traced, layer + 1) : null, activation.element),
     );
+    fill(formulas, layer < 0 ? null : formulaList(t, traced[layer]));
     fill(work, block.element, softmax?.element);
     blocks = {
       key,
+      layer,
       traced,
       update(results) {
         block.update(results.own);
@@ -231,17 +247,28 @@ export default function mountArithmetic(section, { store, t, announce }) {
   };
 }
 
-/** The arithmetic of a unit, and that of the activation behind it where there is one. */
-function computed(state, { layer, index }) {
+/**
+ * The arithmetic {layer, own, next} of a unit: of the sum (or window …), by `layer`, and of the
+ * activation behind it where there is one. A unit of an activation is shown with its sum.
+ */
+function computed(state, { layer: at, index }) {
   const { model, weights, input, outputs, traced } = state;
-  if (layer < 0) return { own: pixelArithmetic(state, index), next: null };
-  const of = (at) => arithmetic(model.network, weights, input, outputs, at, index, traced);
-  const hasNext = isActivation(traced[layer + 1]?.type) && !isActivation(traced[layer].type);
-  return { own: of(layer), next: hasNext ? of(layer + 1) : null };
+  if (at < 0) return { layer: at, own: pixelArithmetic(state, index), next: null };
+  const activates = (i) => isActivation(traced[i]?.type) && !isActivation(traced[i - 1]?.type);
+  const layer = at > 0 && activates(at) ? at - 1 : at;
+  const of = (i) => arithmetic(model.network, weights, input, outputs, i, index, traced);
+  return { layer, own: of(layer), next: activates(layer + 1) ? of(layer + 1) : null };
+}
+
+/** The scale of colours of what a layer reads, as grid.js names it. */
+function scaleBelow({ model, traced }, layer) {
+  if (layer > 0) return nonNegative(traced)[layer - 1] ? "sequential" : "signed";
+  const { mean } = model.network.normalization ?? { mean: [0] };
+  return mean.every((each) => each === 0) ? "ink" : "signed";
 }
 
 /** Units with the same key are shown by the same blocks. */
-function keyOf({ layer }, own) {
+function keyOf({ layer, own }) {
   return `${layer}|${own.channels?.map(({ channel }) => channel).join() ?? ""}`;
 }
 
@@ -313,6 +340,12 @@ function stepButtons(t, step) {
       disable(layers[1], layer === traced.length - 1);
     },
   };
+}
+
+/** What the keys do in the figure, to be unfolded. */
+function keysHelp(t) {
+  const text = h("p", {}, t("maps.keysText"));
+  return h("details", { class: "maps-keys small" }, h("summary", {}, t("maps.keys")), text);
 }
 
 /** A button that leads nowhere keeps the focus that it may have. */

@@ -8,8 +8,8 @@ import { ranked } from "lenet/network/arithmetic.js";
 
 const FIRST = 12;
 
-/** The block {element, update(result)} for the `arithmetic` of a Linear's or RBF's unit. */
-export function denseBlock(t, traced, { kind, layer }) {
+/** The block {element, summary, update(result)} for a Linear's or RBF's unit. */
+export function denseBlock(t, traced, { kind, layer }, { store }) {
   const radial = kind === "RBF";
   const body = h("tbody");
   const rest = h("td", { class: "number" });
@@ -18,6 +18,7 @@ export function denseBlock(t, traced, { kind, layer }) {
   const bias = h("td", { class: "number" });
   const total = h("td", { class: "number" });
   const all = h("button", { class: "quiet small", onclick: showAll });
+  const summary = h("p", { class: "formula number sum-line" });
   const element = h(
     "div",
     { class: "dense" },
@@ -59,6 +60,10 @@ export function denseBlock(t, traced, { kind, layer }) {
     ),
     all,
   );
+  body.addEventListener("pointerover", ({ target }) => {
+    const row = target.closest("tr");
+    if (row) store.set({ channel: Number(row.dataset.unit) });
+  });
   const sourceName = namesBelow(t, traced, layer);
   let rows = [];
   let count = FIRST;
@@ -83,9 +88,11 @@ export function denseBlock(t, traced, { kind, layer }) {
       );
     }
     const limit = largest(products);
+    const { channel } = store.get();
     rows.forEach((row, i) => {
       const unit = shown[i];
       row.update(unit, sourceName(unit), inputs[unit], weights[unit], products[unit], limit);
+      row.element.classList.toggle("chosen", unit === channel);
     });
     const others = order.slice(count);
     restRow.hidden = others.length === 0;
@@ -99,11 +106,23 @@ export function denseBlock(t, traced, { kind, layer }) {
     );
     if (!radial) fill(bias, exact("bias", now.bias));
     fill(total, h("strong", {}, exact("total", now.total)));
+    const sum = products.reduce((so, product) => so + product, 0);
+    fill(
+      summary,
+      t("dense.sum", { count: products.length }),
+      ` = ${show(sum, 4)}`,
+      !radial && [
+        `${now.bias < 0 ? " − " : " + "}${show(Math.abs(now.bias), 4)}`,
+        h("span", { class: "muted" }, ` (${t("conv.bias")})`),
+        ` = `,
+        h("strong", {}, show(now.total, 4)),
+      ],
+    );
     all.hidden = products.length <= FIRST;
     all.textContent = count === FIRST ? t("dense.all", { count: products.length }) : t("dense.few");
   }
 
-  return { element, update };
+  return { element, summary, update };
 }
 
 function createRow() {
@@ -120,6 +139,7 @@ function createRow() {
   return {
     element,
     update(unit, name, input, weight, product, limit) {
+      element.dataset.unit = unit;
       button.dataset.go = unit;
       button.textContent = name;
       [input, weight, product].forEach((value, i) => (cells[i].textContent = show(value, 4)));

@@ -1,19 +1,24 @@
 /** Small tables of numbers with colours; their cells may lead to units. */
 
-import { css, paint, signedColor, textOn } from "lenet/colors.js";
+import { css, inkColor, paint, sequentialColor, signedColor, textOn } from "lenet/colors.js";
 import { h, show } from "lenet/dom.js";
 import { gridKeys } from "lenet/explore/network/keys.js";
 import { cellText, unitOfCells } from "lenet/explore/network/scale.js";
+
+/** The scales of numbers: signed ones, those that are never negative, a picture's. */
+export const COLORS = { signed: signedColor, sequential: sequentialColor, ink: inkColor };
 
 /**
  * A table of rows × columns numbers: {element, update(values, options)}.
  *
  * `update(values, {limit, inside, units, names, marked})`: `limit` ends the scale; cells that are
  * not `inside` are padding; with `units` each cell is a button for the unit of this number
- * (data-go), called by `names(i)`; `marked` is a set of cells to be outlined.
+ * (data-go), called by `names(i)`; `marked` is a set of cells to be outlined. `scale` is one of
+ * COLORS.
  */
-export function numberGrid(rows, columns, { label, pressable = false }) {
-  const cells = Array.from({ length: rows * columns }, () => createCell(pressable));
+export function numberGrid(rows, columns, { label, pressable = false, scale = "signed" }) {
+  const colorOf = COLORS[scale];
+  const cells = Array.from({ length: rows * columns }, () => createCell(pressable, colorOf));
   const lines = Array.from({ length: rows }, (_, row) =>
     h(
       "tr",
@@ -55,7 +60,7 @@ function keepOneTabStop(cells) {
   if (usable.length > 0) usable[0].button.tabIndex = 0;
 }
 
-function createCell(pressable) {
+function createCell(pressable, colorOf) {
   const button = pressable ? h("button", { tabindex: "-1" }) : null;
   const element = h("td", {}, button);
   const target = button ?? element;
@@ -67,7 +72,7 @@ function createCell(pressable) {
     named: (unit) => shown.unit === unit,
     update(value, limit, power, { padding, unit, name, marked }) {
       const text = padding ? "·" : cellText(value, power);
-      const rgb = signedColor(padding ? 0 : value, limit);
+      const rgb = colorOf(padding ? 0 : value, limit);
       const color = css(rgb);
       if (text !== shown.text) target.textContent = text;
       if (color !== shown.color) {
@@ -95,15 +100,15 @@ export function raised(power) {
 }
 
 /** The same numbers as a small picture without text: {element, update(values, limit)}. */
-export function miniGrid(rows, columns) {
+export function miniGrid(rows, columns, { scale = "signed" } = {}) {
   const element = h("canvas", { class: "mini", "aria-hidden": "true" });
-  element.style.width = `${Math.max(columns * 7, 21)}px`;
-  element.style.height = `${Math.max(rows * 7, 21)}px`;
+  element.style.width = `${Math.min(Math.max(columns * 5, 15), 25)}px`;
+  element.style.height = `${Math.min(Math.max(rows * 5, 15), 25)}px`;
   return {
     element,
     update(values, limit) {
       const finite = Float32Array.from(values, (value) => (Number.isFinite(value) ? value : 0));
-      paint(element, finite, rows, columns, signedColor, limit);
+      paint(element, finite, rows, columns, COLORS[scale], limit);
     },
   };
 }

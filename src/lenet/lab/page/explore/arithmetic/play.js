@@ -4,10 +4,14 @@ import { fill, h } from "lenet/dom.js";
 import {
   inkPixels,
   paintInk,
+  paintRange,
   paintSigned,
+  sequentialPixels,
   signedPixels,
   steadyLimit,
+  steadyRange,
 } from "lenet/explore/network/scale.js";
+import { nonNegative } from "lenet/explore/network/stages.js";
 import { layerKind, layerName, sameUnit, shapeOf, validUnit } from "lenet/explore/network/units.js";
 import { isWindowed } from "lenet/network/layers.js";
 import { sources } from "lenet/network/places.js";
@@ -18,8 +22,9 @@ const USUAL = 5;
 
 /** The player in a section; it moves the store's unit. */
 export default function mountPlay(section, { store, t, memory }) {
-  const kept = (memory.play ??= { open: false, speed: USUAL });
-  const colors = { signed: signedPixels(), ink: inkPixels() };
+  const kept = (memory.play ??= { speed: USUAL });
+  let seen = true; // what nobody sees is not drawn
+  const colors = { signed: signedPixels(), ink: inkPixels(), sequential: sequentialPixels() };
   const still = globalThis.matchMedia("(prefers-reduced-motion: reduce)");
 
   const layerChoice = h("select", { onchange: () => choose({ layer: Number(layerChoice.value) }) });
@@ -47,31 +52,25 @@ export default function mountPlay(section, { store, t, memory }) {
   const asked = h("label", { class: "small play-anyway" }, anyway, " ", t("play.anyway"));
   const where = h("p", { class: "number small muted" });
   const figure = h("div", { class: "play-figure" });
-  const details = h(
-    "details",
-    { open: kept.open, ontoggle: onToggle },
-    h("summary", {}, h("h2", {}, t("play.title"))),
+  const controls = h(
+    "div",
+    { class: "play-controls" },
+    field("play.layer", layerChoice),
+    field("play.channel", channelChoice),
+    field("play.speed", speedChoice),
     h(
       "div",
-      { class: "play-controls" },
-      field("play.layer", layerChoice),
-      field("play.channel", channelChoice),
-      field("play.speed", speedChoice),
-      h(
-        "div",
-        { class: "buttons", role: "group", "aria-label": t("play.title") },
-        backwards,
-        button("play.back", "−1", () => stepBy(-1)),
-        button("play.step", "+1", () => stepBy(1)),
-        forwards,
-      ),
-      asked,
+      { class: "buttons", role: "group", "aria-label": t("play.title") },
+      backwards,
+      button("play.back", "−1", () => stepBy(-1)),
+      button("play.step", "+1", () => stepBy(1)),
+      forwards,
     ),
-    slider,
-    where,
-    figure,
+    asked,
   );
-  fill(section, details);
+  const nothing = h("p", { class: "muted", hidden: true }, t("play.nothing"));
+  const body = h("div", { class: "play" }, h("div", {}, controls, slider, where), figure);
+  fill(section, h("h2", { class: "visually-hidden" }, t("play.title")), body, nothing);
   speedChoice.value = kept.speed;
 
   let at = null; // {layer, channel, position}
@@ -101,8 +100,9 @@ export default function mountPlay(section, { store, t, memory }) {
     maps = null;
     const { traced } = store.get();
     const rows = (traced ?? []).filter(({ type }) => isWindowed(type));
-    section.hidden = rows.length === 0;
-    if (section.hidden) return;
+    body.hidden = rows.length === 0;
+    nothing.hidden = rows.length > 0;
+    if (body.hidden) return;
     fill(
       layerChoice,
       rows.map((row) =>
@@ -198,16 +198,10 @@ export default function mountPlay(section, { store, t, memory }) {
     if (hidden) stop();
   }
 
-  function onToggle() {
-    kept.open = details.open;
-    if (details.open) show();
-    else stop();
-  }
-
   /** The controls and the drawings for the place where the player is. */
   function show() {
     const { traced } = store.get();
-    if (!at || !traced || !details.open) return;
+    if (!at || !traced || !seen) return;
     const [channels, , width] = shapeOf(traced, at.layer);
     layerChoice.value = at.layer;
     if (channelChoice.length !== channels) {
@@ -229,7 +223,7 @@ export default function mountPlay(section, { store, t, memory }) {
   /** The maps that the window moves over, and the output up to where it is. */
   function draw() {
     const { traced, outputs, input, model } = store.get();
-    if (!at || !details.open || !outputs || outputs.length !== traced.length) return;
+    if (!at || !seen || !outputs || outputs.length !== traced.length) return;
     const { layer, channel, position } = at;
     const [, height, width] = shapeOf(traced, layer);
     const unit = unitAt(shapeOf(traced, layer), {
@@ -286,13 +280,20 @@ export default function mountPlay(section, { store, t, memory }) {
         h("div", {}, output.framed(name(at.channel))),
       ),
     );
-    const limits = { sources: steadyLimit(), output: steadyLimit() };
+    const positive = nonNegative(traced);
+    const scaleOf = (i) => (i >= 0 && positive[i] ? steadyRange() : steadyLimit());
+    const limits = { sources: scaleOf(at.layer - 1), output: scaleOf(at.layer) };
     maps = { key, traced, sources: all, output, limits };
   }
 
   showMotion();
   reset();
   return {
+    shown(is) {
+      seen = is;
+      if (is) show();
+      else stop();
+    },
     destroy() {
       stop();
       still.removeEventListener("change", showMotion);
@@ -324,6 +325,8 @@ function createMap(rows, columns, side, colors) {
         const { mean, deviation } = normalization;
         const [m, d] = [mean[channel % mean.length], deviation[channel % deviation.length]];
         paintInk(pixels, colors.ink, values, -m / d, (1 - m) / d);
+      } else if (typeof limit === "object") {
+        paintRange(pixels, colors.sequential, values, limit);
       } else {
         paintSigned(pixels, colors.signed, values, limit);
       }

@@ -9,12 +9,13 @@ import { layerName, placeName, shapeOf } from "lenet/explore/network/units.js";
 import { place, unitAt } from "lenet/network/shapes.js";
 
 /** The block {element, summary, update(result)} for a unit of AvgPool2d, MaxPool2d or Subsample. */
-export function poolingBlock(t, traced, { layer, window }) {
+export function poolingBlock(t, traced, { layer, window }, { scale }) {
   const shape = shapeOf(traced, layer - 1);
   const name = h("p", { class: "small muted" });
   const grid = numberGrid(window.rows, window.columns, {
     label: t("pool.window"),
     pressable: true,
+    scale,
   });
   const line = h("p", { class: "formula number sum-line" });
   const remark = h("p", { class: "small muted" });

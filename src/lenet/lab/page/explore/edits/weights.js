@@ -66,7 +66,7 @@ export function mountWeights(root, { t, store, memory, edit, settle }) {
   const nothing = h("p", { class: "muted", hidden: true }, t("weights.nothing"));
   const body = h(
     "div",
-    {},
+    { class: "weights" },
     h("div", { class: "pick-tools" }, layer.field, input.field, output.field),
     h("div", { class: "kernel-row" }, kernel, scale),
     h(

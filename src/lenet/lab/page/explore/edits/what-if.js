@@ -31,10 +31,10 @@ export default function mount(section, tools) {
     h(
       "div",
       { class: "what-head" },
-      h("h2", {}, t("whatif.title")),
+      h("h2", { class: "visually-hidden" }, t("whatif.title")),
       h("div", { class: "buttons" }, undo, redo, reset),
+      answer,
     ),
-    answer,
     h("div", { class: "what-parts" }, parts.difference, parts.weights, parts.channels, parts.cover),
     parts.mistaken,
   );

@@ -10,7 +10,7 @@ export default function mount(section, tools) {
   let followed = null; // the layer whose item was opened because its unit is pinned
 
   const body = h("div", { class: "explanations" });
-  fill(section, h("h2", {}, t("explanation.title")), body);
+  fill(section, h("h2", { class: "visually-hidden" }, t("explanation.title")), body);
 
   async function show({ ref }) {
     const mine = ++asked;
@@ -81,6 +81,13 @@ export default function mount(section, tools) {
     if (followed !== null) find(followed)?.removeAttribute("open");
     if (layer !== null) find(layer)?.setAttribute("open", "");
     followed = layer;
+    scrollThere();
+  }
+
+  /** Brings the item of the pinned unit's layer into sight. */
+  function scrollThere() {
+    const item = followed === null ? null : body.querySelector(`[data-layer="${followed}"]`);
+    if (item && !section.hidden) item.scrollIntoView({ block: "nearest" });
   }
 
   const unsubscribe = store.subscribe(({ model }, changed) => {
@@ -89,6 +96,7 @@ export default function mount(section, tools) {
   });
 
   return {
+    shown: (is) => is && scrollThere(),
     destroy() {
       closed = true;
       unsubscribe();

@@ -1,23 +1,30 @@
 /** One layer of the figure: its canvas, its label, and how its numbers get their colours. */
 
 import { h } from "lenet/dom.js";
-import { arrange } from "lenet/explore/network/layout.js";
-import { paintInk, paintSigned, steadyLimit } from "lenet/explore/network/scale.js";
+import {
+  paintInk,
+  paintRange,
+  paintSigned,
+  steadyLimit,
+  steadyRange,
+} from "lenet/explore/network/scale.js";
 import { layerKind, shapeOf } from "lenet/explore/network/units.js";
 import { product, shapeText } from "lenet/network/shapes.js";
 
 /**
- * The panel of a layer (−1: the picture): {layer, element, canvas, place(bounds), draw(…), …}.
+ * The panel of a layer (−1: the picture): {layer, element, canvas, place(made), draw(…), …}.
  *
  * `place` arranges it, `draw(values, options)` colours it; `arrangement` is where its units lie.
+ * `options` {stage, sequential, widen, fold}: its stage, whether its numbers are never negative,
+ * and what is called when it is to be widened, or to be shown before or after its activation.
  */
-export function createPanel(t, { network, traced }, layer, colors) {
+export function createPanel(t, { network, traced }, layer, colors, options) {
   const shape = shapeOf(traced, layer);
   const canvas = h("canvas", { class: "maps-canvas" });
   const context = canvas.getContext("2d");
   const sprite = document.createElement("canvas");
   const scale = h("span", { class: "maps-limit number" });
-  const name = h("div", { class: "maps-label" }, label(t, traced, layer), scale);
+  const { element: name, widened } = label(t, traced, layer, options, scale);
   const box = h("div", { class: "maps-box" }, canvas);
   const element = h(
     "div",
@@ -32,7 +39,10 @@ export function createPanel(t, { network, traced }, layer, colors) {
     name,
     box,
   );
-  const limits = { value: steadyLimit(), difference: steadyLimit() };
+  const limits = {
+    value: options.sequential ? steadyRange() : steadyLimit(),
+    difference: steadyLimit(),
+  };
   let image = null;
   let pixels = null;
   let ratio = 1;
@@ -48,16 +58,14 @@ export function createPanel(t, { network, traced }, layer, colors) {
     arrangement: null,
     left: 0,
     top: 0,
-    limit: 1,
-    place(bounds) {
-      const made = arrange(shape, { ...bounds, picture: layer < 0 });
+    widened,
+    place(made) {
       panel.arrangement = made;
       ratio = Math.min(globalThis.devicePixelRatio || 1, 3);
       canvas.width = Math.round(made.width * ratio);
       canvas.height = Math.round(made.height * ratio);
       canvas.style.width = `${made.width}px`;
       canvas.style.height = `${made.height}px`;
-      name.style.minWidth = bounds.wide ? `${made.width}px` : "";
       [sprite.width, sprite.height] = [made.spriteWidth, made.spriteHeight];
       image = new ImageData(made.spriteWidth, made.spriteHeight);
       pixels = new Uint32Array(image.data.buffer);
@@ -66,7 +74,7 @@ export function createPanel(t, { network, traced }, layer, colors) {
     /** Draws values; `difference` says which scale, `gate` which channels are switched off. */
     draw(values, { difference, gate, line, muted }) {
       if (layer < 0 && !difference) drawPicture(values);
-      else drawSigned(values, difference);
+      else drawValues(values, difference);
       sprite.getContext("2d").putImageData(image, 0, 0);
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
       context.clearRect(0, 0, canvas.width, canvas.height);
@@ -94,10 +102,17 @@ export function createPanel(t, { network, traced }, layer, colors) {
     ends = "";
   }
 
-  function drawSigned(values, difference) {
-    panel.limit = difference ? limits.difference(values) : limits.value(values);
-    paintSigned(pixels, colors.signed, values, panel.limit, panel.arrangement.order);
-    ends = `±${limitText(panel.limit)}`;
+  function drawValues(values, difference) {
+    const { order } = panel.arrangement;
+    if (options.sequential && !difference) {
+      const range = limits.value(values);
+      paintRange(pixels, colors.sequential, values, range, order);
+      ends = `${limitText(range.low)} – ${limitText(range.high)}`;
+      return;
+    }
+    const limit = difference ? limits.difference(values) : limits.value(values);
+    paintSigned(pixels, colors.signed, values, limit, order);
+    ends = `±${limitText(limit)}`;
   }
 
   /** The end of the scale, and how many channels are switched off. */
@@ -132,26 +147,52 @@ function paintedZero({ signed }) {
 
 /** The end of a scale as text: "5", "0.02". */
 function limitText(limit) {
-  return String(Number(limit.toPrecision(2)));
+  return String(Number(limit.toPrecision(3)));
 }
 
-/** What stands over a layer: its stage, its kind, its shape. */
-function label(t, traced, layer) {
-  const shape = shapeText(shapeOf(traced, layer));
-  const [stage, kind] =
-    layer < 0 ? [t("maps.input"), ""] : [traced[layer].stage, layerKind(traced[layer])];
-  return [
-    h("strong", { class: "maps-stage" }, stage),
-    kind
-      && h(
-        "span",
-        { class: "maps-kind" },
-        kind
-          .split(" ")
-          .map((part, i) => [i > 0 ? " " : null, h("span", { class: "maps-word" }, part)]),
-      ),
-    h("span", { class: "maps-shape number" }, shape),
-  ];
+/** What stands over a layer: its stage, which widens it, its kind, its shape, its activation. */
+function label(t, traced, layer, { stage, widen, fold }, scale) {
+  const shape = h("span", { class: "maps-shape number" }, shapeText(shapeOf(traced, layer)));
+  if (layer < 0) {
+    const title = h("strong", { class: "maps-stage" }, t("maps.input"));
+    return { element: h("div", { class: "maps-label" }, title, shape), widened: () => {} };
+  }
+  const widening = h(
+    "button",
+    { class: "maps-stage", "aria-pressed": "false", onclick: widen },
+    stage.name,
+  );
+  const kind = layerKind(traced[stage.activation === layer ? stage.sum : layer]);
+  const element = h(
+    "div",
+    { class: "maps-label" },
+    widening,
+    h("span", { class: "maps-kind" }, kind),
+    shape,
+    stage.activation !== null && layer <= stage.activation && switchOf(),
+    scale,
+  );
+
+  function switchOf() {
+    const box = h("input", {
+      type: "checkbox",
+      checked: layer === stage.activation,
+      onchange: (event) => {
+        event.target.checked = layer === stage.activation; // the other panel has its own
+        fold();
+      },
+    });
+    const { type } = traced[stage.activation];
+    return h("label", { class: "maps-fold", title: t("maps.fold", { type }) }, box, type);
+  }
+
+  return {
+    element,
+    widened(is) {
+      widening.setAttribute("aria-pressed", String(is));
+      widening.title = t(is ? "maps.narrow" : "maps.widen", { stage: stage.name });
+    },
+  };
 }
 
 /** now − before for each layer's numbers, in arrays that are used again. */

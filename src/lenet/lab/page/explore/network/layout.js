@@ -3,8 +3,9 @@
 import { isVector } from "lenet/explore/network/units.js";
 import { product } from "lenet/network/shapes.js";
 
-const TALL = 372; // of the wide figure at zoom 1: six maps of 28×28 at two pixels a number
-const BROAD = 200; // of one layer there
+const GAP = 5; // between two maps
+const SCALES = [4, 3.5, 3, 2.5, 2, 1.75, 1.5, 1.25, 1, 0.85, 0.7, 0.5, 0.35];
+const FEW = 12; // units of a vector at most that are drawn apart
 const LOW = 184; // of one layer in the narrow figure
 
 /**
@@ -13,24 +14,88 @@ const LOW = 184; // of one layer in the narrow figure
  * `tiles` are what is drawn: {x, y, width, height, from} where `from` {x, y, width, height} is
  * where the tile lies in a picture of one pixel a unit, `spriteWidth` × `spriteHeight`; `order`
  * says which of its pixels a unit has (null: its own number). `strip` is how many units apart
- * neighbouring rows and columns of a vector are. `bounds` {wide, zoom, width, picture}.
+ * neighbouring rows and columns of a vector are. `bounds` is {height, scale}, for a layer that
+ * stands beside others, or {width}, for one that has the page's width.
  */
 export function arrange(shape, bounds) {
   return isVector(shape) ? arrangeVector(product(shape), bounds) : arrangeMaps(shape, bounds);
 }
 
-function arrangeMaps([channels, rows, columns], bounds) {
-  const { cell, across, down, gap } = bounds.wide
-    ? stacked(channels, rows, columns, bounds)
-    : wrapped(channels, rows, columns, bounds);
+/** The picture in one square tile for each channel, as large as the width and height take. */
+export function arrangePicture([channels, rows, columns], width, height) {
+  const fits = Math.min((width - 2) / columns, (height - 2) / (rows * channels));
+  const cell = fits >= 1 ? Math.floor(fits) : fits;
+  return mapsOf([channels, rows, columns], { cell, across: 1, down: channels, byColumn: true });
+}
+
+/**
+ * The bounds for layers beside one another, `{height, scale}` each: as large as fits a figure of
+ * this width and height. `least` is the width of a layer's label, `space` what lies between two.
+ * The layer `widened` gets what the others can spare.
+ */
+export function besideOneAnother(shapes, { width, height, least, space, widened = null }) {
+  const room = width - space * (shapes.length - 1);
+  const widthAt = (i, scale) => Math.max(arrange(shapes[i], { height, scale }).width, least[i]);
+  const total = (scale) => {
+    return shapes.reduce((sum, _, i) => sum + (i === widened ? 0 : widthAt(i, scale)), 0);
+  };
+  const smallest = SCALES.at(-1);
+  if (widened === null) {
+    const scale = SCALES.find((each) => total(each) <= room);
+    if (scale === undefined) {
+      return { fits: false, bounds: shapes.map(() => ({ height, scale: smallest })) };
+    }
+    const scales = grown(
+      shapes.map(() => scale),
+      widthAt,
+      room,
+    );
+    return { fits: true, bounds: scales.map((each) => ({ height, scale: each })) };
+  }
+  const usual = SCALES.find((each) => total(each) + widthAt(widened, each) <= room) ?? smallest;
+  for (const scale of SCALES.filter((each) => each <= usual)) {
+    const left = room - total(scale);
+    const large = [8, 7, 6, 5, ...SCALES].find((each) => widthAt(widened, each) <= left);
+    if (large >= 2 * usual || scale <= 1 || scale === smallest) {
+      const fits = large !== undefined;
+      const its = { height, scale: large ?? smallest };
+      return { fits, bounds: shapes.map((_, i) => (i === widened ? its : { height, scale })) };
+    }
+  }
+  return besideOneAnother(shapes, { width, height, least, space });
+}
+
+/** The scales, one after the other larger as long as all fit the room. */
+function grown(scales, widthAt, room) {
+  const now = [...scales];
+  const sum = () => now.reduce((so, scale, i) => so + widthAt(i, scale), 0);
+  for (let grew = true; grew; ) {
+    grew = false;
+    for (let i = 0; i < now.length; i++) {
+      const larger = SCALES[SCALES.indexOf(now[i]) - 1];
+      if (larger === undefined || larger > 2 * scales[i]) continue;
+      const before = now[i];
+      now[i] = larger;
+      if (sum() <= room) grew = true;
+      else now[i] = before;
+    }
+  }
+  return now;
+}
+
+function arrangeMaps(shape, bounds) {
+  return mapsOf(shape, bounds.height ? stacked(shape, bounds) : wrapped(shape, bounds));
+}
+
+function mapsOf([channels, rows, columns], { cell, across, down, byColumn }) {
   const [width, height] = [columns * cell, rows * cell];
   const tiles = Array.from({ length: channels }, (_, channel) => {
-    const [i, j] = bounds.wide
+    const [i, j] = byColumn
       ? [channel % down, Math.floor(channel / down)]
       : [Math.floor(channel / across), channel % across];
     return {
-      x: 1 + j * (width + gap),
-      y: 1 + i * (height + gap),
+      x: 1 + j * (width + GAP),
+      y: 1 + i * (height + GAP),
       width,
       height,
       from: { x: 0, y: channel * rows, width: columns, height: rows },
@@ -38,8 +103,8 @@ function arrangeMaps([channels, rows, columns], bounds) {
   });
   return {
     vector: false,
-    width: across * (width + gap) - gap + 2,
-    height: down * (height + gap) - gap + 2,
+    width: across * (width + GAP) - GAP + 2,
+    height: down * (height + GAP) - GAP + 2,
     tiles,
     spriteWidth: columns,
     spriteHeight: channels * rows,
@@ -49,58 +114,40 @@ function arrangeMaps([channels, rows, columns], bounds) {
 }
 
 /** Maps over one another, in as few columns as the height allows. */
-function stacked(channels, rows, columns, { zoom, picture }) {
-  const height = TALL * zoom;
-  const gap = Math.round(5 * zoom);
-  const wanted = wantedCell(rows, columns) * (picture ? 1.5 : 1) * zoom;
-  for (let cell = Math.max(Math.floor(wanted), 1); ; cell--) {
-    const fit = Math.floor((height + gap) / (rows * cell + gap));
+function stacked([channels, rows, columns], { height, scale }) {
+  const wanted = Math.floor(wantedCell(rows, columns) * scale);
+  for (let cell = Math.max(wanted, 1); ; cell--) {
+    const fit = Math.floor((height - 2 + GAP) / (rows * cell + GAP));
     if (fit < 1 && cell > 1) continue;
     const across = Math.ceil(channels / Math.max(fit, 1));
-    if (cell > 1 && across > 1 && across * (columns * cell + gap) > BROAD * zoom) continue;
-    return { cell, across, down: Math.ceil(channels / across), gap };
+    return { cell, across, down: Math.ceil(channels / across), byColumn: true };
   }
 }
 
 /** Maps beside one another in rows, as large as a few rows allow. */
-function wrapped(channels, rows, columns, { width }) {
-  const gap = 5;
+function wrapped([channels, rows, columns], { width }) {
   for (let cell = 2 * wantedCell(rows, columns); ; cell--) {
-    const fit = Math.floor((width - 2 + gap) / (columns * cell + gap));
+    const fit = Math.floor((width - 2 + GAP) / (columns * cell + GAP));
     if (cell > 1 && fit < 1) continue;
     const down = Math.ceil(channels / Math.max(fit, 1));
-    if (cell > 1 && down * (rows * cell + gap) > LOW) continue;
-    return { cell, across: Math.ceil(channels / down), down, gap };
+    if (cell > 1 && down * (rows * cell + GAP) > LOW) continue;
+    return { cell, across: Math.ceil(channels / down), down, byColumn: false };
   }
 }
 
-/** The side of a number's square at zoom 1: small maps get larger squares. */
+/** The side of a number's square at scale 1: small maps get larger squares. */
 function wantedCell(rows, columns) {
   const length = Math.max(rows, columns);
   if (length > 64) return 1;
   return length > 20 ? 2 : length > 12 ? 3 : length > 7 ? 4 : 6;
 }
 
-function arrangeVector(units, { wide, zoom, width }) {
-  const few = units <= 12;
-  let [across, down, cellWidth, cellHeight, gap] = [1, 1, 1, 1, 0];
-  if (wide) {
-    const height = TALL * zoom;
-    across = Math.ceil(units / Math.floor(height / 3));
-    down = Math.ceil(units / across);
-    gap = few ? Math.round(6 * zoom) : 0;
-    cellHeight = Math.max(Math.min(Math.floor((height + gap) / down) - gap, 20 * zoom), 3);
-    cellWidth = few ? cellHeight : across === 1 ? Math.round(14 * zoom) : Math.round(8 * zoom);
-  } else {
-    gap = few ? 4 : 0;
-    let side = few ? 28 : 16;
-    const rowsOf = () => Math.ceil(units / Math.floor((width - 2 + gap) / (side + gap)));
-    while (side > 3 && rowsOf() * side > (few ? 64 : 72)) side--;
-    down = rowsOf();
-    across = Math.ceil(units / down);
-    [cellWidth, cellHeight] = [side, side];
-  }
-  const pixel = (unit) => (wide ? (unit % down) * across + Math.floor(unit / down) : unit);
+function arrangeVector(units, bounds) {
+  const beside = bounds.height !== undefined;
+  const { across, down, cellWidth, cellHeight, gap } = beside
+    ? strips(units, bounds)
+    : rowsOfUnits(units, bounds);
+  const pixel = (unit) => (beside ? (unit % down) * across + Math.floor(unit / down) : unit);
   const order = Int32Array.from({ length: units }, (_, unit) => pixel(unit));
   const whole = {
     x: 1,
@@ -127,8 +174,35 @@ function arrangeVector(units, { wide, zoom, width }) {
     spriteWidth: across,
     spriteHeight: down,
     order,
-    strip: wide ? { row: 1, column: down } : { row: across, column: 1 },
+    strip: beside ? { row: 1, column: down } : { row: across, column: 1 },
   };
+}
+
+/** Units over one another, in as few columns as the height allows. */
+function strips(units, { height, scale }) {
+  if (units <= FEW) {
+    const pitch = Math.min(Math.floor((height - 2) / units), 40);
+    const gap = Math.max(Math.round(pitch / 4), 1);
+    const side = Math.max(pitch - gap, 3);
+    return { across: 1, down: units, cellWidth: side, cellHeight: side, gap };
+  }
+  const least = Math.min(Math.max(Math.round(3 * scale), 3), 16);
+  const across = Math.ceil(units / Math.max(Math.floor((height - 2) / least), 1));
+  const down = Math.ceil(units / across);
+  const cellHeight = Math.max(Math.min(Math.floor((height - 2) / down), 16), 3);
+  const wide = Math.round((across === 1 ? 16 : 10) * Math.min(Math.max(scale, 0.6), 3));
+  return { across, down, cellWidth: Math.max(wide, 4), cellHeight, gap: 0 };
+}
+
+/** Units in rows from left to right. */
+function rowsOfUnits(units, { width }) {
+  const few = units <= FEW;
+  const gap = few ? 4 : 0;
+  let side = few ? 28 : 16;
+  const count = () => Math.ceil(units / Math.floor((width - 2 + gap) / (side + gap)));
+  while (side > 3 && count() * side > (few ? 64 : 72)) side--;
+  const down = count();
+  return { across: Math.ceil(units / down), down, cellWidth: side, cellHeight: side, gap };
 }
 
 /** The rectangle {x, y, width, height} of a unit of a layer. */

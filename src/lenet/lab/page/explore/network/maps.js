@@ -1,93 +1,77 @@
-/** The whole network at once: the picture, every map of every layer, the classes. */
+/** The whole network at once: the picture, the maps of every stage, the classes. */
 
-import { legend, styleColor } from "lenet/colors.js";
-import { fill, h, oncePerFrame } from "lenet/dom.js";
-import { classColumn } from "lenet/explore/network/bars.js";
+import { styleColor } from "lenet/colors.js";
+import { fill, h } from "lenet/dom.js";
+import { createBars } from "lenet/explore/network/bars.js";
 import { createDifferences, createPanel } from "lenet/explore/network/figure.js";
-import { moveByKey } from "lenet/explore/network/keys.js";
-import { unitAtPoint } from "lenet/explore/network/layout.js";
+import { arrange, arrangePicture, besideOneAnother } from "lenet/explore/network/layout.js";
 import { createOverlay } from "lenet/explore/network/overlay.js";
-import { inkPixels, signedPixels } from "lenet/explore/network/scale.js";
-import {
-  layerKind,
-  layerName,
-  sameUnit,
-  shapeOf,
-  unitText,
-  validUnit,
-} from "lenet/explore/network/units.js";
+import { listenForPointing } from "lenet/explore/network/pointing.js";
+import { inkPixels, sequentialPixels, signedPixels } from "lenet/explore/network/scale.js";
+import { createChooser } from "lenet/explore/network/chooser.js";
+import { nonNegative, shownLayer, stagesOf } from "lenet/explore/network/stages.js";
+import { layerTitle, unitText, validUnit } from "lenet/explore/network/units.js";
 import { ranked } from "lenet/network/arithmetic.js";
 import { normalize } from "lenet/network/forward.js";
 import { isWeightedSum } from "lenet/network/layers.js";
-import { shapeText, unitAt } from "lenet/network/shapes.js";
 
-const ZOOMS = [2.5, 2, 1.75, 1.5, 1.25, 1];
+const LEAST_WIDTH = 640; // of a figure whose stages stand beside one another
+const USUAL_HEIGHT = 372; // of its maps, where the page scrolls
+const SPACE = 26; // between two stages at least
+const DOCKED = "(min-width: 1040px) and (min-height: 600px)"; // as in explore.css
 
-/** The figure of the whole network in a section; it sets the store's unit and pinned. */
-export default function mountMaps(section, { store, t, announce, memory }) {
-  const colors = { signed: signedPixels(), ink: inkPixels() };
+/**
+ * The figure of the whole network in a section; it sets the store's unit and pinned.
+ *
+ * `slot` is the element for the picture, and `frame` one that the slot and the section are both
+ * in; without them the picture is in the figure itself.
+ */
+export default function mountMaps(section, tools) {
+  const { store, t, memory } = tools;
+  const colors = { signed: signedPixels(), ink: inkPixels(), sequential: sequentialPixels() };
   const overlay = createOverlay();
   const figure = h("div", { class: "maps-figure", role: "group", "aria-label": t("maps.title") });
+  const frame = tools.frame ?? figure;
+  const slot = tools.slot ?? h("div", { class: "maps-slot" });
   const readout = h("p", { class: "maps-readout number" });
   const waiting = h("p", { class: "muted" }, t("maps.waiting"));
   const difference = h(
     "button",
-    { "aria-pressed": "false", hidden: true, onclick: toggleDifference },
+    { class: "small", "aria-pressed": "false", hidden: true, onclick: toggleDifference },
     t("maps.difference"),
   );
   const scroller = h("div", { class: "scroll-x maps-scroll" }, figure);
+  const chooser = createChooser(t, (stage) => show(stage));
+  const rest = h("div", { class: "maps-rest" });
   fill(
     section,
-    h(
-      "div",
-      { class: "part-head" },
-      h("h2", {}, t("maps.title")),
-      h("div", { class: "buttons" }, difference, scaleLegend(t)),
-    ),
+    h("h2", { class: "visually-hidden" }, t("maps.title")),
+    h("div", { class: "maps-head" }, readout, difference),
     waiting,
+    chooser.element,
     scroller,
-    h(
-      "div",
-      { class: "maps-foot" },
-      readout,
-      h("button", { class: "maps-down", onclick: showArithmetic }, t("maps.arithmetic")),
-      h(
-        "details",
-        { class: "maps-keys small" },
-        h("summary", {}, t("maps.keys")),
-        h("p", {}, t("maps.keysText")),
-      ),
-    ),
+    rest,
   );
   const line = styleColor("--strong-line");
   const muted = styleColor("--ink");
 
-  let panels = new Map();
+  let stages = [];
+  let panels = new Map(); // of every layer, by its number
+  let seen = new Map(); // those that are shown
   let differences = null;
-  let classes = null;
+  let bars = null;
   let wide = true;
-  let width = 0; // of the section when it was arranged; 0 if it is to be arranged
+  let size = ""; // for which it was arranged; "" if it is to be arranged
+  let chosen = null; // the stage that a narrow figure shows; none: the one pointed at
   let greeted = memory.mapsGreeted === true;
-  const last = new Map(); // layer → the unit that was looked at there
+  const docked = globalThis.matchMedia(DOCKED);
 
-  figure.addEventListener("pointermove", (event) => {
-    if (event.pointerType !== "touch" && !store.get().pinned) point(event, false);
-  });
-  figure.addEventListener("click", (event) => {
-    if (event.target.closest("canvas")) point(event, true);
-  });
-  figure.addEventListener("keydown", onKey);
-  figure.addEventListener("focusin", ({ target }) => {
-    const { unit, pinned, traced } = store.get();
-    const panel = panelOf(target);
-    if (!panel || pinned || unit?.layer === panel.layer) return;
-    if (!target.matches(":focus-visible")) return; // the mouse points for itself
-    store.set({ unit: last.get(panel.layer) ?? middle(traced, panel.layer) });
-  });
+  const pointing = listenForPointing(frame, tools, (element) => panelOf(element));
   const observer = new ResizeObserver(() => {
-    if (width > 0 && Math.abs(section.clientWidth - width) > 1) arrangeAll();
+    if (size !== "" && size !== sizeNow()) arrangeAll();
   });
   observer.observe(section);
+  observer.observe(slot);
   const unsubscribe = store.subscribe(onChange);
   if (store.get().traced) build();
 
@@ -97,82 +81,188 @@ export default function mountMaps(section, { store, t, announce, memory }) {
     if (traced && unit && !validUnit(traced, unit)) store.set({ unit: null, pinned: false });
     if (changed.has("traced")) build();
     else if (["outputs", "before", "input", "gates"].some((name) => changed.has(name))) draw();
-    if (changed.has("unit") || changed.has("pinned")) mark();
+    if (changed.has("unit")) chosen = null;
+    if (["unit", "pinned", "channel"].some((name) => changed.has(name))) point();
   }
 
   /** New panels for a new network; the classes beside the last. */
   function build() {
     const { model, traced } = store.get();
     panels = new Map();
-    last.clear();
-    classes = null;
+    pointing.forget();
+    bars = null;
+    memory.maps ??= { folded: {}, widened: null };
     if (!traced) return void fill(figure);
     const { network } = model;
-    for (let layer = -1; layer < traced.length; layer++) {
-      panels.set(layer, createPanel(t, { network, traced }, layer, colors));
-    }
+    stages = stagesOf(traced);
+    const sequential = nonNegative(traced);
+    stages.forEach((stage, i) => {
+      for (const layer of stage.layers) {
+        const options = {
+          stage,
+          sequential: layer >= 0 && sequential[layer],
+          widen: () => widen(i),
+          fold: () => fold(stage.sum),
+        };
+        panels.set(layer, createPanel(t, { network, traced }, layer, colors, options));
+      }
+    });
     differences = createDifferences(traced);
-    classes = classColumn(network.classes, model.calibration);
-    const end = panels.get(traced.length - 1);
-    if (network.classes.length <= 12) end.box.append(classes.element);
-    fill(
-      figure,
-      [...panels.values()].map((panel) => panel.element),
-      overlay.element,
-    );
-    width = 0;
+    bars = createBars(tools, network.classes);
+    const picture = panels.get(-1).element;
+    if (tools.slot) fill(slot, picture);
+    const all = [...panels.values()].map(({ element }) => element);
+    const own = tools.slot ? all.filter((element) => element !== picture) : all;
+    fill(figure, own, frame === figure && overlay.element);
+    if (frame !== figure) frame.append(overlay.element);
+    if (store.get().unit === null) greeted = false;
+    size = "";
     draw();
   }
 
-  /** The largest figure that the width takes from left to right, else one from top to bottom. */
-  function arrangeAll() {
-    width = section.clientWidth;
-    if (panels.size === 0 || width === 0 || scroller.hidden) return;
-    const height = Math.max(globalThis.innerHeight * 0.62, 380);
-    overlay.element.setAttribute("width", 0); // the drawing of before is no reason to be so wide
-    const tries = width < 700 ? [] : ZOOMS.filter((zoom) => 372 * zoom <= height || zoom === 1);
-    const fits = (zoom, tight) => {
-      arrange({ wide: true, zoom, width, tight });
-      return figure.scrollWidth <= scroller.clientWidth;
-    };
-    wide = tries.some((zoom) => fits(zoom, false)) || (tries.length > 0 && fits(1, true));
-    if (!wide) arrange({ wide: false, zoom: 1, width: scroller.clientWidth, tight: false });
-    const origin = figure.getBoundingClientRect();
-    for (const panel of panels.values()) {
-      const { left, top } = panel.canvas.getBoundingClientRect();
-      [panel.left, panel.top] = [left - origin.left, top - origin.top];
+  // --- which layers are shown, and where
+
+  /** The layer that a stage shows. */
+  function shownIn(stage) {
+    const { unit, traced } = store.get();
+    const pointed = validUnit(traced, unit)?.layer ?? null;
+    return shownLayer(stage, pointed, memory.maps.folded[stage.sum] !== false);
+  }
+
+  function choice() {
+    const { unit, traced } = store.get();
+    const pointed = validUnit(traced, unit)?.layer ?? null;
+    const layers = stages.map((stage) => shownIn(stage));
+    if (!wide) {
+      const at = stages.findIndex((stage, i) => i > 0 && stage.layers.includes(pointed));
+      const only = chosen ?? (at > 0 ? at : 1);
+      chooser.show(stages, only);
+      return [-1, layers[only]];
     }
-    overlay.element.setAttribute("width", figure.scrollWidth);
-    overlay.element.setAttribute("height", figure.scrollHeight);
+    const [first, ...others] = layers;
+    return first === -1 ? [-1, ...others] : [-1, first, ...others];
+  }
+
+  function sizeNow() {
+    const { clientWidth, clientHeight } = section;
+    const high = docked.matches ? clientHeight : 0;
+    return `${clientWidth}x${high}:${slot.clientWidth}x${docked.matches ? slot.clientHeight : 0}`;
+  }
+
+  /** Shows the layers that are to be seen, as large as the place takes. */
+  function arrangeAll() {
+    const width = scroller.clientWidth;
+    if (panels.size === 0 || section.clientWidth === 0 || scroller.hidden) return;
+    wide = section.clientWidth >= LEAST_WIDTH && placeWide();
+    if (!wide) placeNarrow(width);
+    size = sizeNow();
     draw();
     mark();
   }
 
-  function arrange(bounds) {
-    figure.classList.toggle("maps-wide", bounds.wide);
-    figure.classList.toggle("maps-narrow", !bounds.wide);
-    figure.classList.toggle("maps-tight", bounds.tight);
-    for (const panel of panels.values()) panel.place(bounds);
-    classes.place(panels.get(panels.size - 2).arrangement, bounds.wide);
+  function reveal() {
+    figure.classList.toggle("maps-wide", wide);
+    figure.classList.toggle("maps-narrow", !wide);
+    chooser.element.hidden = wide;
+    const layers = choice();
+    seen = new Map(layers.map((layer) => [layer, panels.get(layer)]));
+    for (const [layer, { element }] of panels) element.hidden = !seen.has(layer);
   }
+
+  function placeWide() {
+    wide = true;
+    reveal();
+    const inFigure = [...seen.values()].filter((panel) => !tools.slot || panel.layer >= 0);
+    for (const panel of inFigure) panel.canvas.style.width = "0"; // labels alone are measured
+    const last = inFigure.at(-1);
+    bars.place(last, rest, true);
+    const labels = inFigure.map((panel) => panel.element.firstChild);
+    const least = labels.map((label) => label.offsetWidth);
+    least[least.length - 1] += bars.width();
+    const high = Math.max(...labels.map((label) => label.offsetHeight));
+    const height = docked.matches ? Math.max(scroller.clientHeight - high - 4, 120) : USUAL_HEIGHT;
+    const widened = inFigure.findIndex((panel) => isWidened(panel.layer));
+    const place = { width: scroller.clientWidth - 2, height, least, space: SPACE };
+    const { fits, bounds } = besideOneAnother(
+      inFigure.map((panel) => panel.shape),
+      { ...place, widened: widened < 0 ? null : widened },
+    );
+    inFigure.forEach((panel, i) => panel.place(arrange(panel.shape, bounds[i])));
+    if (tools.slot) placePicture();
+    for (const panel of inFigure) panel.widened(isWidened(panel.layer));
+    bars.place(last, rest, true);
+    return fits;
+  }
+
+  function placeNarrow(width) {
+    wide = false;
+    reveal();
+    for (const panel of seen.values()) panel.place(arrange(panel.shape, { width }));
+    if (tools.slot) placePicture();
+    bars.place(panels.get(panels.size - 2), rest, false);
+  }
+
+  function placePicture() {
+    const panel = panels.get(-1);
+    panel.place(arrangePicture(panel.shape, slot.clientWidth, slot.clientWidth));
+  }
+
+  /** Where the panels lie in the frame: the overlay's coordinates. */
+  function measure() {
+    const origin = frame.getBoundingClientRect();
+    for (const panel of seen.values()) {
+      const { left, top } = panel.canvas.getBoundingClientRect();
+      [panel.left, panel.top] = [left - origin.left, top - origin.top];
+    }
+  }
+
+  function isWidened(layer) {
+    const { widened } = memory.maps;
+    return widened !== null && (stages[widened]?.layers.includes(layer) ?? false);
+  }
+
+  function widen(i) {
+    memory.maps.widened = memory.maps.widened === i ? null : i;
+    arrangeAll();
+  }
+
+  /** Shows a stage before its activation, or after it again. */
+  function fold(sum) {
+    const { unit } = store.get();
+    const stage = stages.find((each) => each.sum === sum);
+    memory.maps.folded[sum] = shownIn(stage) !== stage.activation;
+    const layer = shownLayer(stage, null, memory.maps.folded[sum]);
+    if (unit && stage.layers.includes(unit.layer)) store.set({ unit: { ...unit, layer } });
+    arrangeAll();
+    panels.get(layer).element.querySelector("input")?.focus();
+  }
+
+  /** The stage that a narrow figure shows. */
+  function show(stage) {
+    chosen = stage;
+    arrangeAll();
+  }
+
+  // --- what they show
 
   function draw() {
     const { model, input, outputs, before, pixels, gates, traced } = store.get();
     const ready = outputs !== null && input !== null && outputs.length === traced?.length;
     waiting.hidden = ready;
     scroller.hidden = !ready;
+    rest.hidden = !ready;
     if (!ready) return;
     difference.hidden = before === null;
-    if (width === 0) return arrangeAll();
+    if (size === "") return arrangeAll();
     const compared = before !== null && memory.mapsDifference === true;
     difference.setAttribute("aria-pressed", String(compared));
     const plain = compared ? normalize(model.network, pixels) : null;
-    for (const [layer, panel] of panels) {
+    for (const [layer, panel] of seen) {
       const now = layer < 0 ? input : outputs[layer];
       const values = compared ? differences(layer, now, layer < 0 ? plain : before[layer]) : now;
       panel.draw(values, { difference: compared, gate: gates?.get(layer), line, muted });
     }
-    classes.show(outputs.at(-1));
+    bars.show();
     tell();
     if (!greeted) greet(traced, outputs);
   }
@@ -191,18 +281,27 @@ export default function mountMaps(section, { store, t, announce, memory }) {
     draw();
   }
 
+  /** Another unit: its layer is shown in its stage, and what it depends on lights up. */
+  function point() {
+    if (size === "") return;
+    const layers = choice();
+    if (layers.length !== seen.size || layers.some((layer) => !seen.has(layer))) arrangeAll();
+    else mark();
+  }
+
   function mark() {
-    if (width === 0) return;
-    const { traced, unit: named } = store.get();
+    if (size === "") return;
+    const { traced, unit: named, channel = null } = store.get();
     const unit = validUnit(traced, named);
-    if (unit) last.set(unit.layer, unit);
-    overlay.show(traced, unit, panels, wide);
+    pointing.remember(unit);
+    measure(); // a label that has become wider moves what stands beside it
+    overlay.show(traced, unit, seen, { wide, channel });
     const reached = unit?.layer ?? panelOf(document.activeElement)?.layer ?? -1;
     for (const [layer, { element }] of panels) element.tabIndex = layer === reached ? 0 : -1;
     tell();
   }
 
-  /** The unit's name and number, under the figure and as its layer's label. */
+  /** The unit's name and number, over the figure and as its layer's label. */
   function tell() {
     const state = store.get();
     const { traced, pinned, outputs } = state;
@@ -211,90 +310,24 @@ export default function mountMaps(section, { store, t, announce, memory }) {
     const text = ready ? unitText(t, state, unit) : t("maps.hint");
     const note = ready ? ` · ${t(pinned ? "maps.pinned" : "maps.toPin")}` : "";
     fill(readout, text, h("span", { class: "muted" }, note));
-    for (const [layer, { element }] of panels) {
+    for (const [layer, { element }] of seen) {
       const name = layerTitle(t, traced, layer);
       const label = ready && unit.layer === layer ? `${name}. ${text}` : name;
       if (element.getAttribute("aria-label") !== label) element.setAttribute("aria-label", label);
     }
+    bars.point(ready && unit.layer === traced.length - 1 ? unit.index : null);
   }
 
   function panelOf(element) {
     const found = element?.closest?.(".maps-layer");
-    return found && figure.contains(found) ? panels.get(Number(found.dataset.layer)) : undefined;
-  }
-
-  function point(event, pin) {
-    const panel = panelOf(event.target);
-    if (!panel || event.target !== panel.canvas) return;
-    const index = unitAtPoint(panel.arrangement, panel.shape, event.offsetX, event.offsetY);
-    if (index === null) return;
-    const unit = { layer: panel.layer, index };
-    const { unit: now, pinned } = store.get();
-    if (pin) store.set({ unit, pinned: !(pinned && sameUnit(now, unit)) });
-    else if (!sameUnit(now, unit)) store.set({ unit });
-  }
-
-  function onKey(event) {
-    const panel = panelOf(event.target);
-    const { traced, unit, pinned } = store.get();
-    if (!panel || !traced) return;
-    const from = unit?.layer === panel.layer ? unit : last.get(panel.layer);
-    const now = from ?? middle(traced, panel.layer);
-    if (event.key === "Enter" || event.key === " ") {
-      event.preventDefault();
-      store.set({ unit: now, pinned: !(pinned && sameUnit(unit, now)) });
-      announce(t(store.get().pinned ? "maps.pinned" : "maps.unpinned"));
-      return;
-    }
-    if (event.key === "Escape") {
-      store.set({ unit: null, pinned: false });
-      return;
-    }
-    const to = moveByKey(traced, now, event, panel.arrangement.strip);
-    if (to === null) return;
-    event.preventDefault();
-    store.set({ unit: to });
-    panels.get(to.layer)?.element.focus({ preventScroll: false });
-    say();
-  }
-
-  const say = oncePerFrame(() => {
-    const state = store.get();
-    if (state.unit && state.outputs) announce(unitText(t, state, state.unit));
-  });
-
-  function showArithmetic() {
-    const part = section.closest(".explore")?.querySelector(".part-arithmetic");
-    part?.scrollIntoView({ block: "start" });
+    return found && frame.contains(found) ? panels.get(Number(found.dataset.layer)) : undefined;
   }
 
   return {
     destroy() {
       observer.disconnect();
       unsubscribe();
+      pointing.destroy();
     },
   };
-}
-
-function scaleLegend(t) {
-  const bar = legend(1);
-  const canvas = bar.querySelector("canvas");
-  return fill(bar, t("maps.low"), " ", canvas, " ", t("maps.high"));
-}
-
-/** A layer's whole title: "C1 · Conv2d 5×5 · 6×28×28". */
-function layerTitle(t, traced, layer) {
-  const shape = shapeText(shapeOf(traced, layer));
-  if (layer < 0) return `${t("maps.input")} · ${shape}`;
-  const name = layerName(t, traced, layer);
-  const kind = traced[layer].stage ? `${layerKind(traced[layer])} · ` : "";
-  return `${name} · ${kind}${shape}`;
-}
-
-/** The unit in the middle of a layer's first map. */
-function middle(traced, layer) {
-  const shape = shapeOf(traced, layer);
-  const [, height = 1, width = 1] = shape;
-  const [row, column] = [Math.floor(height / 2), Math.floor(width / 2)];
-  return { layer, index: unitAt(shape, { channel: 0, row, column }) };
 }

@@ -1,71 +1,98 @@
-/** What lights up when one points at a unit: itself, its sources, its receptive field. */
+/** What lights up when one points at a unit: itself, and its cone through the layers below. */
 
 import { h } from "lenet/dom.js";
+import { coneOf } from "lenet/explore/network/cone.js";
 import { cellsBox, unitBox } from "lenet/explore/network/layout.js";
-import { receptiveField, sources } from "lenet/network/places.js";
 
 const MOST_LINES = 8; // source maps that lines are drawn from: more would hide the maps
 
-/** The drawing over the figure: {element, show(traced, unit, panels, wide)}. */
+/** The drawing over the figure: {element, show(traced, unit, panels, options)}. */
 export function createOverlay() {
-  const halo = h("path", { class: "maps-halo" });
-  const lines = h("path", { class: "maps-lines" });
-  const field = h("path", { class: "maps-field" });
-  const from = h("path", { class: "maps-sources" });
-  const self = h("path", { class: "maps-unit" });
-  const element = h(
-    "svg",
-    { class: "maps-overlay", "aria-hidden": "true" },
+  const path = (name) => h("path", { class: `maps-${name}` });
+  const [band, lines, halo, cone] = ["band", "lines", "halo", "cone"].map(path);
+  const [field, from, chosen, self] = ["field", "sources", "chosen", "unit"].map(path);
+  const element = h("svg", { class: "maps-overlay", "aria-hidden": "true" }, [
+    band,
     lines,
     halo,
+    cone,
     field,
     from,
+    chosen,
     self,
-  );
+  ]);
 
   return {
     element,
-    show(traced, unit, panels, wide) {
-      const parts = unit ? marks(traced, panels, unit) : { self: null, from: [], field: null };
-      const boxes = [parts.self, ...parts.from, parts.field].filter(Boolean);
-      halo.setAttribute("d", boxes.map(outline).join(""));
-      field.setAttribute("d", parts.field ? outline(parts.field) : "");
-      from.setAttribute("d", parts.from.map(outline).join(""));
-      self.setAttribute("d", parts.self ? outline(parts.self) : "");
-      const few = parts.from.length <= MOST_LINES;
-      lines.setAttribute(
-        "d",
-        few ? parts.from.map((box) => rays(box, parts.self, wide)).join("") : "",
-      );
+    /**
+     * `panels` are those that are seen, by their layers; `wide` whether they stand beside one
+     * another; `channel` of the nearest layer below is drawn as chosen.
+     */
+    show(traced, unit, panels, { wide, channel }) {
+      const marks = unit && panels.has(unit.layer) ? marksOf(traced, panels, unit) : NOTHING;
+      const { own, sources, between, picture } = marks;
+      const outlined = [own, ...sources.boxes, ...between.flatMap((each) => each.boxes), picture];
+      halo.setAttribute("d", outlined.filter(Boolean).map(outline).join(""));
+      field.setAttribute("d", picture ? outline(picture) : "");
+      from.setAttribute("d", sources.boxes.map(outline).join(""));
+      cone.setAttribute("d", between.flatMap((each) => each.boxes.map(outline)).join(""));
+      self.setAttribute("d", own ? outline(own) : "");
+      const looked = channel !== null && sources.channels.includes(channel);
+      chosen.setAttribute("d", looked ? outline(sources.boxOf(channel)) : "");
+      const few = wide && sources.boxes.length <= MOST_LINES;
+      lines.setAttribute("d", few ? sources.boxes.map((box) => rays(box, own)).join("") : "");
+      const steps = [sources, ...between].filter(({ boxes }) => boxes.length > 0).map(around);
+      if (picture) steps.push(picture);
+      if (own && !few) steps.unshift(own);
+      band.setAttribute("d", wide ? steps.map((box, i) => bandTo(box, steps[i - 1])).join("") : "");
     },
   };
 }
 
-/** The rectangles of a unit, of what it is computed from, and of its field on the picture. */
-function marks(traced, panels, { layer, index }) {
+const NONE = { layer: null, boxes: [], channels: [], boxOf: () => null };
+const NOTHING = { own: null, sources: NONE, between: [], picture: null };
+
+/** The rectangles of a unit, of its nearest sources, of the layers between, and on the picture. */
+function marksOf(traced, panels, { layer, index }) {
   const panel = panels.get(layer);
-  const self = shifted(panel, unitBox(panel.arrangement, panel.shape, index));
-  if (layer < 0) return { self, from: [], field: null };
-  const field = layer === 0 ? null : fieldBox(traced, panels.get(-1), layer, index);
-  return { self, from: sourceBoxes(traced, panels.get(layer - 1), layer, index), field };
+  const own = shifted(panel, unitBox(panel.arrangement, panel.shape, index));
+  const seen = coneOf(traced, layer, index)
+    .filter((region) => panels.has(region.layer))
+    .map((region) => boxesOf(panels.get(region.layer), region));
+  const nearest = seen.shift() ?? NONE;
+  const last = seen.at(-1);
+  const picture = last?.layer === -1 ? last.boxes[0] : null;
+  return { own, sources: nearest, between: picture ? seen.slice(0, -1) : seen, picture };
 }
 
-function fieldBox(traced, picture, layer, index) {
-  const { clip } = receptiveField(traced, layer, index);
-  const first = cellsBox(picture.arrangement.tiles[0], clip);
-  return shifted(picture, first);
+function boxesOf(panel, { layer, channels, clip }) {
+  const { arrangement, shape } = panel;
+  const { vector, width, height, tiles } = arrangement;
+  const boxOf = (channel) => {
+    const box = vector ? unitBox(arrangement, shape, channel) : cellsBox(tiles[channel], clip);
+    return shifted(panel, box);
+  };
+  const strip = vector && channels.length > 1 && channels.length === shape[0];
+  const whole = { x: 0.5, y: 0.5, width: width - 1, height: height - 1 };
+  return { layer, channels, boxOf, boxes: strip ? [shifted(panel, whole)] : channels.map(boxOf) };
 }
 
-function sourceBoxes(traced, below, layer, index) {
-  const { channels, clip } = sources(traced, layer, index);
-  const { arrangement, shape } = below;
-  const all = channels.length > 1 && channels.length === shape[0];
-  if (arrangement.vector) {
-    if (!all) return channels.map((unit) => shifted(below, unitBox(arrangement, shape, unit)));
-    const { width, height } = arrangement;
-    return [shifted(below, { x: 0.5, y: 0.5, width: width - 1, height: height - 1 })];
-  }
-  return channels.map((channel) => shifted(below, cellsBox(arrangement.tiles[channel], clip)));
+/** The rectangle around several. */
+function around({ boxes }) {
+  const [x, y] = [Math.min(...boxes.map((b) => b.x)), Math.min(...boxes.map((b) => b.y))];
+  const right = Math.max(...boxes.map((b) => b.x + b.width));
+  const bottom = Math.max(...boxes.map((b) => b.y + b.height));
+  return { x, y, width: right - x, height: bottom - y };
+}
+
+/** From the right edge of one region to the left edge of the one that is computed from it. */
+function bandTo(box, above) {
+  if (!above || above.x <= box.x + box.width) return "";
+  const right = box.x + box.width + 1;
+  return (
+    `M${right} ${box.y - 1}L${above.x - 1} ${above.y - 1}V${above.y + above.height + 1}`
+    + `L${right} ${box.y + box.height + 1}z`
+  );
 }
 
 function shifted(panel, box) {
@@ -77,18 +104,11 @@ function outline({ x, y, width, height }) {
 }
 
 /** Two lines from the corners of a source to those of the unit. */
-function rays(box, self, wide) {
+function rays(box, self) {
   const [right, bottom] = [box.x + box.width + 1, box.y + box.height + 1];
-  if (wide) {
-    const x = self.x - 1;
-    return (
-      `M${right} ${box.y - 1}L${x} ${self.y - 1}`
-      + `M${right} ${bottom}L${x} ${self.y + self.height + 1}`
-    );
-  }
-  const y = self.y - 1;
+  const x = self.x - 1;
   return (
-    `M${box.x - 1} ${bottom}L${self.x - 1} ${y}`
-    + `M${right} ${bottom}L${self.x + self.width + 1} ${y}`
+    `M${right} ${box.y - 1}L${x} ${self.y - 1}`
+    + `M${right} ${bottom}L${x} ${self.y + self.height + 1}`
   );
 }

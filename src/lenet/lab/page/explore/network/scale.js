@@ -1,6 +1,6 @@
 /** Scales of colours: fast tables, limits that stay while one draws, text that can be read. */
 
-import { currentTheme, inkColor, signedColor } from "lenet/colors.js";
+import { currentTheme, inkColor, sequentialColor, signedColor } from "lenet/colors.js";
 
 const STEPS = 255; // on each side of zero
 
@@ -14,6 +14,11 @@ export function inkPixels(theme = currentTheme()) {
   return table(STEPS + 1, (i) => inkColor(i / STEPS, 1, theme));
 }
 
+/** The scale of values that are never negative as 256 pixels, its beginning first. */
+export function sequentialPixels(theme = currentTheme()) {
+  return table(STEPS + 1, (i) => sequentialColor(i / STEPS, 1, theme));
+}
+
 /** Writes the colours of signed values into `pixels`; `order[i]` is the place of value i. */
 export function paintSigned(pixels, colors, values, limit, order = null) {
   const factor = limit > 0 ? STEPS / limit : 0;
@@ -21,6 +26,15 @@ export function paintSigned(pixels, colors, values, limit, order = null) {
     const step = Math.round(values[i] * factor);
     const at = step > STEPS ? STEPS : step < -STEPS ? -STEPS : step || 0; // NaN is drawn as zero
     pixels[order === null ? i : order[i]] = colors[at + STEPS];
+  }
+}
+
+/** The same for values that are never negative, on a scale from `low` to `high`. */
+export function paintRange(pixels, colors, values, { low, high }, order = null) {
+  const factor = high > low ? STEPS / (high - low) : 0;
+  for (let i = 0; i < values.length; i++) {
+    const step = Math.round((values[i] - low) * factor);
+    pixels[order === null ? i : order[i]] = colors[Math.min(Math.max(step || 0, 0), STEPS)];
   }
 }
 
@@ -73,6 +87,41 @@ export function steadyLimit() {
     }
     return limit || 1;
   };
+}
+
+/**
+ * The same for values that are never negative: a function from values to {low, high}. The scale
+ * begins at 0, unless all values lie so close together that they would look alike.
+ */
+export function steadyRange() {
+  let range = null;
+  let unused = 0;
+  return (values) => {
+    let [least, most] = [Infinity, 0];
+    for (let i = 0; i < values.length; i++) {
+      if (values[i] > most && values[i] < Infinity) most = values[i];
+      if (values[i] < least) least = values[i];
+    }
+    const wanted = roundRange(Math.min(least, most), most);
+    const holds = range !== null && least >= range.low && most <= range.high;
+    const narrow = holds && wanted.high - wanted.low < 0.4 * (range.high - range.low);
+    unused = narrow ? unused + 1 : 0;
+    if (!holds || unused > PATIENCE) {
+      range = wanted;
+      unused = 0;
+    }
+    return range;
+  };
+}
+
+function roundRange(least, most) {
+  if (!(least > 0.4 * most)) return { low: 0, high: roundLimit(most) };
+  const span = roundLimit(Math.max(most - least, 0.05 * most));
+  const step = span / 4;
+  const low = Math.floor(least / step) * step;
+  const high = Math.ceil(most / step) * step;
+  const tidy = (value) => Number(value.toPrecision(4));
+  return { low: tidy(low), high: tidy(Math.max(high, low + step)) };
 }
 
 /** How many decimals show numbers of up to this size in a grid: two, more where all are small. */

@@ -2,7 +2,7 @@
 
 import { show } from "lenet/dom.js";
 import { isWindowed } from "lenet/network/layers.js";
-import { place, product, unitAt } from "lenet/network/shapes.js";
+import { place, product, shapeText, unitAt } from "lenet/network/shapes.js";
 
 /** The shape of a layer's output; of the picture for layer −1. */
 export function shapeOf(traced, layer) {
@@ -28,6 +28,15 @@ export function layerName(t, traced, layer) {
   if (stage) return stage;
   const before = traced.slice(0, layer).findLast((row) => row.stage);
   return before ? t("unit.after", { type, stage: before.stage }) : type;
+}
+
+/** A layer's whole title: "C1 · Conv2d 5×5 · 6×28×28". */
+export function layerTitle(t, traced, layer) {
+  const shape = shapeText(shapeOf(traced, layer));
+  if (layer < 0) return `${t("maps.input")} · ${shape}`;
+  const name = layerName(t, traced, layer);
+  const kind = traced[layer].stage ? `${layerKind(traced[layer])} · ` : "";
+  return `${name} · ${kind}${shape}`;
 }
 
 /** Where a unit lies in its layer: "channel 3, row 12, column 7", or "unit 17". */

@@ -5,7 +5,6 @@ import { fill, focusIn, h, oncePerFrame } from "lenet/dom.js";
 import { createHistory } from "lenet/explore/picture/history.js";
 import { preparation, preparedDrawing } from "lenet/explore/picture/prepare.js";
 import { drawStroke, readInk } from "lenet/explore/picture/strokes.js";
-import { paintPicture } from "lenet/shared/thumbnail.js";
 
 const MOVES = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
 const PAD = 560; // pixels of the pad's canvas, of its longer side
@@ -42,8 +41,7 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
   });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const mark = h("div", { class: "pad-cursor", hidden: true });
-  const preview = h("canvas", { class: "picture pad-preview", role: "img" });
-  const caption = h("p", { class: "muted small" });
+  const caption = h("p", { class: "muted small draw-result" });
   const undo = h("button", { type: "button", onclick: () => step("undo") }, t("draw.undo"));
   const redo = h("button", { type: "button", onclick: () => step("redo") }, t("draw.redo"));
   const clear = h("button", { type: "button", onclick: () => change([]) }, t("draw.clear"));
@@ -69,12 +67,7 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
 
   fill(
     panel,
-    h(
-      "div",
-      { class: "draw" },
-      h("div", { class: "pad-frame" }, canvas, mark),
-      h("figure", { class: "draw-result" }, preview, h("figcaption", {}, caption)),
-    ),
+    h("div", { class: "pad-frame" }, canvas, mark),
     h(
       "div",
       { class: "buttons draw-tools" },
@@ -84,13 +77,13 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
       h("label", { class: "field" }, h("span", {}, t("draw.width")), width),
       colorField,
     ),
-    h("p", { class: "muted small", id: "pad-keys" }, t("draw.keys")),
+    h("p", { class: "visually-hidden", id: "pad-keys" }, t("draw.keys")),
+    caption,
   );
 
   const send = oncePerFrame(() => {
     if (!how || closed) return;
     const pixels = preparedDrawing(readInk(context, channels), how, channels, scale);
-    paintPicture(preview, pixels, [channels, how.rows, how.columns]);
     use({ source: "draw", index: null, label: null, name: t("draw.name") }, pixels);
   });
 
@@ -291,7 +284,6 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
     canvas.height = how.rows * scale;
     canvas.classList.toggle("color", channels === 3);
     canvas.setAttribute("aria-label", t("draw.pad", { rows: how.rows, columns: how.columns }));
-    preview.setAttribute("aria-label", t("draw.result", { rows: how.rows, columns: how.columns }));
     colorField.hidden = channels !== 3;
     const key = how.centre === "mass" ? "draw.prepared.mass" : "draw.prepared.box";
     const [rows, columns] = how.box;
@@ -302,9 +294,14 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
       t(key, { rows, columns }),
     );
     replay();
-    const drawn = preparedDrawing(readInk(context, channels), how, channels, scale);
-    paintPicture(preview, drawn, [channels, how.rows, how.columns]);
     settle();
+  }
+
+  /** A new drawing: the pad empty, and in the focus. */
+  function anew() {
+    if (history.get().length > 0) change([]);
+    else send();
+    canvas.focus();
   }
 
   if (store.get().model) model(store.get().model);
@@ -312,6 +309,7 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
   return {
     send,
     model,
+    begin: anew,
     hasInk: () => history.get().length > 0,
     destroy() {
       finish();

@@ -8,9 +8,12 @@ import { product } from "lenet/network/shapes.js";
 
 const WAYS = ["draw", "data", "upload"];
 
-/** The three ways of giving the network a picture, as tabs in `section`. */
+/**
+ * The three ways of giving the network a picture, as tabs in `section`, with the picture itself in
+ * `slot`: {draw(), nextMistake(), destroy}.
+ */
 export default function mount(section, tools) {
-  const { t, store, memory, params, fail } = tools;
+  const { t, store, memory, params, fail, slot } = tools;
   // what was shown before a language or theme was changed; it is put back when its model is there
   let restored = { picture: store.get().picture, pixels: store.get().pixels };
   let wanted = params.get("picture");
@@ -43,7 +46,15 @@ export default function mount(section, tools) {
   );
   const list = h("div", { class: "tabs", role: "tablist", onkeydown: walk }, tabs);
   list.setAttribute("aria-label", t("input.ways"));
-  fill(section, h("h2", {}, t("input.title")), list, Object.values(panels));
+  fill(
+    section,
+    h("h2", { class: "visually-hidden" }, t("input.title")),
+    list,
+    panels.draw,
+    slot,
+    panels.data,
+    panels.upload,
+  );
 
   const use = (picture, pixels) => store.set({ picture, pixels });
   const draw = mountDraw(panels.draw, tools, use);
@@ -54,6 +65,7 @@ export default function mount(section, tools) {
   /** Shows a tab; chosen by hand, what is on it becomes the picture. */
   function select(way, byHand = false) {
     memory.tab = way;
+    section.dataset.way = way;
     WAYS.forEach((other, i) => {
       tabs[i].setAttribute("aria-selected", other === way);
       tabs[i].tabIndex = other === way ? 0 : -1;
@@ -153,6 +165,15 @@ export default function mount(section, tools) {
   });
 
   return {
+    /** An empty pad, ready to be drawn on. */
+    draw() {
+      select("draw");
+      draw.begin();
+    },
+    nextMistake() {
+      select("data");
+      pick.nextMistake();
+    },
     destroy() {
       closed = true;
       unsubscribe();

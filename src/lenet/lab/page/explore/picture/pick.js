@@ -13,7 +13,7 @@ import { thumbnail } from "lenet/shared/thumbnail.js";
 const PAGE = 12;
 
 /**
- * The data set's pictures in `panel`: {model, choose, destroy}.
+ * The data set's pictures in `panel`: {model, choose, nextMistake, destroy}.
  *
  * `use(picture, pixels)` is called with what was chosen. `model(model, wanted)` shows another
  * model's pictures, of the set `wanted` where it fits, and returns whether there are any.
@@ -61,18 +61,49 @@ export function mountPick(panel, tools, use) {
     orderField,
   );
   const hint = h("p", { class: "muted small pick-hint" }, t("pick.legend"));
-  const body = h(
+  const sheet = h(
     "div",
-    {},
+    { class: "pick-sheet", id: "pick-sheet", hidden: true, onkeydown: fold },
     filters,
     hint,
     grid,
-    h("div", { class: "pick-pages" }, back, status, on),
-    h("div", { class: "buttons pick-move" }, before, random, next),
-    form,
+    h("div", { class: "pick-pages" }, back, status, on, form),
   );
+  const all = h("button", {
+    type: "button",
+    class: "pick-all",
+    "aria-controls": "pick-sheet",
+    onclick: () => unfold(sheet.hidden),
+  });
+  const body = h(
+    "div",
+    { class: "pick" },
+    h("div", { class: "buttons pick-move" }, before, random, next, all),
+    sheet,
+  );
+  fill(all, t("pick.sheet"));
+  unfold(false);
+  document.addEventListener("pointerdown", foldOutside);
   const nothing = h("p", { class: "muted", hidden: true }, t("pick.nothing"));
   fill(panel, body, nothing);
+
+  /** Shows the sheet with all pictures, or takes it away. */
+  function unfold(open) {
+    sheet.hidden = !open;
+    all.setAttribute("aria-expanded", String(open));
+    if (open) (focusIn(grid) ?? grid.querySelector('[tabindex="0"]'))?.focus();
+  }
+
+  function fold(event) {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    unfold(false);
+    all.focus();
+  }
+
+  function foldOutside({ target }) {
+    if (!sheet.hidden && !body.contains(target)) unfold(false);
+  }
 
   function field(key, control) {
     return h("label", { class: "field" }, h("span", {}, t(key)), control);
@@ -89,6 +120,7 @@ export function mountPick(panel, tools, use) {
     nothing.hidden = fitting.length > 0;
     if (fitting.length === 0) {
       shown = null;
+      store.set({ mistakes: false });
       return false;
     }
     fill(
@@ -111,6 +143,7 @@ export function mountPick(panel, tools, use) {
       if (closed || mine !== asked) return false;
       const predictions = known?.labels.length === set.count ? known : null;
       shown = { model: shownModel, set, predictions };
+      store.set({ mistakes: predictions !== null && misread(predictions).length > 0 });
       kept.data = name;
       setParams({ data: name === shownModel.data ? null : name });
       orderField.hidden = predictions === null;
@@ -309,12 +342,27 @@ export function mountPick(panel, tools, use) {
     choose(list[to]);
   }
 
+  /** Shows the next misread picture, the surest first. */
+  function nextMistake() {
+    if (!shown?.predictions) return;
+    label.value = "";
+    refilter({ label: "", order: "misread" });
+    order.value = "misread";
+    const wrong = misread(shown.predictions);
+    const { picture } = store.get();
+    const at = picture?.source === "data" ? wrong.indexOf(picture.index) : -1;
+    const to = wrong[(at + 1) % wrong.length];
+    reveal(to);
+    choose(to);
+  }
+
   const unsubscribe = store.subscribe((_, changed) => {
     if (changed.has("picture")) mark();
   });
 
   return {
     model,
+    nextMistake,
     /** Chooses a picture by its number, or the first of the list. */
     async choose(index = null) {
       const first = index !== null && index >= 0 && index < shown.set.count ? index : list[0];
@@ -324,6 +372,7 @@ export function mountPick(panel, tools, use) {
     },
     destroy() {
       closed = true;
+      document.removeEventListener("pointerdown", foldOutside);
       unsubscribe();
     },
   };

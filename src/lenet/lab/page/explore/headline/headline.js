@@ -1,0 +1,50 @@
+/** The headline: what the network says, what one can do about it, and which network it is. */
+
+import { fill, h } from "lenet/dom.js";
+import { createModelMenu } from "lenet/explore/headline/model.js";
+import { createTimeline } from "lenet/explore/headline/time.js";
+import { mountVerdict } from "lenet/explore/headline/verdict.js";
+
+/**
+ * The headline in a section: {destroy}. `draw()` begins a drawing, `nextMistake()` shows the next
+ * misread picture (and returns false where there is none), `showEdits()` leads to what was changed.
+ */
+export default function mountHeadline(section, tools) {
+  const { t, store, draw, nextMistake, showEdits } = tools;
+  const said = h("div", { class: "verdict-part" });
+  const edited = h("button", { class: "edited", hidden: true, onclick: showEdits }, t("edited"));
+  edited.title = t("edited.why");
+  const mistake = h("button", { hidden: true, onclick: nextMistake }, t("verdict.mistake"));
+  const menu = createModelMenu(tools);
+  const time = createTimeline(tools);
+  fill(
+    section,
+    menu.none,
+    said,
+    edited,
+    h(
+      "div",
+      { class: "headline-actions" },
+      h("button", { class: "headline-draw", onclick: draw }, t("verdict.draw")),
+      mistake,
+    ),
+    h("div", { class: "headline-network" }, time.element, menu.element),
+  );
+  const verdict = mountVerdict(said, tools);
+
+  const unsubscribe = store.subscribe((state, changed) => {
+    const { model, weights, gates, cover, mistakes } = state;
+    if (changed.has("model") && model) time.show(model.ref);
+    edited.hidden = !model || (weights === model.weights && gates === null && cover === null);
+    mistake.hidden = !mistakes;
+    const actions = section.querySelector(".headline-actions");
+    actions.hidden = !model;
+  });
+
+  return {
+    destroy() {
+      unsubscribe();
+      for (const part of [verdict, menu, time]) part.destroy();
+    },
+  };
+}

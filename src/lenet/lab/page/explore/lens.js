@@ -1,0 +1,109 @@
+/** The lens: what one number is, docked under the figure, seen from several sides. */
+
+import { fill, h } from "lenet/dom.js";
+import mountArithmetic from "lenet/explore/arithmetic/arithmetic.js";
+import mountPlay from "lenet/explore/arithmetic/play.js";
+import mountWhatIf from "lenet/explore/edits/what-if.js";
+import mountExplanation from "lenet/explore/network/explanation.js";
+
+/**
+ * The lens's sides, in their order: `mount(section, tools)` returns {destroy, shown(is)}, of which
+ * `shown`, told when the side comes into sight or leaves it, may be left out.
+ */
+const SIDES = [
+  { key: "sum", part: "arithmetic", mount: mountArithmetic },
+  { key: "slide", part: "play", mount: mountPlay },
+  { key: "what-if", part: "what-if", mount: mountWhatIf },
+  { key: "words", part: "explanation", mount: mountExplanation },
+];
+
+/** The lens in a section: {open(key), destroy}. */
+export default function mountLens(section, tools) {
+  const { t, memory, params, setParams } = tools;
+  const named = SIDES.find(({ key }) => key === params.get("lens"));
+  memory.lens ??= { side: "sum", up: false };
+  if (named) memory.lens.side = named.key;
+
+  const head = h("div", { class: "lens-number" });
+  const tabs = SIDES.map(({ key }) =>
+    h(
+      "button",
+      {
+        type: "button",
+        role: "tab",
+        id: `lens-${key}`,
+        "aria-controls": `lens-panel-${key}`,
+        onclick: () => select(key, true),
+      },
+      t(`lens.${key}`),
+    ),
+  );
+  const list = h("div", { class: "tabs", role: "tablist", onkeydown: walk }, tabs);
+  list.setAttribute("aria-label", t("lens.sides"));
+  const handle = h("button", {
+    type: "button",
+    class: "lens-handle",
+    "aria-controls": "lens-body",
+    onclick: () => raise(!memory.lens.up),
+  });
+  const panels = SIDES.map(({ key, part }) =>
+    h("section", {
+      class: `part part-${part} lens-side`,
+      id: `lens-panel-${key}`,
+      role: "tabpanel",
+      tabindex: "-1",
+      "aria-labelledby": `lens-${key}`,
+    }),
+  );
+  const body = h("div", { class: "lens-body", id: "lens-body" }, panels);
+  fill(
+    section,
+    h("h2", { class: "visually-hidden" }, t("lens.title")),
+    h("div", { class: "lens-head" }, handle, list, head),
+    body,
+  );
+  const mounted = SIDES.map(({ mount }, i) => mount(panels[i], { ...tools, head }));
+  select(memory.lens.side);
+  raise(memory.lens.up);
+
+  /** Shows a side; by hand, the sheet of a small screen comes up with it. */
+  function select(key, byHand = false) {
+    memory.lens.side = key;
+    SIDES.forEach((side, i) => {
+      const is = side.key === key;
+      tabs[i].setAttribute("aria-selected", is);
+      tabs[i].tabIndex = is ? 0 : -1;
+      panels[i].hidden = !is;
+      mounted[i].shown?.(is);
+    });
+    if (!byHand) return;
+    setParams({ lens: key === "sum" ? null : key });
+    raise(true);
+  }
+
+  /** On a small screen the lens is a sheet, which lies low until it is asked for. */
+  function raise(up) {
+    memory.lens.up = up;
+    section.classList.toggle("lens-up", up);
+    handle.setAttribute("aria-expanded", String(up));
+    handle.setAttribute("aria-label", t(up ? "lens.lower" : "lens.raise"));
+    handle.title = t(up ? "lens.lower" : "lens.raise");
+  }
+
+  function walk(event) {
+    const at = tabs.indexOf(document.activeElement);
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: -1 }[event.key];
+    if (at < 0 || to === undefined) return;
+    event.preventDefault();
+    const tab = tabs.at(to % tabs.length);
+    tab.focus();
+    tab.click();
+  }
+
+  return {
+    open: (key) => select(key, true),
+    destroy() {
+      for (const side of mounted) side.destroy?.();
+    },
+  };
+}
