@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lenet import data
+from portable import reason_to_skip
 
 # Several test processes share the cores: threads of PyTorch that spin while they wait take the time
 # of those that work. Read when PyTorch is loaded; programs that tests start inherit it.
@@ -14,6 +15,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # What no CI machine has; every other skip is a missing installation.
 ALLOWED_IN_CI = ("no CUDA device", "root reads anything", "no small disk can be mounted here")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this system cannot do."""
+    for mark in item.iter_markers("needs"):
+        if why := reason_to_skip(mark.args):
+            pytest.skip(why)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

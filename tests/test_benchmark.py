@@ -437,6 +437,7 @@ def test_pictures_are_fashion_mnists_where_they_are_here() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.needs("signals")
 @pytest.mark.usefixtures("no_data")
 def test_a_process_answers_until_it_dies() -> None:
     job = Job("numpy", "train", zoo.mlp(), 32, 1)

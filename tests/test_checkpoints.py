@@ -287,6 +287,7 @@ def test_foreign_files_are_passed_over_and_left_alone(folder: Path) -> None:
     assert {path.name for path in place.iterdir()} >= {*foreign, *folders}
 
 
+@pytest.mark.needs("links")
 def test_a_checkpoint_that_is_no_file(folder: Path) -> None:
     save_checkpoint(folder, small_checkpoint(1))
     missing = folder / "checkpoints" / "step-0000002.0123456789abcdef.safetensors"

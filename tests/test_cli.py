@@ -158,6 +158,7 @@ def test_going_on_with_a_finished_run(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.needs("signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_and_resumed(number: signal.Signals) -> None:
     arguments = ["train", *QUICK, "--epochs", "12"]

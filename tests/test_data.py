@@ -772,6 +772,7 @@ def listing(folder):
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
+@pytest.mark.needs("modes")
 def test_a_download_is_kept_verified_and_found(mirror):
     folder = data.fetch("toy", mirrors=[mirror.base("good")])
     assert folder == data.cache_dir() / "toy" == data.find("toy")

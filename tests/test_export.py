@@ -172,6 +172,7 @@ def test_from_the_command_line(run: Path, capsys: pytest.CaptureFixture[str]) ->
     assert out.exists()
 
 
+@pytest.mark.needs("links")
 def test_a_run_may_be_called_as_a_network_is(
     run: Path, in_tmp: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -538,6 +538,7 @@ def test_looking_at_a_run_does_not_hinder_whoever_trains_it(lab: Lab, root: Path
 
 
 @pytest.mark.slow
+@pytest.mark.needs("links")
 def test_what_is_no_run_or_half_of_one_is_passed_over(
     lab: Lab, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -810,6 +811,7 @@ def ask(url: str, path: str, token: str = "", values: Any = None) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.needs("signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_and_ends_in_good_order(root: Path, number: signal.Signals) -> None:
     with command(root) as (process, url, token):
@@ -887,6 +889,7 @@ def test_a_second_lab_of_the_folder_is_refused_in_one_line(
 
 
 @pytest.mark.slow
+@pytest.mark.needs("signals")
 def test_beyond_this_machine_it_warns(root: Path) -> None:
     with command(root, "--host", "0.0.0.0") as (process, url, _token):
         assert url.startswith("http://127.0.0.1:")

@@ -345,6 +345,7 @@ class Pty:
 
 
 @pytest.mark.slow
+@pytest.mark.needs("terminal")
 def test_in_a_terminal_the_last_screen_holds_curves_and_legend() -> None:
     with Pty("go") as terminal:
         terminal.read()
@@ -356,6 +357,7 @@ def test_in_a_terminal_the_last_screen_holds_curves_and_legend() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.needs("signals", "terminal")
 def test_ctrl_c_leaves_the_curve_and_shows_the_cursor() -> None:
     with Pty("wait") as terminal:
         terminal.read(until=b"^C")

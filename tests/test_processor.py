@@ -86,6 +86,7 @@ def test_macos_saves_the_registers_of_avx512_when_they_are_used() -> None:
     assert _native.x86_64_level(**registers(3), saves_when_used=True) == 3
 
 
+@pytest.mark.needs("proc")
 @on_x86_64
 def test_linux_says_the_same_of_this_processor() -> None:
     cpuinfo = Path("/proc/cpuinfo")

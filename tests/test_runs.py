@@ -193,6 +193,7 @@ def test_it_appears_whole(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.Mo
     assert names_in(tmp_path) == {"run"}
 
 
+@pytest.mark.needs("signals")
 def test_killed_while_it_is_made_it_is_no_run(recipe: Recipe, tmp_path: Path) -> None:
     script = f"""
 import os, signal
@@ -208,6 +209,7 @@ experiments.begin(recipes.load("d2l", {{"data": {recipe.data!r}}}), engine="nump
     assert runs.list_runs(tmp_path / "runs", tell=pytest.fail) == []
 
 
+@pytest.mark.needs("links")
 def test_folders_are_numbered(recipe: Recipe, in_tmp: Path) -> None:
     today = date.today().isoformat()
     for number in (1, 2, 3):
@@ -257,6 +259,7 @@ def test_a_name_that_would_act_on_a_terminal_is_not_written(
     assert names_in(in_tmp) == set()
 
 
+@pytest.mark.needs("links")
 def test_out_that_is_taken_is_refused(recipe: Recipe, finished: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "link").symlink_to("nowhere")
@@ -1049,6 +1052,7 @@ def test_a_real_disk_that_is_full_or_can_only_be_read(pictures: Path, tmp_path: 
     assert done.stdout == "held\n", done.stderr
 
 
+@pytest.mark.needs("links")
 def test_a_lock_that_is_a_link_is_left_alone(in_tmp: Path) -> None:
     """Taking a lock empties its file: a stranger's folder could name one of yours."""
     experiment = experiments.begin(recipes.load("quickstart", {"network": "mlp"}), out=Path("a"))

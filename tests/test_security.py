@@ -438,6 +438,7 @@ def test_a_request_head_is_bounded(port: int) -> None:
             assert re.match(rb"HTTP/1.1 4\d\d", connection.recv(65_536))
 
 
+@pytest.mark.needs("links")
 def test_the_server_knows_no_other_file(tmp_path: Path) -> None:
     """See test_server.py for what it gives."""
     from lenet.lab.answers import find

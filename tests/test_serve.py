@@ -725,6 +725,7 @@ def response(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.slow
+@pytest.mark.needs("signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_after_what_it_accepted(
     saved: Path, trained: Model, images: np.ndarray, number: signal.Signals
@@ -751,6 +752,7 @@ def test_a_signal_ends_it_after_what_it_accepted(
 
 
 @pytest.mark.slow
+@pytest.mark.needs("signals")
 def test_a_signal_under_load_cuts_nobody_off(saved: Path) -> None:
     answered: list[int] = []
     cut: list[str] = []
@@ -782,6 +784,7 @@ def test_a_signal_under_load_cuts_nobody_off(saved: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.needs("signals")
 def test_a_second_ctrl_c_ends_it_at_once(saved: Path) -> None:
     with (
         running(saved) as (process, port),

@@ -80,6 +80,7 @@ def test_pictures_of_any_size_become_28_by_28_and_colours_stay(tmp_path: Path) -
     np.testing.assert_allclose(means, [GREEN, RED], atol=4)
 
 
+@pytest.mark.needs("links", "pipes")
 def test_files_that_are_no_pictures_are_left_out_and_named(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, {"a": 6, "b": 6})
     whole = (folder / "a" / "000.png").read_bytes()
@@ -163,6 +164,7 @@ def test_a_folder_without_a_readable_picture(tmp_path: Path) -> None:
         data.load(tmp_path)
 
 
+@pytest.mark.needs("links")
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, {"a": 4, "b": 4})
     (folder / "a" / "again").symlink_to(folder, target_is_directory=True)

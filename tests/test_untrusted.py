@@ -95,6 +95,7 @@ def test_a_recipe_within_bounds(text: str, tmp_path: Path) -> None:
     assert not any(words in message for words in PYTHONS_OWN)
 
 
+@pytest.mark.needs("pipes")
 def test_a_recipe_that_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(RecipeError, match="a folder, not a file"):

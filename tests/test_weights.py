@@ -221,6 +221,7 @@ def test_another_programs_safetensors(refused: Refused) -> None:
     assert "is float16, must be float32" in refused(save(halves, metadata))
 
 
+@pytest.mark.needs("pipes")
 def test_what_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="No such file"):
         load_network(tmp_path / "absent")
