@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -283,6 +284,28 @@ def test_two_networks_side_by_side_on_one_picture(page: Page, lab: str) -> None:
     page.locator("#pair-right").select_option("sigmoid")
     expect(page.locator(".differences")).to_contain_text("the mean of each window")
     expect(verdict).to_contain_text("lenet")
+
+
+def test_of_many_runs_fifty_rows_are_drawn_at_once(
+    page: Page, trained: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "runs"
+    for number in range(120):
+        run = folder / f"run-{number:03}"
+        run.mkdir(parents=True)
+        for name in ("run.json", "history.csv", "model.safetensors"):
+            os.link(trained / "sigmoid" / name, run / name)
+    with running_lab(folder) as address:
+        open_view(page, address, "compare")
+        rows = page.locator(".runs tbody tr")
+        expect(rows).to_have_count(50)
+        page.get_by_role("button", name="Show 50 more (70 are not shown)").click()
+        expect(rows).to_have_count(100)
+        expect(page.locator(".more-runs")).to_be_focused()
+        page.get_by_label("Filter").fill("run-11")
+        expect(rows).to_have_count(10)
+        expect(page.locator(".runs-head [role=status]")).to_have_text("10 of 120 runs")
+        page.close()  # before its lab ends
 
 
 def as_if_of_digits(run: Path) -> None:

@@ -9,6 +9,7 @@ import {
   whenText,
 } from "lenet/shared/words.js";
 
+const inWords = new Intl.Collator("en", { numeric: true });
 const STATUSES = ["running", "paused", "queued", "finished", "stopped", "failed"];
 
 /**
@@ -61,6 +62,7 @@ export function arranged(runs, { filter, key, descending }, t, language) {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   const column = COLUMNS.find((one) => one.key === key) ?? COLUMNS[0];
   const has = (run) => {
+    if (words.length === 0) return true; // nothing to write out for hundreds of runs
     const text = COLUMNS.map((one) => one.text(run, t, language))
       .join(" ")
       .toLowerCase();
@@ -69,8 +71,7 @@ export function arranged(runs, { filter, key, descending }, t, language) {
   const compare = (a, b) => {
     const [one, other] = [column.value(a), column.value(b)];
     if (one == null || other == null) return Number(one == null) - Number(other == null);
-    const order =
-      typeof one === "string" ? one.localeCompare(other, "en", { numeric: true }) : one - other;
+    const order = typeof one === "string" ? inWords.compare(one, other) : one - other;
     return descending ? -order : order;
   };
   return runs.filter(has).sort(compare);

@@ -4,6 +4,7 @@ import { arranged, COLUMNS } from "lenet/compare/columns.js";
 import { fill, focusIn, h } from "lenet/dom.js";
 
 const WIDE = "(min-width: 1280px)";
+const AT_ONCE = 50; // rows: a browser lays out some hundred for longer than a blink
 const IN_LIST = [
   "status",
   "test",
@@ -30,6 +31,7 @@ export default function mountTable(section, { t, language, memory, mayChange, to
   let runs = [];
   let chosen = new Set();
   let drawn = "";
+  let most = AT_ONCE;
 
   const wide = matchMedia(WIDE);
   const filter = h("input", {
@@ -39,6 +41,7 @@ export default function mountTable(section, { t, language, memory, mayChange, to
     autocomplete: "off",
     oninput: () => {
       order.filter = filter.value;
+      most = AT_ONCE;
       draw();
     },
   });
@@ -54,7 +57,7 @@ export default function mountTable(section, { t, language, memory, mayChange, to
     h("label", { class: "field" }, h("span", {}, t("compare.sort-by")), sortBy),
     direction,
   );
-  const found = h("span", { class: "muted number", role: "status" });
+  const count = h("span", { class: "muted number", role: "status" });
   const box = h("div", { class: "runs-box" });
   fill(
     section,
@@ -64,7 +67,7 @@ export default function mountTable(section, { t, language, memory, mayChange, to
       h("h2", {}, t("compare.runs")),
       h("label", { class: "field" }, h("span", {}, t("compare.filter")), filter),
       sorting,
-      found,
+      count,
     ),
     box,
   );
@@ -75,24 +78,42 @@ export default function mountTable(section, { t, language, memory, mayChange, to
     order.descending =
       order.key === key ? !order.descending : Boolean(column.number || key === "started");
     order.key = key;
+    most = AT_ONCE;
     draw();
   }
 
   function draw() {
-    const shown = arranged(runs, order, t, language);
-    const now = JSON.stringify([shown, [...chosen], order, wide.matches]);
+    const found = arranged(runs, order, t, language);
+    const shown = found.slice(0, most);
+    const counts = [found.length, runs.length];
+    const now = JSON.stringify([shown, counts, [...chosen], order, wide.matches]);
     if (now === drawn) return;
     drawn = now;
     sorting.hidden = wide.matches;
     sortBy.value = order.key;
     direction.textContent = t(order.descending ? "compare.descending" : "compare.ascending");
-    found.textContent =
-      shown.length === runs.length
+    count.textContent =
+      found.length === runs.length
         ? t("compare.count", { n: runs.length })
-        : t("compare.count-of", { n: shown.length, all: runs.length });
+        : t("compare.count-of", { n: found.length, all: runs.length });
     const focus = focused();
-    fill(box, wide.matches ? table(shown) : list(shown));
+    const rest = found.length - shown.length;
+    fill(
+      box,
+      wide.matches ? table(shown) : list(shown),
+      rest > 0
+        && h(
+          "button",
+          { class: "more-runs", "data-key": "more", onclick: more },
+          t("compare.more-runs", { n: Math.min(rest, AT_ONCE), rest }),
+        ),
+    );
     focus?.();
+  }
+
+  function more() {
+    most += AT_ONCE;
+    draw();
   }
 
   /** A function that puts the focus back in what is drawn next; null if it is elsewhere. */
