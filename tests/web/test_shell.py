@@ -107,6 +107,44 @@ def test_each_view_is_found_again_as_it_was_left(page: Page, lab: str) -> None:
     page.wait_for_url(re.compile("step=0"))
 
 
+def test_in_chinese_the_server_s_sentences_recipes_and_classes_are_too(
+    page: Page, lab: str, problems: list[str]
+) -> None:
+    open_view(page, lab, "learn", "?run=spoilt", "中文")
+    expect(page.locator(".gone")).to_contain_text("无法读取")
+    page.locator("[name=recipe]").select_option("quickstart")
+    expect(page.locator(".recipe-about")).to_contain_text("用程序自带的图片")
+    page.locator("[name=network]").select_option(label="自定义……")
+    page.locator("#own-layers").fill("Linear(784, 10)")
+    expect(page.locator(".own-result")).to_contain_text("第 1 行：第 0 层（Linear）需要")
+    page.goto(f"{lab.partition('#')[0]}#/learn?run=sigmoid")
+    expect(page.locator(".learn-remarks")).to_contain_text("Sigmoid 网络大约要")
+    expect(page.locator(".learn-remarks [lang=zh-CN]")).to_have_count(1)
+    expect(page.locator(".class-bars")).to_contain_text("套头衫")
+    page.locator("#language").click()
+    expect(page.locator(".class-bars")).to_contain_text("pullover")
+    expect(page.locator(".learn-remarks [lang=en]")).to_contain_text("Sigmoid networks need")
+    problems[:] = [line for line in problems if "422" not in line]  # the wrong line, provoked
+
+
+def test_with_the_reader_s_own_colours_what_is_chosen_is_seen(
+    new_page: Callable[..., Page], lab: str
+) -> None:
+    page = open_view(new_page(forced_colors="active"), lab, "compare", "?runs=sigmoid")
+
+    def colour(selector: str, name: str) -> str:
+        script = "(element, name) => getComputedStyle(element)[name]"
+        found: str = page.locator(selector).first.evaluate(script, name)
+        return found
+
+    chosen, other = "nav.views a[aria-current]", "nav.views a:not([aria-current])"
+    assert colour(chosen, "borderBottomColor") != colour(other, "borderBottomColor")
+    expect(page.locator(".matrix button").first).to_be_visible()
+    shares = [f".matrix [data-row='{i}'][data-column='{i}']" for i in range(10)]
+    assert len({colour(cell, "backgroundColor") for cell in shares}) > 1  # data keep their colours
+    assert colour(".runs tr.chosen", "outlineStyle") == "solid"
+
+
 def test_a_server_that_is_gone_is_told_in_every_view_and_found_again(
     page: Page, folder: Path, tmp_path: Path, problems: list[str]
 ) -> None:

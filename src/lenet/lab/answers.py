@@ -15,6 +15,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lenet.lab.chinese import in_chinese
 from lenet.lab.export.bundle import bundle, modules
 from lenet.lab.jobs import LabError
 from lenet.lab.security import content_policy
@@ -55,8 +56,9 @@ def as_json(values: Any, status: int = 200) -> Response:
 
 
 def error(status: int, sentence: str, **more: Any) -> Response:
-    """An error as the page shows it: one sentence."""
-    return as_json({"error": " ".join(sentence.split())[:2_000], **more}, status)
+    """An error as the page shows it: one sentence, in Chinese too where that is known."""
+    said = " ".join(sentence.split())[:2_000]
+    return as_json({"error": said, "chinese": in_chinese(said), **more}, status)
 
 
 def as_bytes(content: bytes, request: Request, *, lasts: bool = False) -> Response:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lenet.lab import datasets, models
 from lenet.lab.answers import as_bytes, as_json, error
+from lenet.lab.chinese import listed_in_chinese
 from lenet.lab.datasets import Described, Shelf
 from lenet.lab.events import Hub
 from lenet.lab.jobs import LabError
@@ -228,6 +229,7 @@ def _add_models(router: APIRouter, lab: Lab) -> None:
                 "network": to_dict(made.network),
                 "data": made.data.name if made.data else None,
                 "remark": remark,
+                "remark_chinese": listed_in_chinese(remark),
             }
         )
 

@@ -19,9 +19,10 @@ from typing import Any, Final
 import lenet
 from lenet import engines, runs, training
 from lenet.lab import datasets
+from lenet.lab.chinese import in_chinese
 from lenet.lab.datasets import Described
 from lenet.lab.jobs import LabError, Queue, open_queue
-from lenet.lab.watching import Changes, Watched, watch
+from lenet.lab.watching import Changes, Watched, remarks_in_chinese, watch
 from lenet.looking.explanations import language_of
 from lenet.network import layer_text, zoo
 from lenet.network.architecture import Network, to_dict, trace
@@ -95,8 +96,12 @@ class Lab:
         faults = {name: watched.fault for name, watched in self.runs.items() if watched.fault}
         listed = sorted((self.damaged | faults).items())
         return {
-            "damaged": [{"name": plain(name), "reason": why} for name, why in listed],
+            "damaged": [
+                {"name": plain(name), "reason": why, "reason_chinese": in_chinese(why)}
+                for name, why in listed
+            ],
             "trouble": self.trouble,
+            "trouble_chinese": in_chinese(self.trouble),
         }
 
     def names(self) -> list[str]:
@@ -116,6 +121,7 @@ class Lab:
             **values,
             "status": status,
             "message": message,
+            "message_chinese": in_chinese(message),
             "diverged": status == "failed" and training.TRY_SMALLER in message,
             "starred": name in self.queue.starred,
             "ours": ours,
@@ -150,7 +156,8 @@ class Lab:
         if name in self.runs:
             return {**summary, **self.runs[name].details()}
         nothing = {"history": {column: [] for column in runs.COLUMNS}, "snapshots": []}
-        return {**summary, **nothing, "remarks": [], "remark_epochs": [], "info": None}
+        no_remarks: dict[str, Any] = {"remarks": [], "remark_epochs": [], "chinese": {}}
+        return {**summary, **nothing, **no_remarks, "info": None}
 
     def data(self) -> dict[str, Described]:
         """The data sets with a name and those of the runs, by their names in the page."""
@@ -399,6 +406,7 @@ class Lab:
             "readings": [dataclasses.asdict(reading) for reading in changes.readings],
             "snapshots": watched.snapshots_json(changes.snapshots) if watched else [],
             "remarks": [remark.text for remark in changes.remarks],
+            "chinese": remarks_in_chinese(changes.remarks),
             "remark_epochs": [watched.epoch_of(r) for r in changes.remarks] if watched else [],
             "gone": changes.gone,
             "reset": changes.reset,
@@ -487,9 +495,16 @@ def _changed(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
 def _choices() -> dict[str, Any]:
     """The recipes and networks that come with the package."""
     return {
-        "recipes": [recipes.to_dict(recipes.load(name)) for name in recipes.names()],
+        "recipes": [_recipe_json(name) for name in recipes.names()],
         "networks": [_network_json(name) for name in zoo.NETWORKS],
     }
+
+
+def _recipe_json(name: str) -> dict[str, Any]:
+    recipe = recipes.to_dict(recipes.load(name))
+    for row in recipe["published"]:
+        row["source_chinese"] = in_chinese(row["source"])
+    return {**recipe, "title_chinese": in_chinese(recipe["title"])}
 
 
 def _network_json(name: str) -> dict[str, Any]:

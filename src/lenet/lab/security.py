@@ -27,6 +27,7 @@ from typing import Final, Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lenet.lab.chinese import in_chinese
 from lenet.web.addresses import Addresses
 
 LARGEST_MODEL: Final = 64 << 20  # bytes of a body that opens a model
@@ -209,7 +210,7 @@ class _Exchange:
         if self._started:
             return
         self._failed = False
-        body = json.dumps({"error": sentence}).encode()
+        body = json.dumps({"error": sentence, "chinese": in_chinese(sentence)}).encode()
         headers: Sequence[tuple[bytes, bytes]] = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from lenet import runs
 from lenet.files import FileError, open_plain
+from lenet.lab.chinese import in_chinese
 from lenet.lab.datasets import Described, of_run
 from lenet.network.architecture import Network, trace
 from lenet.runs import COLUMNS, Remark, snapshots
@@ -180,6 +181,7 @@ class Watched:
             "history": {name: [getattr(row, name) for row in self.readings] for name in COLUMNS},
             "snapshots": self.snapshots_json(self.steps),
             "remarks": [remark.text for remark in self.remarks],
+            "chinese": remarks_in_chinese(self.remarks),
             "remark_epochs": [self.epoch_of(remark) for remark in self.remarks],
             "info": self.record.info,
         }
@@ -193,6 +195,12 @@ class Watched:
         """Where a remark belongs on the curves."""
         at = [r.epoch for r in self.readings if r.examples_seen >= remark.examples_seen]
         return at[0] if at else None
+
+
+def remarks_in_chinese(remarks: Sequence[Remark]) -> dict[str, str]:
+    """The remarks that are known in Chinese, by what they say in English."""
+    found = {remark.text: in_chinese(remark.text) for remark in remarks}
+    return {text: chinese for text, chinese in found.items() if chinese is not None}
 
 
 def watch(folder: Path) -> Watched:

@@ -53,7 +53,8 @@ export function serverBackend() {
     if (response.ok) return response;
     const answer = await response.json().catch(() => ({}));
     const error = new Error(answer.error ?? `${response.status} ${response.statusText}`);
-    throw Object.assign(error, { status: response.status, line: answer.line });
+    const { line, chinese } = answer;
+    throw Object.assign(error, { status: response.status, line, chinese });
   }
 
   const json = async (path) => (await ask(path)).json();

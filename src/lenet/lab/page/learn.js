@@ -9,7 +9,7 @@ import mountTimeline, { indexOfStep, nearestStep } from "lenet/learn/timeline.js
 import mountCurves from "lenet/shared/curves.js";
 import { whyMissing } from "lenet/shared/faults.js";
 import { mostInteresting, watchRuns } from "lenet/shared/runs.js";
-import { epochText } from "lenet/shared/words.js";
+import { epochText, languageOf } from "lenet/shared/words.js";
 
 const WIDE = "(min-width: 1000px)";
 const LIVE_MS = 700; // from one look inside a running training to the next: it needs the processor
@@ -241,7 +241,7 @@ export default function mount(root, context) {
           { class: "note" },
           h("strong", {}, t("learn.remark")),
           " ",
-          h("span", { lang: "en" }, text),
+          h("span", { lang: languageOf(text) }, text),
         ),
       ),
     );

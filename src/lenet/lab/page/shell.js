@@ -1,6 +1,7 @@
 /** The page around the views: its head with their names, language and colours; the view shown. */
 
 import { fill, h } from "lenet/dom.js";
+import { inChinese, stateInChinese } from "lenet/in-chinese.js";
 import { firstLanguage, LANGUAGES, translator } from "lenet/i18n.js";
 
 const THEMES = ["auto", "light", "dark"];
@@ -28,6 +29,7 @@ export async function showPage({ backend, views, words, first }) {
   const memory = Object.fromEntries(Object.keys(views).map((name) => [name, {}]));
   const names = Object.keys(views);
   const places = {}; // view → the address that it had last, to come back to
+  const spoken = { zh: inChinese(backend) };
   const patches = {}; // of the address, not yet written
   let waiting = 0;
   let shown = null;
@@ -130,12 +132,12 @@ export async function showPage({ backend, views, words, first }) {
     root.replaceChildren();
     root.className = `view-${name}`;
     shown = views[name](root, {
-      backend,
+      backend: spoken[settings.language] ?? backend,
       t,
       language: settings.language,
       params,
       memory: memory[name],
-      state,
+      state: settings.language === "zh" ? stateInChinese(state) : state,
       mayChange: fault === null,
       navigate,
       setParams,

@@ -108,7 +108,7 @@ export default function mountOwnNetwork(container, { backend, t, changed }) {
 }
 
 /** The server's sentence without the line's number, which is said in the reader's language. */
-const bare = (message) => message.replace(/^line \d+: /, "");
+const bare = (message) => message.replace(/^line \d+: |^第 \d+ 行：/, "");
 
 function table({ rows, parameters, macs }, t) {
   const number = (word) => h("th", { scope: "col", class: "number" }, word);

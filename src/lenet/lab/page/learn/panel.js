@@ -2,7 +2,7 @@
 
 import { fill, focusIn, h, percent } from "lenet/dom.js";
 import { secondsLeft } from "lenet/shared/runs.js";
-import { countText, duration, epochText, lossText } from "lenet/shared/words.js";
+import { countText, duration, epochText, languageOf, lossText } from "lenet/shared/words.js";
 
 const CONTROLS = {
   queued: ["stop"],
@@ -29,7 +29,7 @@ export default function mountPanel(section, { t, mayChange, act }) {
   const title = h("h2", { class: "run-name", tabindex: "-1" });
   const status = h("span", { class: "status" });
   const what = h("p", { class: "muted" });
-  const message = h("p", { lang: "en", hidden: true });
+  const message = h("p", { hidden: true });
   const bar = h("progress", { max: 1, value: 0, "aria-label": t("learn.progress") });
   const progress = h("p", { class: "number progress-text" });
   const buttons = h("div", { class: "buttons run-buttons" });
@@ -61,6 +61,7 @@ export default function mountPanel(section, { t, mayChange, act }) {
     bar.value = summary.epochs > 0 ? Math.min((summary.last?.epoch ?? 0) / summary.epochs, 1) : 0;
     progress.textContent = progressText(record);
     message.textContent = summary.status === "queued" ? "" : (summary.message ?? "");
+    message.lang = languageOf(message.textContent);
     message.className = summary.status === "failed" ? "failure" : "muted";
     message.hidden = message.textContent === "";
     drawButtons(summary, snapshots);
