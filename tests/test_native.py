@@ -267,9 +267,9 @@ def test_batches_of_a_few_train_as_any_other(instruction_set: str, weighted: boo
         plan = batches(40, batch_size, 0.01, table)
         if weighted:
             plan = replace(plan, weights=np.linspace(0, 2, 40, dtype=np.float32))
-        mine, its = engine.train(split, plan), exact.train(split, plan)
-        np.testing.assert_allclose(mine.losses, its.losses, rtol=1e-4)
-        assert mine.correct == its.correct
+        ours, theirs = engine.train(split, plan), exact.train(split, plan)
+        np.testing.assert_allclose(ours.losses, theirs.losses, rtol=1e-4)
+        assert ours.correct == theirs.correct
     mine, its = engine.state(), exact.state()
     assert mine.step == its.step == 14 + 3 + 40
     for name, value in its.parameters.items():

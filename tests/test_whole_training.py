@@ -27,8 +27,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr(stages.time, "perf_counter", lambda: self.now)
-        monkeypatch.setattr(stages.time, "process_time", lambda: 2 * self.now)
+        monkeypatch.setattr("lenet.benchmark.stages.time.perf_counter", lambda: self.now)
+        monkeypatch.setattr("lenet.benchmark.stages.time.process_time", lambda: 2 * self.now)
 
 
 def test_a_moment_counts_for_the_innermost_stage_alone(monkeypatch: pytest.MonkeyPatch) -> None:
