@@ -28,6 +28,7 @@ from lenet.benchmark.trainers import (
     Process,
     Speed,
     TrainerError,
+    how_many,
 )
 from lenet.engines import native
 from lenet.installing import how_to_install
@@ -44,6 +45,7 @@ SLOW_TO_BEGIN = {  # measured at these sizes, and on these networks, where none 
     "d2l": ((256,), ("lenet",)),
 }
 REFERENCE = "torch-eager"  # ratios are to it
+COMPILED = "torch-compile"  # and, where its compiler works, to this one
 LIMIT_S = 0.2  # for measuring the limit; it varies little
 
 
@@ -201,6 +203,13 @@ def plan(
         if task == "one-picture":
             sizes = (1,) if tasks or 1 in sizes else ()
         for size in sizes:
+            if size > how_many(network):
+                if not networks:
+                    continue
+                raise BenchmarkError(
+                    f"batch size is {size:,}, but {name} is measured on {how_many(network):,} "
+                    "pictures"
+                )
             able = [
                 trainer
                 for trainer in asked
@@ -276,6 +285,7 @@ class Row:
     speeds: tuple[Speed, ...]
     reference: tuple[float, ...]  # examples/s of REFERENCE in the same rounds; empty without it
     limits_gflops: tuple[float, ...]  # in the same rounds; empty where unknown
+    compiled: tuple[float, ...] = ()  # examples/s of COMPILED in the same rounds
 
     @property
     def examples_per_s(self) -> Spread:
@@ -285,9 +295,16 @@ class Row:
     @property
     def ratio(self) -> Spread | None:
         """How many times as fast as REFERENCE, round by round."""
+        return self._times(self.reference)
+
+    @property
+    def ratio_to_compiled(self) -> Spread | None:
+        """How many times as fast as COMPILED, round by round."""
+        return self._times(self.compiled)
+
+    def _times(self, others: Sequence[float]) -> Spread | None:
         pairs = [
-            speed.examples_per_s / reference
-            for speed, reference in zip(self.speeds, self.reference, strict=False)
+            speed.examples_per_s / other for speed, other in zip(self.speeds, others, strict=False)
         ]  # either may have failed before the last round
         return Spread.of(pairs) if pairs else None
 
@@ -375,7 +392,10 @@ class Turns:
 
     def rows(self, threads: int) -> list[Row]:
         """A row for each trainer that was measured."""
-        reference = tuple(speed.examples_per_s for speed in self.speeds.get(REFERENCE, ()))
+        reference, compiled = (
+            tuple(speed.examples_per_s for speed in self.speeds.get(name, ()))
+            for name in (REFERENCE, COMPILED)
+        )
         return [
             Row(
                 cell=self.cell,
@@ -385,6 +405,7 @@ class Turns:
                 speeds=tuple(speeds),
                 reference=reference,
                 limits_gflops=tuple(self.limits_gflops),
+                compiled=compiled,
             )
             for name, speeds in self.speeds.items()
             if speeds
@@ -397,7 +418,7 @@ def run(plan: Plan, tell: Callable[[int, str], None] = lambda done, what: None) 
     ``tell`` is called before each thing that takes time, with how many measurements are done.
     """
     load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    measure_limit, instruction_set = _limit(plan)
+    measure_limit, instruction_set = limit_of(plan)
     turns: list[Turns] = []
     interrupted = False
     try:
@@ -422,7 +443,7 @@ def run(plan: Plan, tell: Callable[[int, str], None] = lambda done, what: None) 
     )
 
 
-def _limit(plan: Plan) -> tuple[Callable[[], float | None], str | None]:
+def limit_of(plan: Plan) -> tuple[Callable[[], float | None], str | None]:
     """How to measure the limit, if it can be, and the instruction set that it is of."""
     if native.why_missing():
         return lambda: None, None

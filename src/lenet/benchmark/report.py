@@ -11,7 +11,14 @@ from importlib.util import find_spec
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-from lenet.benchmark.measuring import REFERENCE, Results, Row, flops_per_example, sentences
+from lenet.benchmark.measuring import (
+    COMPILED,
+    REFERENCE,
+    Results,
+    Row,
+    flops_per_example,
+    sentences,
+)
 from lenet.machine import available_cpus, processor
 from lenet.network.architecture import Network
 from lenet.network.layers import show_shape
@@ -32,7 +39,8 @@ def to_json(results: Results) -> dict[str, Any]:
     - ``rows``: ``task``, ``trainer``, ``network``, ``batch_size``, ``threads``,
       ``examples_per_s`` (median, min, max), ``share_of_limit`` (0 to 1, or null),
       ``flops_per_example``, ``limit_gflops`` (the median of this cell's rounds, or null),
-      ``times_torch_eager`` (median, min, max of the rounds' ratios, or null),
+      ``times_torch_eager`` and ``times_torch_compile`` (median, min, max of the rounds' ratios,
+      or null),
       ``median_latency_us`` (for one-picture, else null), ``instruction_set``, ``rounds`` (the
       examples/s of each)
     - ``left_out``: ``trainer`` and ``why``
@@ -72,6 +80,9 @@ def _row_to_json(row: Row) -> dict[str, Any]:
         "flops_per_example": row.flops_per_example,
         "limit_gflops": row.limit_gflops,
         "times_torch_eager": None if row.ratio is None else asdict(row.ratio),
+        "times_torch_compile": (
+            None if row.ratio_to_compiled is None else asdict(row.ratio_to_compiled)
+        ),
         "median_latency_us": row.median_latency_us,
         "instruction_set": row.instruction_set,
         "rounds": [speed.examples_per_s for speed in row.speeds],
@@ -96,7 +107,8 @@ def render(results: Results) -> RenderableType:
     lines = [
         f"{processor()}: {plan.threads} threads on {available_cpus()} CPUs; "
         + ", ".join(f"{name} {number}" for name, number in versions().items()),
-        f"medians of {plan.rounds} rounds of {plan.seconds:g} s, lowest and highest beside",
+        f"examples per second, medians of {plan.rounds} rounds of {plan.seconds:g} s, "
+        "lowest and highest beside",
     ]
     parts: list[RenderableType] = [Text(line) for line in lines]
     for name in dict.fromkeys(row.cell.network.name for row in results.rows):
@@ -122,11 +134,12 @@ def _table(rows: Sequence[Row]) -> RenderableType:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    columns = ["", "examples/s", "low–high", "µs", "× eager", "low–high", "limit"]
+    columns = ["", "per s", "low–high", "µs", "× eager", "low–high", "× comp", "limit"]
     wanted = [
         *(True, True, True),
         any(row.median_latency_us for row in rows),
         *[any(row.ratio for row in rows)] * 2,
+        any(row.ratio_to_compiled for row in rows),
         any(row.share_of_limit for row in rows),
     ]
     for heading in compress(columns, wanted):
@@ -136,16 +149,17 @@ def _table(rows: Sequence[Row]) -> RenderableType:
         if row.cell != cell:
             cell = row.cell
             table.add_row(Text(cell.title, style="bold"))
-        speed, ratio = row.examples_per_s, row.ratio
+        speed, ratio, compiled = row.examples_per_s, row.ratio, row.ratio_to_compiled
         itself = row.trainer == REFERENCE
         cells = [
             f" {row.trainer}",
             _figure(speed.median),
             f"{_figure(speed.min)}–{_figure(speed.max)}",
             f"{row.median_latency_us:.0f}" if row.median_latency_us else "",
-            f"{ratio.median:.2f}" if ratio else "",
-            f"{ratio.min:.2f}–{ratio.max:.2f}" if ratio and not itself else "",
-            "" if row.share_of_limit is None else f"{row.share_of_limit:.1%}",
+            _ratio(ratio.median) if ratio else "",
+            f"{_ratio(ratio.min)}–{_ratio(ratio.max)}" if ratio and not itself else "",
+            _ratio(compiled.median) if compiled else "",
+            "" if row.share_of_limit is None else f"{row.share_of_limit:.0%}",
         ]
         table.add_row(*compress(cells, wanted))
     return table
@@ -155,11 +169,17 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}"
+
+
 def _notes(results: Results) -> list[str]:
     """What stands below the tables."""
     lines = []
     if results.rows and any(row.ratio for row in results.rows):
         lines.append(f"× eager: times as fast as {REFERENCE} in the same round")
+    if any(row.ratio_to_compiled for row in results.rows):
+        lines.append(f"× comp: times as fast as {COMPILED} in the same round")
     if results.limit_gflops is not None:
         lines.append(
             f"limit: share of the multiply-adds that {results.plan.threads} threads can issue, "

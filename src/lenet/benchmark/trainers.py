@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import signal
 import statistics
@@ -49,7 +50,9 @@ TORCH = ("torch-eager", "torch-channels-last", "torch-compile", "d2l")
 TRAINERS = (*ENGINES, *TORCH)
 TASKS = ("train", "evaluate", "one-picture")
 
-LARGEST_BATCH = 10_000  # there are never fewer pictures
+LARGEST_BATCH = 60_000  # as many as Fashion-MNIST has
+MOST_RANDOM = 10_000  # pictures of other sizes, fewer where they are large
+RANDOM_BYTES = 1 << 26
 CALL_S = 0.01  # a call does as many batches as take about this long: the clock is read seldom
 MOST_BATCHES = 4096
 SPLITS = 1000  # that are evaluated, or looked at, over and over
@@ -91,15 +94,27 @@ class Speed:
 def pictures(network: Network) -> data.Split:
     """Fashion-MNIST's training pictures where they are here and fit the network, else random ones.
 
-    60,000 for pictures of its size, 10,000 for others; nothing is downloaded.
+    60,000 for pictures of its size, for others ``how_many``; nothing is downloaded.
     """
     fit = network.input_shape == (1, 28, 28)
     if fit and len(network.classes) == 10 and data.available("fashion-mnist"):
         return data.load("fashion-mnist", download=False).train
-    random, count = np.random.default_rng(0), 60_000 if fit else LARGEST_BATCH
+    random, count = np.random.default_rng(0), how_many(network)
     images = random.integers(0, 256, (count, *network.input_shape), np.uint8)
     labels = random.integers(0, len(network.classes), count)
     return data.Split(images, labels, network.classes, f"{count:,} random pictures")
+
+
+def how_many(network: Network) -> int:
+    """The number of ``pictures``: what the largest batch can hold.
+
+    >>> from lenet.network import zoo
+    >>> [how_many(zoo.lenet((1, side, side))) for side in (28, 56, 112)]
+    [60000, 10000, 5349]
+    """
+    if network.input_shape == (1, 28, 28):
+        return LARGEST_BATCH
+    return max(SPLITS, min(MOST_RANDOM, RANDOM_BYTES // math.prod(network.input_shape)))
 
 
 def learning_rate(network: Network, batch_size: int) -> float:

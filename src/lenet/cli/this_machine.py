@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lenet.cli import completion
 from lenet.cli.options import Json, Threads, number, whole
-from lenet.cli.printing import print_json, show
+from lenet.cli.printing import complain, print_json, show
 
 commands = typer.Typer()
 
@@ -21,7 +22,8 @@ commands = typer.Typer()
 lenet bench                                     everything (takes minutes)
 lenet bench --only native,torch-eager --network lenet --batch-size 256 --seconds 3
 lenet bench --task one-picture --json > one-picture.json
-lenet bench --whole                             where the time of lenet train d2l goes"""
+lenet bench --whole                             where the time of lenet train d2l goes
+lenet bench --scale --out scale                 over batch, width, picture and threads"""
 )
 def bench(
     only: Annotated[
@@ -57,12 +59,30 @@ def bench(
         str | None,
         typer.Option(help="With --whole, another recipe.", autocompletion=completion.recipes),
     ] = None,
+    scale: Annotated[
+        bool,
+        typer.Option(
+            "--scale", help="Train over batch sizes, widths, picture sizes and threads instead."
+        ),
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="With --scale, fewer points, measured once.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --scale, a folder for scale.json and scale.svg; points that are in it "
+            "already stay."
+        ),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Measure this machine: our engines beside PyTorch and the processor's limit."""
     from lenet import benchmark
     from lenet.benchmark import report
 
+    if whole_run and scale:
+        raise typer.BadParameter("give --whole or --scale, not both")
     if whole_run:
         if only or network or task or batch_size:
             raise typer.BadParameter(
@@ -72,6 +92,17 @@ def bench(
         return _bench_whole(recipe or "d2l", threads, rounds, json)
     if recipe:
         raise typer.BadParameter("--recipe is for --whole")
+    if scale:
+        if only or network or task or batch_size or threads:
+            raise typer.BadParameter(
+                "--scale varies batch, network and threads itself: leave --only, --network, "
+                "--task, --batch-size and --threads out"
+            )
+        if quick:
+            seconds, rounds = 0.1, 1
+        return _bench_scale(out, quick, seconds, rounds, json)
+    if quick or out:
+        raise typer.BadParameter("--quick and --out are for --scale")
     listed = _listed(batch_size)
     plan = benchmark.plan(
         only=_listed(only),
@@ -101,6 +132,31 @@ def _bench_whole(recipe: str, threads: int | None, rounds: int, json: bool) -> i
         print_json(whole_training.to_json(measured))
     else:
         show(lambda width: whole_training.render(measured))
+    return 0
+
+
+def _bench_scale(out: Path | None, quick: bool, seconds: float, rounds: int, json: bool) -> int:
+    from tempfile import TemporaryDirectory
+
+    from lenet.benchmark import scale as scaling
+
+    with TemporaryDirectory() as nowhere, _progress(len(scaling.points(quick))) as tell:
+        folder = out or Path(nowhere)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            results = scaling.measure(
+                folder / "scale.json", quick=quick, seconds=seconds, rounds=rounds, tell=tell
+            )
+        except KeyboardInterrupt:
+            return complain("interrupted; with --out, the same command goes on", 130)
+    if out is not None:
+        from lenet.drawing import figures
+
+        figures.save(scaling.figure(results), out / "scale.svg")
+    if json:
+        print_json(results)
+    else:
+        show(lambda width: scaling.render(results))
     return 0
 
 
