@@ -9,6 +9,7 @@ import math
 import struct
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, replace
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -878,6 +879,144 @@ def test_the_gradient_of_the_picture_is_that_of_central_differences(
                 )
                 slope = (high - low) / (2 * step)
                 assert math.isclose(ours[pixel], slope, rel_tol=1e-3, abs_tol=1e-4), network
+
+
+BACKWARD = """async ([model, input, label, rate]) => {
+  const {network, weights} = readSafetensors(await fetched(model));
+  const x = new Float32Array(await fetched(input));
+  const traced = trace(network);
+  const outputs = forward(network, weights, x);
+  const pass = backwardPass(network, weights, x, outputs, label);
+  const before = [...weights.values()].map(({data}) => data.slice());
+  const moved = takeStep(weights, pass.weights, rate);
+  const kept = [...weights.values()].every(({data}, i) =>
+    data.every((value, n) => Object.is(value, before[i][n])));
+  // every account of one gradient adds up to it
+  let [worst, accounts] = [0, 0];
+  const compare = (sum, gradient) => {
+    worst = Math.max(worst, Math.abs(sum - gradient));
+    accounts += 1;
+  };
+  for (let layer = -1; layer < traced.length; layer += 1) {
+    const of = layer < 0 ? pass.input : pass.outputs[layer];
+    for (let n = 0; n < 5; n += 1) {
+      const unit = (n * 7919) % of.length;
+      const {sum} = unitTerms(traced, weights, x, outputs, pass.outputs, layer, unit);
+      compare(sum, of[unit]);
+    }
+  }
+  for (const [name, {data}] of pass.weights) {
+    const [layer, part] = name.split(".");
+    const below = +layer === 0 ? x : outputs[+layer - 1];
+    for (let n = 0; n < 5; n += 1) {
+      const at = (n * 7919) % data.length;
+      const {sum} = weightTerms(traced[+layer], below, pass.outputs[+layer], part, at);
+      compare(sum, data[at]);
+    }
+  }
+  const hand = stepByHand(network, weights, x, label, rate);
+  const tensors = (map) => Object.fromEntries([...map].map(([name, {data}]) =>
+    [name, base64(Float32Array.from(data))]));
+  return {
+    loss: pass.loss, gradients: tensors(pass.weights), moved: tensors(moved),
+    input: base64(Float32Array.from(pass.input)), kept, worst, accounts, hand,
+  };
+}"""
+
+
+def gone_back(
+    page: Any, site: Any, network: Network, parameters: Parameters, x: Any, label: int, rate: float
+) -> Any:
+    serve(site, network, parameters)
+    site.files["/input"] = np.ascontiguousarray(x, np.float32).tobytes()
+    return page.evaluate(BACKWARD, ["/model", "/input", label, rate])
+
+
+def nudged(parameters: Parameters, name: str, place: int, by: float) -> dict[str, Any]:
+    """The parameters in float64, one of them moved."""
+    moved = {key: value.astype(np.float64) for key, value in parameters.items()}
+    moved[name].reshape(-1)[place] += by
+    return moved
+
+
+def cross_entropy(network: Network, parameters: dict[str, Any], x: Any, label: int) -> float:
+    logits = reference(network, parameters, x.astype(np.float64))[-1]
+    highest = logits.max()
+    return float(highest + np.log(np.exp(logits - highest).sum()) - logits[label])
+
+
+def test_the_way_back_of_a_trained_network_is_the_native_engine_s(
+    shared_page: Any, site: Any, trained_runs: Path
+) -> None:
+    """Gradients of a real run's weights, and the weights after one step, within 1e-5."""
+    from lenet.engines import Position, choose, make
+    from lenet.runs import load_model
+
+    test = data.bundled().test
+    rate, farthest = 0.1, 0.0
+    for run in ("relu-adam", "sigmoid", "max-adam"):
+        network, parameters = load_model(trained_runs / run)
+        native = make(choose("native", network), network, Optimizer("sgd"), Objective())
+        for picture in (3, 17):
+            native.load(State({name: value.copy() for name, value in parameters.items()}))
+            label = int(test.labels[picture])
+            pixels = test.images[picture : picture + 1]
+            table = normalization_table(network)  # (channels, 256)
+            x = np.stack([table[c][channel] for c, channel in enumerate(pixels[0])])
+            gradients = native.gradients(
+                pixels, test.labels[picture : picture + 1], Position(0, 0, 0)
+            )
+            expected = {name: value.copy() for name, value in gradients.named().items()}
+            native.apply(gradients, rate)
+            after = native.state().parameters
+            found = gone_back(shared_page, site, network, parameters, x, label, rate)
+            assert found["gradients"].keys() == expected.keys()
+            for name, gradient in expected.items():
+                ours = floats(found["gradients"][name])
+                farthest = max(farthest, float(np.abs(ours - gradient.reshape(-1)).max()))
+                moved = floats(found["moved"][name])
+                assert np.abs(moved - after[name].reshape(-1)).max() < 1e-5, (run, name)
+            assert found["kept"], "to undo it is to take the weights that were given"
+            assert found["worst"] < 1e-12
+            assert found["accounts"] > 80
+            assert found["hand"]["before"] == found["loss"]
+            assert found["hand"]["after"] < found["loss"]
+    print(f"gradients within {farthest:.2g} of the native engine's")
+    assert farthest < 1e-5
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["today", "1998"])
+def test_the_way_back_is_that_of_central_differences(
+    old: bool, shared_page: Any, site: Any
+) -> None:
+    """Padding, strides, tables of connections, subsampling: networks drawn at random."""
+    for seed in range(300, 308):
+        network = draw(seed, old)
+        if isinstance(network.layers[-1], RBF):
+            last = network.layers[-1]
+            ending = (Linear(last.in_features, last.out_features),)
+            network = replace(network, layers=(*network.layers[:-1], *ending))
+        layers = tuple(layer for layer in network.layers if not isinstance(layer, Dropout))
+        network = replace(network, layers=layers)
+        parameters = numbers(network, seed)
+        random = np.random.default_rng(seed)
+        pixels = random.integers(0, 256, (1, *network.input_shape)).astype(np.uint8)
+        table = normalization_table(network)
+        x = np.stack([table[c % len(table)][channel] for c, channel in enumerate(pixels[0])])
+        label = int(random.integers(0, len(network.classes)))
+        found = gone_back(shared_page, site, network, parameters, x, label, 0.01)
+
+        for name, text in found["gradients"].items():
+            ours = floats(text)
+            for place in random.choice(ours.size, min(3, ours.size), replace=False):
+                ahead, back = (
+                    cross_entropy(network, nudged(parameters, name, place, by), x, label)
+                    for by in (1e-6, -1e-6)
+                )
+                slope = (ahead - back) / 2e-6
+                assert math.isclose(ours[place], slope, rel_tol=1e-3, abs_tol=1e-4), (network, name)
+        assert found["worst"] < 1e-9
+        assert found["kept"]
 
 
 # --- files that cannot be trusted --------------------------------------------------------------

@@ -75,7 +75,7 @@ def test_a_run_that_is_not_there_is_not_replaced_by_another(
 
 
 def test_a_run_that_is_deleted_while_it_is_open_says_so_and_comes_back(
-    page: Page, folder: Path, tmp_path: Path
+    page: Page, folder: Path, tmp_path: Path, problems: list[str]
 ) -> None:
     runs = Path(shutil.copytree(folder, tmp_path / "runs"))
     with running_lab(runs) as address:
@@ -88,6 +88,7 @@ def test_a_run_that_is_deleted_while_it_is_open_says_so_and_comes_back(
         expect(page.locator(".run")).to_be_visible()
         expect(page.locator(".gone")).to_be_hidden()
         page.close()  # before its lab ends
+    problems[:] = [line for line in problems if "404" not in line]  # what was just being asked
 
 
 def test_each_view_is_found_again_as_it_was_left(page: Page, lab: str) -> None:

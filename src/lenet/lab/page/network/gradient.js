@@ -51,7 +51,7 @@ export function inputGradient(
  * @param {Float64Array} dy
  * @param {Float64Array} dx
  */
-function backward(row, weights, x, dy, dx) {
+export function backward(row, weights, x, dy, dx) {
   const { index, type, layer } = row;
   switch (type) {
     case "Conv2d":
