@@ -66,7 +66,7 @@ def main() -> None:
 
 def _on_signals(handler: "Callable[[int, FrameType | None], object]") -> None:
     for kind in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGBREAK", None)):
-        if kind is not None:  # on Windows alone: Ctrl-Break, or the console's window was closed
+        if kind is not None:  # on Windows alone: Ctrl-Break
             signal.signal(kind, handler)
 
 

@@ -33,8 +33,10 @@ def is_windows(platform: str | None = None) -> bool:
 
 
 def stop_signals() -> tuple[int, ...]:
-    """The signals that ask a program to end: Ctrl-C, SIGTERM and, on Windows, Ctrl-Break, which
-    comes too when the console's window is closed."""
+    """The signals that ask a program to end: Ctrl-C, SIGTERM and, on Windows, Ctrl-Break.
+
+    When the console's window is closed, Windows leaves no time for any of them.
+    """
     names = ("SIGINT", "SIGTERM", "SIGBREAK")
     return tuple(int(getattr(signal, name)) for name in names if hasattr(signal, name))
 
