@@ -354,6 +354,38 @@ def test_sources_and_receptive_field_light_up(explore: Open) -> None:
     assert page.get_attribute(".maps-sources", "d").count("M") == 1
 
 
+def test_a_map_shows_its_term_of_the_sum(explore: Open) -> None:
+    page = explore()
+    place = box_of(page, 2, 4 * 196 + 100)  # S2, channel 4
+    point(page, 3, 2 * 100 + 3 * 10 + 4)
+    page.mouse.move(place["x"], place["y"])
+    assert page.evaluate("store.get().channel") == 4
+    settled(page)
+    assert page.get_attribute(".channel[aria-pressed=true]", "data-channel") == "4"
+    assert page.locator(".term.chosen").get_attribute("data-channel") == "4"
+    page.locator(".term").first.hover()
+    settled(page)
+    assert page.get_attribute(".channel[aria-pressed=true]", "data-channel") == "0"
+    point(page, 7, 20)  # dense: the unit of the map
+    place = box_of(page, 5, 30)
+    page.mouse.move(place["x"], place["y"])
+    assert page.evaluate("store.get().channel") == 30
+
+
+def test_a_stage_is_widened_and_unfolded_in_place(explore: Open) -> None:
+    page = explore()
+    width = "document.querySelector('[data-layer=\"4\"] canvas').getBoundingClientRect().width"
+    before = page.evaluate(width)
+    page.get_by_role("button", name="C3", exact=True).first.click()
+    assert page.evaluate(width) >= 1.5 * before
+    page.get_by_role("button", name="C3", exact=True).first.click()
+    assert page.evaluate(width) == before
+    page.locator('[data-layer="4"] .maps-fold input').click()
+    assert page.locator('[data-layer="3"]').is_visible()
+    assert not page.locator('[data-layer="4"]').is_visible()
+    assert page.evaluate("document.activeElement.closest('.maps-layer').dataset.layer") == "3"
+
+
 def test_keys_reach_every_unit(explore: Open) -> None:
     page = explore()
     page.focus("[data-layer='-1']")

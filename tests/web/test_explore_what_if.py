@@ -91,6 +91,32 @@ def test_a_slider_is_one_step(explore: Any) -> None:
     assert page.evaluate("store.get().weights.get('0.weight').data[0]") == was
 
 
+def test_the_address_keeps_what_was_changed(explore: Any) -> None:
+    page = explore()
+    chip = page.get_by_role("button", name="Edited")
+    assert not chip.is_visible()
+    part = page.locator(".part-what-if")
+    part.get_by_role("button", name="Zero").click()
+    part.get_by_label("cover a square").check()
+    part.locator(".gates input").nth(2).uncheck()
+    page.evaluate("settled()")
+    assert chip.is_visible()
+    what = ("weightsNow()", "logits()", "store.get().cover", "[...store.get().gates.get(1)]")
+    before = [page.evaluate(each) for each in what]
+    assert before[3] == [1, 1, 0, 1, 1, 1]
+    address = page.url.partition("#?")[2]
+    page = explore(address)
+    assert [page.evaluate(each) for each in what] == before
+    page.get_by_role("button", name="Undo").last.click()
+    assert not chip.is_visible()
+    page.wait_for_timeout(50)
+    assert "edits=" not in page.url
+    for wrong in ("w0.weight:99999:AACAPw", "wx:0:AACAPw", "w0.weight:0:!", "g1:99~g77:1", "c:1"):
+        page = explore(f"edits={wrong}")
+        assert page.evaluate("store.get().weights === store.get().model.weights"), wrong
+        assert state(page, "cover") is None
+
+
 def kernel(page: Any, start: int, count: int) -> NDArray[np.float32]:
     values = page.evaluate(
         """([start, count]) =>

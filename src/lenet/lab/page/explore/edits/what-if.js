@@ -1,6 +1,7 @@
 /** What if: weights, channels and the picture changed, and the difference that it makes. */
 
 import { fill, focusIn, h } from "lenet/dom.js";
+import { decodeEdits, encodeEdits } from "lenet/explore/edits/address.js";
 import { mountChannels } from "lenet/explore/edits/channels.js";
 import { mountCover } from "lenet/explore/edits/cover.js";
 import { showDifference } from "lenet/explore/edits/difference.js";
@@ -10,8 +11,9 @@ import { createHistory } from "lenet/explore/picture/history.js";
 
 /** The changes and what they make different, in `section`. */
 export default function mount(section, tools) {
-  const { t, store, memory } = tools;
+  const { t, store, memory, params, setParams } = tools;
   let history = null;
+  let asked = params.get("edits"); // what the address says of the first model
 
   const button = (key, onclick) => h("button", { type: "button", onclick, disabled: true }, t(key));
   const undo = button("whatif.undo", () => step("undo"));
@@ -72,6 +74,7 @@ export default function mount(section, tools) {
     const { model } = store.get();
     memory.edits = { model, history: history.dump() };
     store.set(value);
+    setParams({ edits: encodeEdits(model.weights, value) });
     buttons();
   }
 
@@ -88,6 +91,14 @@ export default function mount(section, tools) {
   function begin(model) {
     const kept = memory.edits?.model === model ? memory.edits.history : null;
     history = createHistory({ weights: model.weights, gates: null, cover: null }, kept);
+    const { traced } = store.get();
+    if (asked !== null && kept === null) {
+      const { weights } = model;
+      const edits = decodeEdits(asked, model.network, weights, traced);
+      const changed = edits.weights !== weights || edits.gates !== null || edits.cover !== null;
+      if (changed) history.push(edits, null);
+    }
+    asked = null;
     apply();
   }
 

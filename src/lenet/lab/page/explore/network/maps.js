@@ -10,14 +10,15 @@ import { listenForPointing } from "lenet/explore/network/pointing.js";
 import { inkPixels, sequentialPixels, signedPixels } from "lenet/explore/network/scale.js";
 import { createChooser } from "lenet/explore/network/chooser.js";
 import { nonNegative, shownLayer, stagesOf } from "lenet/explore/network/stages.js";
-import { layerTitle, unitText, validUnit } from "lenet/explore/network/units.js";
+import { isVector, layerTitle, unitText, validUnit } from "lenet/explore/network/units.js";
 import { ranked } from "lenet/network/arithmetic.js";
 import { normalize } from "lenet/network/forward.js";
-import { isWeightedSum } from "lenet/network/layers.js";
+import { isActivation, isWeightedSum } from "lenet/network/layers.js";
 
 const LEAST_WIDTH = 640; // of a figure whose stages stand beside one another
 const USUAL_HEIGHT = 372; // of its maps, where the page scrolls
 const SPACE = 26; // between two stages at least
+const SWEEP_MS = 2_000;
 const DOCKED = "(min-width: 1040px) and (min-height: 600px)"; // as in explore.css
 
 /**
@@ -63,10 +64,11 @@ export default function mountMaps(section, tools) {
   let wide = true;
   let size = ""; // for which it was arranged; "" if it is to be arranged
   let chosen = null; // the stage that a narrow figure shows; none: the one pointed at
+  let sweeping = 0;
   let greeted = memory.mapsGreeted === true;
   const docked = globalThis.matchMedia(DOCKED);
 
-  const pointing = listenForPointing(frame, tools, (element) => panelOf(element));
+  const pointing = listenForPointing(frame, tools, { panelOf, source });
   const observer = new ResizeObserver(() => {
     if (size !== "" && size !== sizeNow()) arrangeAll();
   });
@@ -116,6 +118,10 @@ export default function mountMaps(section, tools) {
     fill(figure, own, frame === figure && overlay.element);
     if (frame !== figure) frame.append(overlay.element);
     if (store.get().unit === null) greeted = false;
+    own.forEach((element, i) => element.style.setProperty("--order", String(i)));
+    figure.classList.add("maps-sweep"); // the layers light up one after the other, once
+    clearTimeout(sweeping);
+    sweeping = setTimeout(() => figure.classList.remove("maps-sweep"), SWEEP_MS);
     size = "";
     draw();
   }
@@ -295,7 +301,13 @@ export default function mountMaps(section, tools) {
     const unit = validUnit(traced, named);
     pointing.remember(unit);
     measure(); // a label that has become wider moves what stands beside it
-    overlay.show(traced, unit, seen, { wide, channel });
+    const read = unit && unit.layer >= 0 ? readBy(traced, unit.layer) : null;
+    const within = read !== null && channel !== null && channel < read.count;
+    overlay.show(traced, unit, seen, {
+      wide,
+      channel: within ? channel : null,
+      flat: read?.flat ?? false,
+    });
     const reached = unit?.layer ?? panelOf(document.activeElement)?.layer ?? -1;
     for (const [layer, { element }] of panels) element.tabIndex = layer === reached ? 0 : -1;
     tell();
@@ -318,6 +330,14 @@ export default function mountMaps(section, tools) {
     bars.point(ready && unit.layer === traced.length - 1 ? unit.index : null);
   }
 
+  /** The panel of what the unit pointed at is computed from, and whether its units are a vector. */
+  function source() {
+    const { unit, traced } = store.get();
+    if (!unit || unit.layer < 0) return null;
+    const nearest = Math.max(...[...seen.keys()].filter((layer) => layer < unit.layer));
+    return { panel: seen.get(nearest), flat: readBy(traced, unit.layer).flat };
+  }
+
   function panelOf(element) {
     const found = element?.closest?.(".maps-layer");
     return found && frame.contains(found) ? panels.get(Number(found.dataset.layer)) : undefined;
@@ -325,9 +345,17 @@ export default function mountMaps(section, tools) {
 
   return {
     destroy() {
+      clearTimeout(sweeping);
       observer.disconnect();
       unsubscribe();
       pointing.destroy();
     },
   };
+}
+
+/** What the sum of a layer (the one before an activation) reads: {count, flat}. */
+function readBy(traced, layer) {
+  const before = isActivation(traced[layer].type) && layer > 0 ? layer - 1 : layer;
+  const { inputShape } = traced[before];
+  return { count: inputShape[0], flat: isVector(inputShape) };
 }

@@ -26,9 +26,9 @@ export function createOverlay() {
     element,
     /**
      * `panels` are those that are seen, by their layers; `wide` whether they stand beside one
-     * another; `channel` of the nearest layer below is drawn as chosen.
+     * another; `channel` of the nearest layer below is drawn as chosen (its unit, if `flat`).
      */
-    show(traced, unit, panels, { wide, channel }) {
+    show(traced, unit, panels, { wide, channel, flat }) {
       const marks = unit && panels.has(unit.layer) ? marksOf(traced, panels, unit) : NOTHING;
       const { own, sources, between, picture } = marks;
       const outlined = [own, ...sources.boxes, ...between.flatMap((each) => each.boxes), picture];
@@ -37,8 +37,8 @@ export function createOverlay() {
       from.setAttribute("d", sources.boxes.map(outline).join(""));
       cone.setAttribute("d", between.flatMap((each) => each.boxes.map(outline)).join(""));
       self.setAttribute("d", own ? outline(own) : "");
-      const looked = channel !== null && sources.channels.includes(channel);
-      chosen.setAttribute("d", looked ? outline(sources.boxOf(channel)) : "");
+      const box = channel === null ? null : sources.boxOf(channel, flat);
+      chosen.setAttribute("d", box ? outline(box) : "");
       const few = wide && sources.boxes.length <= MOST_LINES;
       lines.setAttribute("d", few ? sources.boxes.map((box) => rays(box, own)).join("") : "");
       const steps = [sources, ...between].filter(({ boxes }) => boxes.length > 0).map(around);
@@ -68,13 +68,18 @@ function marksOf(traced, panels, { layer, index }) {
 function boxesOf(panel, { layer, channels, clip }) {
   const { arrangement, shape } = panel;
   const { vector, width, height, tiles } = arrangement;
-  const boxOf = (channel) => {
-    const box = vector ? unitBox(arrangement, shape, channel) : cellsBox(tiles[channel], clip);
-    return shifted(panel, box);
+  const boxOf = (channel, flat = vector) => {
+    if (flat) return shifted(panel, unitBox(arrangement, shape, channel));
+    return channels.includes(channel) ? shifted(panel, cellsBox(tiles[channel], clip)) : null;
   };
   const strip = vector && channels.length > 1 && channels.length === shape[0];
   const whole = { x: 0.5, y: 0.5, width: width - 1, height: height - 1 };
-  return { layer, channels, boxOf, boxes: strip ? [shifted(panel, whole)] : channels.map(boxOf) };
+  return {
+    layer,
+    channels,
+    boxOf,
+    boxes: strip ? [shifted(panel, whole)] : channels.map((each) => boxOf(each)),
+  };
 }
 
 /** The rectangle around several. */

@@ -4,13 +4,14 @@ import { oncePerFrame } from "lenet/dom.js";
 import { moveByKey } from "lenet/explore/network/keys.js";
 import { unitAtPoint } from "lenet/explore/network/layout.js";
 import { sameUnit, shapeOf, unitText } from "lenet/explore/network/units.js";
-import { unitAt } from "lenet/network/shapes.js";
+import { place, unitAt } from "lenet/network/shapes.js";
 
 /**
  * Lets what happens in `frame` set the store's unit and pinned: {remember, forget, destroy}.
- * `panelOf(element)` is the panel that an element is in, or undefined.
+ * `panelOf(element)` is the panel that an element is in, or undefined; `source()` the {panel, flat}
+ * of what the unit pointed at is computed from, or null.
  */
-export function listenForPointing(frame, { store, t, announce }, panelOf) {
+export function listenForPointing(frame, { store, t, announce }, { panelOf, source }) {
   const last = new Map(); // layer → the unit that was looked at there
 
   function point(event, pin) {
@@ -25,7 +26,20 @@ export function listenForPointing(frame, { store, t, announce }, panelOf) {
   }
 
   function onMove(event) {
-    if (event.pointerType !== "touch" && !store.get().pinned) point(event, false);
+    if (event.pointerType === "touch") return;
+    if (store.get().pinned) pointAtTerm(event);
+    else point(event, false);
+  }
+
+  /** While a unit is pinned, a map that it is computed from shows its term of the sum. */
+  function pointAtTerm({ target, offsetX, offsetY }) {
+    const read = source();
+    if (!read?.panel || target !== read.panel.canvas) return;
+    const { arrangement, shape } = read.panel;
+    const index = unitAtPoint(arrangement, shape, offsetX, offsetY);
+    if (index === null) return;
+    const channel = read.flat ? index : place(shape, index).channel;
+    if (channel !== store.get().channel) store.set({ channel });
   }
 
   function onClick(event) {
