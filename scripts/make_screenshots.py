@@ -47,14 +47,14 @@ class Shot:
 UNIT = "?model=run:lenet-adam&picture=6&unit=3:555"
 SHOTS = (
     Shot("lab-explore", "explore", UNIT, "[data-recomputed]"),
-    Shot("lab-arithmetic", "explore", UNIT, "[data-recomputed]", ".part-arithmetic"),
+    Shot("lab-arithmetic", "explore", UNIT, "[data-recomputed]", ".part-lens"),
     Shot("lab-learn", "learn", "?run=lenet-sgd", "canvas"),
     Shot("lab-compare", "compare", "?runs=lenet-sgd,lenet-adam", "canvas"),
     Shot(
         "lab-phone",
         "explore",
         UNIT,
-        "[data-recomputed]",
+        ".maps-narrow canvas",
         language="中文",
         context={**PHONE, "color_scheme": "dark"},
     ),

@@ -37,8 +37,6 @@ export default function mountHeadline(section, tools) {
     if (changed.has("model") && model) time.show(model.ref);
     edited.hidden = !model || (weights === model.weights && gates === null && cover === null);
     mistake.hidden = !mistakes;
-    const actions = section.querySelector(".headline-actions");
-    actions.hidden = !model;
   });
 
   return {

@@ -18,8 +18,9 @@ export function mountVerdict(section, { store, t, announce }) {
   const draw = oncePerFrame(() => {
     const { model, outputs, picture, traced, pixels } = store.get();
     const ready = Boolean(model && outputs && traced && outputs.length === traced.length);
-    section.hidden = !ready;
-    if (!ready) return;
+    small.hidden = !ready;
+    sentence.classList.toggle("muted", !ready);
+    if (!ready) return void fill(sentence, t("verdict.waiting"));
     if (pixels) paintPicture(small, pixels, model.network.input_shape);
     const { classes } = model.network;
     const shares = softmax(outputs.at(-1), model.calibration.temperature);
@@ -41,7 +42,6 @@ export function mountVerdict(section, { store, t, announce }) {
   const unsubscribe = store.subscribe((_, changed) => {
     if (SHOWN.some((name) => changed.has(name))) draw();
   });
-  section.hidden = true;
   draw();
   return {
     destroy() {

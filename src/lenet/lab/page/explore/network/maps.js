@@ -254,7 +254,7 @@ export default function mountMaps(section, tools) {
   function draw() {
     const { model, input, outputs, before, pixels, gates, traced } = store.get();
     const ready = outputs !== null && input !== null && outputs.length === traced?.length;
-    waiting.hidden = ready;
+    waiting.hidden = ready || model === null || pixels !== null; // it is a moment's matter
     scroller.hidden = !ready;
     rest.hidden = !ready;
     if (!ready) return;
