@@ -203,9 +203,9 @@ def begin(
     Raises the ValueErrors of what it puts together (DataError, ArchitectureError, EngineError,
     SettingError, RunError), before anything is written, and OSError when nothing can be.
     """
-    load_ahead()  # for the curves: while the pictures are read
     ready = _prepare(
-        recipe, data, network, chosen, data_dir, engine, device, threads, compile, progress
+        *(recipe, data, network, chosen, data_dir, engine, device, threads, compile, progress),
+        meanwhile=load_ahead,  # for the curves
     )
     recipe, made = ready.recipe, ready.engine
     remarks = list(ready.remarks)
@@ -252,8 +252,12 @@ def _prepare(
     threads: int | None,
     compile: bool,
     progress: bool,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> _Ready:
-    """Everything that ``begin`` checks and makes before it writes anything."""
+    """Everything that ``begin`` checks and makes before it writes anything.
+
+    ``meanwhile`` is called before the pictures are read, and begins what can be done then.
+    """
     if not isinstance(recipe, Recipe):
         recipe = recipes.load(recipe)
     if isinstance(data, str | os.PathLike):
@@ -274,6 +278,7 @@ def _prepare(
     if not recipe.layers:
         recipe = replace(recipe, network=zoo.name_of(recipe.network))
     check(recipe)
+    meanwhile()
     loaded = given or load_data(recipe.data, data_dir, progress=progress)
     check_classes(loaded)
     recipe, said_of_own = hold_out_of_own(recipe, loaded, chosen)
