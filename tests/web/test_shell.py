@@ -63,7 +63,7 @@ def test_a_second_tab_has_the_token_of_the_first(page: Page, lab: str) -> None:
     [("never", "There is no run called never here"), ("spoilt", "spoilt/run.json cannot be read")],
 )
 def test_a_run_that_is_not_there_is_not_replaced_by_another(
-    page: Page, lab: str, name: str, said: str
+    page: Page, lab: str, name: str, said: str, problems: list[str]
 ) -> None:
     open_view(page, lab, "learn", f"?run={name}")
     expect(page.locator(".gone")).to_contain_text(said)
@@ -72,6 +72,13 @@ def test_a_run_that_is_not_there_is_not_replaced_by_another(
     page.goto(f"{lab.partition('#')[0]}#/compare?runs=sigmoid,{name}")
     expect(page.locator(".missing-runs li")).to_contain_text(said)
     expect(page.locator(".run-faults li")).to_contain_text("spoilt")
+    page.goto(f"{lab.partition('#')[0]}#/explore?model=run:{name}")
+    expect(page.locator(".gone p").first).to_contain_text(name)
+    expect(page.locator(".explore")).to_be_hidden()
+    page.locator(".gone").get_by_role("link", name="sigmoid").click()
+    expect(page.locator(".explore")).to_be_visible()
+    expect(page.locator(".gone")).to_be_hidden()
+    problems[:] = [line for line in problems if "404" not in line]  # what was provoked
 
 
 def test_a_run_that_is_deleted_while_it_is_open_says_so_and_comes_back(

@@ -47,6 +47,8 @@ const EMPTY = {
   mistakes: false,
 };
 
+const MOST_OFFERED = 5; // runs, where the one that was asked for is not there
+
 /** Explore in `root`: from a model and a picture that the address names, or the newest run. */
 export default function mount(root, context) {
   const { backend, t, memory } = context;
@@ -61,12 +63,15 @@ export default function mount(root, context) {
   const [headline, input, maps, lens] = ["headline", "input", "maps", "lens"].map(part);
   const slot = h("div", { class: "maps-slot" });
   const stage = h("div", { class: "stage" }, input, maps);
+  const gone = h("div", { class: "gone", role: "alert", hidden: true });
+  const explore = h("div", { class: "explore" }, stage, lens);
   fill(
     root,
     h("h1", { class: "visually-hidden" }, t("view.explore")),
     headline,
     problem,
-    h("div", { class: "explore" }, stage, lens),
+    gone,
+    explore,
   );
 
   const tools = { ...context, store, fail, openModel, slot, frame: stage };
@@ -100,6 +105,7 @@ export default function mount(root, context) {
       const fits = before === null || sameShape(before.network, model.network);
       const kept = unitInOther(tracedBefore ?? traced, traced, unit);
       fail(null);
+      offerOthers(null);
       store.set({
         ...(fits ? {} : { picture: null, pixels: null, cover: null }),
         unit: kept,
@@ -114,8 +120,24 @@ export default function mount(root, context) {
       });
       context.setParams({ model: ref });
     } catch (error) {
-      if (!closed && mine === asked) fail(error);
+      if (closed || mine !== asked) return;
+      if (store.get().model === null) await offerOthers(error);
+      else fail(error);
     }
+  }
+
+  /** In place of controls that have nothing to control: why, and which networks there are. */
+  async function offerOthers(error) {
+    for (const part of [headline, explore]) part.hidden = error !== null;
+    gone.hidden = error === null;
+    if (error === null) return;
+    fill(gone, h("p", {}, error.message));
+    const { runs } = await backend.state().catch(() => ({ runs: [] }));
+    const usable = runs.filter((run) => run.status === "finished" || run.last).slice(-MOST_OFFERED);
+    if (closed || usable.length === 0) return;
+    const link = ({ name }) =>
+      h("li", {}, h("a", { href: `#/explore?model=${encodeURIComponent(`run:${name}`)}` }, name));
+    gone.append(h("p", {}, t("explore.instead")), h("ul", {}, usable.reverse().map(link)));
   }
 
   /** Gives the calculator these weights, unless it has them already: they are large. */

@@ -6,6 +6,7 @@ import { firstLanguage, LANGUAGES, translator } from "lenet/i18n.js";
 
 const THEMES = ["auto", "light", "dark"];
 const SETTINGS = "lenet-settings";
+const AGAIN_MS = 2_000; // until a server that does not answer is asked again, at the start
 const FOUND_MS = 4_000; // that it is told of a server that it answers again
 
 /**
@@ -19,12 +20,19 @@ export async function showPage({ backend, views, words, first }) {
   document.documentElement.dataset.theme = settings.theme;
   let state;
   let fault = null; // what keeps this page from changing anything: null, "missing" or "old"
-  try {
-    [state, fault] = await Promise.all([backend.state(), backend.access?.() ?? null]);
-  } catch (error) {
-    document.body.append(h("p", { class: "failure", role: "alert" }, error.message));
-    return;
+  const waitingFor = h("p", { class: "failure", role: "alert" });
+  for (;;) {
+    try {
+      [state, fault] = await Promise.all([backend.state(), backend.access?.() ?? null]);
+      break;
+    } catch (error) {
+      waitingFor.textContent = error.message;
+      document.body.append(waitingFor);
+      if (!error.offline) return;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
   }
+  waitingFor.remove();
   settings.language = firstLanguage(settings.language, state.language);
   const memory = Object.fromEntries(Object.keys(views).map((name) => [name, {}]));
   const names = Object.keys(views);

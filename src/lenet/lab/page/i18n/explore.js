@@ -2,6 +2,7 @@
 
 export default {
   en: {
+    "explore.instead": "These networks are here:",
     "unit.picture": "picture",
     "unit.after": "{type} after {stage}",
     "unit.place": "channel {channel}, row {row}, column {column}",
@@ -159,6 +160,7 @@ export default {
     "play.where": "row {row}, column {column}: {done} of {count}",
   },
   zh: {
+    "explore.instead": "这里有这些网络：",
     "unit.picture": "图片",
     "unit.after": "{stage} 之后的 {type}",
     "unit.place": "通道 {channel}，第 {row} 行，第 {column} 列",

@@ -7,7 +7,7 @@ const BY_ITSELF = ""; // the server finds out: from the file, or because only on
 const DESCRIBED = "described";
 
 /** {button, form, destroy}: the form is shown and hidden by the button. */
-export function mountOpenFile({ t, backend, openModel, announce }) {
+export function mountOpenFile({ t, backend, openModel, announce, mayChange = true }) {
   let closed = false;
   let networks = [];
 
@@ -17,6 +17,7 @@ export function mountOpenFile({ t, backend, openModel, announce }) {
       type: "button",
       "aria-expanded": "false",
       "aria-controls": "open-file",
+      disabled: !mayChange,
       onclick: () => toggle(form.hidden),
     },
     t("open.title"),
