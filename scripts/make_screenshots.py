@@ -54,7 +54,7 @@ SHOTS = (
         "lab-phone",
         "explore",
         UNIT,
-        ".maps-narrow canvas",
+        ".bars-row",
         language="中文",
         context={**PHONE, "color_scheme": "dark"},
     ),

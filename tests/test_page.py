@@ -61,8 +61,8 @@ def test_every_module_is_used() -> None:
     used = {*modules("lenet/main.js"), *modules("lenet/standalone.js")}
     used |= {*modules("lenet/network/worker.js")}
     unused = {f"lenet/{name}" for name in FILES} - used
-    # for whoever asks what moves a unit, goes the way back, or trains in the page
-    assert unused == {f"lenet/network/{name}.js" for name in ("gradient", "backward", "engine")}
+    # for whoever goes the way back, or trains in the page
+    assert unused == {f"lenet/network/{name}.js" for name in ("backward", "engine")}
 
 
 def test_modules_come_behind_what_they_import() -> None:

@@ -386,6 +386,45 @@ def test_a_stage_is_widened_and_unfolded_in_place(explore: Open) -> None:
     assert page.evaluate("document.activeElement.closest('.maps-layer').dataset.layer") == "3"
 
 
+def test_lines_show_what_leads_to_a_class(explore: Open, served: dict[str, Model]) -> None:
+    page = explore()
+    _, parameters = served["lenet"]
+    inputs = activations(served["lenet"])[10].astype(np.float64)
+    links = page.evaluate(
+        """async () => {
+          const { linksInto } = await import("lenet/explore/network/flow.js");
+          const { gradients } = await import("lenet/network/gradient.js");
+          const { model, traced, weights, input, outputs } = store.get();
+          const slopes = gradients(model.network, weights, input, outputs, 3);
+          const into = (layer, maps = 0) => linksInto(
+            traced[layer], weights, layer ? outputs[layer - 1] : input, outputs[layer],
+            slopes[layer + 1], maps,
+          );
+          return [into(11), into(3), into(2), into(7, 16)];
+        }"""
+    )
+    products = parameters["11.weight"][3].astype(np.float64) * inputs
+    order = np.argsort(-np.abs(products))
+    assert [link["from"] for link in links[0]] == order[:26].tolist()
+    assert {link["to"] for link in links[0]} == {3}
+    wanted = products[order[:26]] / np.abs(products).max()
+    assert [link["share"] for link in links[0]] == pytest.approx(wanted, abs=1e-5)
+    assert all(link["from"] < 6 and link["to"] < 16 for link in links[1])
+    assert all(link["from"] == link["to"] for link in links[2])
+    assert all(link["from"] < 16 and link["to"] < 120 for link in links[3])
+    button = page.locator(".maps-flow")
+    until(page, "document.querySelectorAll('.maps-streams path').length > 60")
+    top = served["lenet"][0].classes[int(activations(served["lenet"])[-1].argmax())]
+    assert button.text_content() == f"What leads to {top}"
+    page.locator(".bars-row").nth(3).click()
+    until(page, "document.querySelector('.maps-flow strong').textContent === 'dress'")
+    button.click()
+    assert page.locator(".maps-streams path").count() == 0
+    button.click()
+    point(page, 3, 100)  # a pinned number has its own lines
+    assert page.locator(".maps-streams path").count() == 0
+
+
 def test_keys_reach_every_unit(explore: Open) -> None:
     page = explore()
     page.focus("[data-layer='-1']")

@@ -43,6 +43,10 @@ export default {
     "dense.sum": "Σ of {count} products",
     "play.nothing": "This network has no layer that slides over maps.",
 
+    "flow.to": "What leads to",
+    "flow.why":
+      "The lines between the stages: orange speaks for this class, blue against it; the thicker, "
+      + "the more.",
     "maps.title": "The whole network",
     "maps.input": "Input",
     "maps.role": "feature maps",
@@ -200,6 +204,8 @@ export default {
     "dense.sum": "{count} 个乘积之和",
     "play.nothing": "这个网络没有在特征图上滑动的层。",
 
+    "flow.to": "导向：",
+    "flow.why": "各级之间的线：橙色支持这个类别，蓝色反对；线越粗，作用越大。",
     "maps.title": "整个网络",
     "maps.input": "输入",
     "maps.role": "特征图",

@@ -21,7 +21,22 @@ import { eachWindow, largest } from "./windows.js";
  * @param {number | {layer: number, unit: number}} target
  * @param {{traced?: TracedLayer[], gates?: import("./forward.js").Gates | null}} [options]
  */
-export function inputGradient(
+export function inputGradient(network, weights, input, outputs, target, options = {}) {
+  return Float32Array.from(gradients(network, weights, input, outputs, target, options)[0]);
+}
+
+/**
+ * The same for every layer's output: d target / d output of layer l at place l + 1, and the
+ * input's first; up to the target's layer.
+ * @param {import("./trace.js").Network} network
+ * @param {Weights} weights
+ * @param {Float32Array} input
+ * @param {Float32Array[]} outputs
+ * @param {number | {layer: number, unit: number}} target
+ * @param {{traced?: TracedLayer[], gates?: import("./forward.js").Gates | null}} [options]
+ * @returns {Float64Array[]}
+ */
+export function gradients(
   network,
   weights,
   input,
@@ -31,16 +46,19 @@ export function inputGradient(
 ) {
   const { layer, unit } =
     typeof target === "number" ? { layer: traced.length - 1, unit: target } : target;
+  const found = [];
   let dy = new Float64Array(outputs[layer].length);
   dy[unit] = 1;
   for (let index = layer; index >= 0; index -= 1) {
     switchOff(traced[index], gates, dy);
+    found[index + 1] = dy;
     const x = index === 0 ? input : outputs[index - 1];
     const dx = new Float64Array(x.length);
     backward(traced[index], weights, x, dy, dx);
     dy = dx;
   }
-  return Float32Array.from(dy);
+  found[0] = dy;
+  return found;
 }
 
 /**

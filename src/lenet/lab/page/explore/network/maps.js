@@ -9,6 +9,7 @@ import { createOverlay } from "lenet/explore/network/overlay.js";
 import { listenForPointing } from "lenet/explore/network/pointing.js";
 import { inkPixels, sequentialPixels, signedPixels } from "lenet/explore/network/scale.js";
 import { createChooser } from "lenet/explore/network/chooser.js";
+import { createStreams } from "lenet/explore/network/streams.js";
 import { nonNegative, shownLayer, stagesOf } from "lenet/explore/network/stages.js";
 import { isVector, layerTitle, unitText, validUnit } from "lenet/explore/network/units.js";
 import { ranked } from "lenet/network/arithmetic.js";
@@ -31,6 +32,8 @@ export default function mountMaps(section, tools) {
   const { store, t, memory } = tools;
   const colors = { signed: signedPixels(), ink: inkPixels(), sequential: sequentialPixels() };
   const overlay = createOverlay();
+  const streams = createStreams(tools);
+  overlay.element.prepend(streams.element);
   const figure = h("div", { class: "maps-figure", role: "group", "aria-label": t("maps.title") });
   const frame = tools.frame ?? figure;
   const slot = tools.slot ?? h("div", { class: "maps-slot" });
@@ -47,7 +50,12 @@ export default function mountMaps(section, tools) {
   fill(
     section,
     h("h2", { class: "visually-hidden" }, t("maps.title")),
-    h("div", { class: "maps-head" }, readout, difference),
+    h(
+      "div",
+      { class: "maps-head" },
+      readout,
+      h("div", { class: "buttons" }, difference, streams.button),
+    ),
     waiting,
     chooser.element,
     scroller,
@@ -65,6 +73,7 @@ export default function mountMaps(section, tools) {
   let size = ""; // for which it was arranged; "" if it is to be arranged
   let chosen = null; // the stage that a narrow figure shows; none: the one pointed at
   let sweeping = 0;
+  let wasClass = false; // whether a class was pointed at
   let greeted = memory.mapsGreeted === true;
   const docked = globalThis.matchMedia(DOCKED);
 
@@ -270,6 +279,7 @@ export default function mountMaps(section, tools) {
     }
     bars.show();
     tell();
+    streams.renew();
     if (!greeted) greet(traced, outputs);
   }
 
@@ -297,10 +307,15 @@ export default function mountMaps(section, tools) {
 
   function mark() {
     if (size === "") return;
-    const { traced, unit: named, channel = null } = store.get();
+    const { traced, unit: named, pinned, channel = null } = store.get();
     const unit = validUnit(traced, named);
     pointing.remember(unit);
     measure(); // a label that has become wider moves what stands beside it
+    // a number that is pinned has its own lines, unless it is a class
+    const isClass = unit?.layer === traced.length - 1;
+    streams.show(wide && (!pinned || isClass) ? seen : null, stages);
+    if (isClass || wasClass || !pinned) streams.renew();
+    wasClass = isClass;
     const read = unit && unit.layer >= 0 ? readBy(traced, unit.layer) : null;
     const within = read !== null && channel !== null && channel < read.count;
     overlay.show(traced, unit, seen, {
@@ -349,6 +364,7 @@ export default function mountMaps(section, tools) {
       observer.disconnect();
       unsubscribe();
       pointing.destroy();
+      streams.destroy();
     },
   };
 }
