@@ -36,7 +36,7 @@ test-wheel: $(VENV)/all.stamp ## run a telling part of the tests on an installed
 lint: $(VENV)/all.stamp ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/clang-format --dry-run --Werror native/*.?pp native/kernels/*.hpp native/c/*
+	$(BIN)/clang-format --dry-run --Werror native/*.?pp native/kernels/*.hpp native/c/* tests/*.c
 	$(BIN)/biome ci
 	DENO_DIR=$(VENV)/deno DENO_NO_UPDATE_CHECK=1 $(BIN)/deno check --quiet src/lenet/lab/page
 	$(BIN)/mypy src tests scripts bench
@@ -48,7 +48,7 @@ check: lint ## lint, then the fast tests: before every commit
 format: $(VENV)/all.stamp ## put every file into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i native/*.?pp native/kernels/*.hpp native/c/*
+	$(BIN)/clang-format -i native/*.?pp native/kernels/*.hpp native/c/* tests/*.c
 	$(BIN)/biome check --write
 
 sanitize: sanitize-address sanitize-thread ## run the native engine's tests under the compiler's sanitizers

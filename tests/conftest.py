@@ -1,5 +1,6 @@
 """What every test may use, and the rule that in CI nothing is skipped that should have run."""
 
+import gc
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # What no CI machine has; every other skip is a missing installation.
 ALLOWED_IN_CI = ("no CUDA device", "root reads anything", "no small disk can be mounted here")
+
+
+# What is loaded stays: to look through it for garbage again and again is a tenth of the time.
+gc.set_threshold(20_000, 20, 20)
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

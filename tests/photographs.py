@@ -6,8 +6,8 @@ The page and Python are compared on them; what they show is known, too.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,24 +26,29 @@ class Photograph:
     shows: str  # a digit, or an article of Fashion-MNIST
 
 
-def digits() -> Iterator[Photograph]:
-    """Ten digits, each photographed otherwise."""
-    for digit, (suffix, size, ink, ground, options) in enumerate(DIGITS):
-        mask = _written(str(digit), size, digit)
-        yield _file(
-            f"digit-{digit}.{suffix}", _inked(mask, ink, ground, digit), str(digit), options
-        )
+@cache
+def digit(number: int) -> Photograph:
+    """One of ten digits, each photographed otherwise; drawn when it is first asked for."""
+    suffix, size, ink, ground, options = DIGITS[number]
+    image = _inked(_written(str(number), size, number), ink, ground, number)
+    return _file(f"digit-{number}.{suffix}", image, str(number), options)
 
 
-def clothes() -> Iterator[Photograph]:
-    """Ten articles of the bundled test pictures, coloured, enlarged, on different grounds."""
-    test = data.bundled().test
-    for label, name in enumerate(test.classes):
-        suffix, size, ink, ground, options = CLOTHES[label]
-        picture = test.images[np.flatnonzero(test.labels == label)[3], 0]
-        mask = np.asarray(_enlarged(picture, size), np.float64) / 255
-        image = _inked(mask, ink, ground, label)
-        yield _file(f"{name.replace(' ', '-')}.{suffix}", image, name, options)
+@cache
+def article(label: int) -> Photograph:
+    """One of ten of the bundled test pictures, coloured, enlarged, on different grounds."""
+    suffix, size, ink, ground, options = CLOTHES[label]
+    test = _bundled().test
+    name = test.classes[label]
+    picture = test.images[np.flatnonzero(test.labels == label)[3], 0]
+    mask = np.asarray(_enlarged(picture, size), np.float64) / 255
+    image = _inked(mask, ink, ground, label)
+    return _file(f"{name.replace(' ', '-')}.{suffix}", image, name, options)
+
+
+@cache
+def _bundled() -> data.Dataset:
+    return data.bundled()
 
 
 TURNED: dict[str, Any] = {"exif": 6, "quality": 90}

@@ -131,6 +131,13 @@ def test_lenet5_has_the_parameters_and_connections_of_the_paper():
     assert sum(row.connections for row in trace(zoo.lenet5())) == 340_908
 
 
+def test_a_pooling_window_connects_its_members_without_a_bias():
+    """Four for each output, where the paper's subsampling has five."""
+    rows = {row.stage: row for row in trace(zoo.lenet()) if row.stage}
+    assert (rows["S2"].connections, rows["S4"].connections) == (1_176 * 4, 400 * 4)
+    assert sum(row.connections for row in trace(zoo.lenet_max())) == 286_334 + 864 * 4 + 256 * 4
+
+
 def test_lenet_stages_are_numbered_through():
     stages = [row.stage for row in trace(zoo.lenet()) if row.stage]
     assert stages == ["C1", "S2", "C3", "S4", "F5", "F6", "F7"]

@@ -1,4 +1,4 @@
-"""native/c, the engine without Python: the page's WebAssembly module beside the native engine."""
+"""native/c, the engine without Python: in the page and on ARM, beside the native engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import pytest
 
 from engine_cases import Pictures, assert_close, network_of, random_pictures
 from lenet.engines import Batches, Position
-from lenet.engines.native import NativeEngine, choose_instruction_set
+from lenet.engines.native import NativeEngine, _numbers_of, choose_instruction_set
+from lenet.engines.protocol import normalization_table
 from lenet.network.architecture import Network, to_dict, trace
 from lenet.network.layers import (
     GELU,
@@ -60,8 +61,7 @@ CASES = {
 
 
 def pictures_of(name: str) -> Pictures:
-    n = 300 if name == "lenet" else 61
-    return random_pictures(NETWORKS[name], n, seed=5)
+    return random_pictures(NETWORKS[CASES[name][0]], 300 if name == "lenet" else 61, seed=5)
 
 
 def javascript() -> list[str]:
@@ -74,18 +74,24 @@ def javascript() -> list[str]:
     return [str(deno), "run", "--quiet", "--allow-read", "--allow-write", "--no-check"]
 
 
+def write_case(folder: Path, name: str) -> None:
+    """The pictures, their order and the first weights of a case, as files of numbers."""
+    network, pictures = NETWORKS[CASES[name][0]], pictures_of(name)
+    weights = Layout.of(network).flatten(initialize(network, "torch", 1), np.float32)
+    weights.tofile(folder / f"{name}.weights")
+    pictures.images.tofile(folder / f"{name}.images")
+    pictures.labels.astype(np.uint8).tofile(folder / f"{name}.labels")
+    order_of(name).astype(np.int32).tofile(folder / f"{name}.order")
+
+
 @pytest.fixture(scope="module")
 def in_the_page(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the module says of every case, and of two networks that it must refuse."""
     folder = tmp_path_factory.mktemp("wasm")
     job: list[dict[str, Any]] = []
     for name, (network_name, optimizer, batch_size) in CASES.items():
-        network, pictures = NETWORKS[network_name], pictures_of(network_name)
-        weights = Layout.of(network).flatten(initialize(network, "torch", 1), np.float32)
-        weights.tofile(folder / f"{name}.weights")
-        pictures.images.tofile(folder / f"{name}.images")
-        pictures.labels.astype(np.uint8).tofile(folder / f"{name}.labels")
-        order_of(network_name).astype(np.int32).tofile(folder / f"{name}.order")
+        network = NETWORKS[network_name]
+        write_case(folder, name)
         names = {"weight_decay": "weightDecay"}
         job.append(
             {
@@ -119,7 +125,7 @@ def order_of(name: str) -> np.ndarray[Any, Any]:
 def check(folder: Path, name: str, said: dict[str, Any], instruction_set: str, exact: bool) -> None:
     """Compares what lies in ``folder`` with the native engine, in bits or within rounding."""
     network_name, optimizer, batch_size = CASES[name]
-    network, pictures, order = NETWORKS[network_name], pictures_of(name), order_of(network_name)
+    network, pictures, order = NETWORKS[network_name], pictures_of(name), order_of(name)
     engine = NativeEngine(network, optimizer, Objective(), 1, instruction_set)
     start = initialize(network, "torch", 1)
     engine.load(State(start, {}, start if optimizer.average else None, 0))
@@ -192,6 +198,49 @@ def test_the_page_s_module_needs_nothing_and_refuses_what_it_cannot(
 
 def test_the_page_s_module_is_small() -> None:
     assert WASM.stat().st_size < 150_000
+
+
+def c_case(folder: Path, name: str) -> None:
+    """Writes a case as tests/c_engine.c reads it."""
+    write_case(folder, name)
+    network_name, optimizer, batch_size = CASES[name]
+    network, steps = NETWORKS[network_name], len(order_of(name))
+    layers = [_numbers_of(layer) for layer in network.layers]
+    head = [*network.input_shape, len(network.classes), len(layers), len(pictures_of(name).labels)]
+    head += [steps, batch_size, EPOCHS, POSITION.seed, POSITION.epoch, LEARNING_RATE]
+    o = optimizer
+    numbers = [("sgd", "adam", "adamw").index(o.method), o.nesterov, o.momentum, o.weight_decay]
+    numbers += [o.beta1, o.beta2, o.eps, o.average, 0]
+    numbers += [number for layer in layers for number in layer[1:]]
+    lines = [
+        " ".join(map(repr, head)) + " " + " ".join(layer[0] for layer in layers),
+        " ".join(repr(float(number)) for number in numbers),
+    ]
+    (folder / f"{name}.txt").write_text("\n".join(lines))
+    normalization_table(network).astype(np.float32).tofile(folder / f"{name}.table")
+
+
+@pytest.fixture(scope="session")
+def for_arm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tests/c_engine.c with the engine, compiled for 64-bit ARM."""
+    if find_spec("ziglang") is None:
+        pytest.skip("ziglang is not installed: make .venv/all.stamp")
+    program = tmp_path_factory.mktemp("arm") / "c_engine"
+    command = [sys.executable, "scripts/zig.py", "c", "aarch64-linux-musl", str(program)]
+    subprocess.run([*command, "tests/c_engine.c"], cwd=ROOT, check=True)
+    return program
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_on_arm_the_engine_computes_the_same(tmp_path: Path, for_arm: Path, name: str) -> None:
+    qemu = shutil.which("qemu-aarch64")
+    if qemu is None:
+        pytest.skip("qemu-aarch64 is not installed: apt install qemu-user")
+    c_case(tmp_path, name)
+    command = [qemu, str(for_arm), str(tmp_path), name]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    check(tmp_path, name, json.loads(done.stdout), choose_instruction_set(), exact=False)
 
 
 @pytest.mark.slow

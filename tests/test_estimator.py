@@ -13,7 +13,6 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import check_estimator
 
 from lenet import data
 from lenet.estimator import LeNetClassifier
@@ -45,6 +44,8 @@ def fitted(digits: tuple[np.ndarray, np.ndarray]) -> LeNetClassifier:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learns_own_checks_pass() -> None:
+    from sklearn.utils.estimator_checks import check_estimator  # takes a second to load
+
     found = check_estimator(LeNetClassifier(), on_fail=None, on_skip=None)
     failed = {each["check_name"] for each in found if each["status"] == "failed"}
     assert failed == EXPECTED.keys()

@@ -97,7 +97,7 @@ def test_sentences_follow_the_network_and_are_not_about_lenet_alone() -> None:
     network = Network("other", (3, 11, 11), layers, ("a", "b"))
     conv, relu, pool, mixing, _, dropout, dense = explain(network, "en").sections
     assert "stride: the kernel moves 2 pixels at a time" in conv.numbers
-    assert "does not shrink gradients" in relu.why
+    assert "does not itself shrink gradients" in relu.why
     assert "less to compute" not in pool.why  # its maps are as large as before
     assert "minus infinity" in pool.numbers[1]
     assert "mixes the 4 channels" in mixing.why

@@ -82,7 +82,7 @@ def test_lenet_totals():
     table = inspection.table(zoo.lenet())
     assert table.parameters == 61_706
     assert table.macs == 416_520
-    assert table.connections == 122_304 + 241_600 + 48_120 + 10_164 + 850
+    assert table.connections == 122_304 + 4_704 + 241_600 + 1_600 + 48_120 + 10_164 + 850
     assert table.parameter_bytes == 4 * 61_706
     assert table.input_bytes == 4 * 784
     outputs = 2 * 6 * 28 * 28 + 6 * 14 * 14 + 2 * 16 * 10 * 10 + 16 * 5 * 5 + 2 * 120 + 2 * 84 + 10

@@ -176,7 +176,7 @@ def assert_same_numbers(network: Network, n: int, **options: Any) -> None:
 
 
 @every_set
-@pytest.mark.parametrize("name", ["lenet", "lenet-max", "lenet-relu", "mlp"])
+@pytest.mark.parametrize("name", ["lenet", "lenet-max", "lenet-relu", "mlp", "linear"])
 def test_every_instruction_set_computes_the_zoo(instruction_set: str, name: str) -> None:
     assert_same_numbers(zoo.build(name), 37, instruction_set=instruction_set)
 

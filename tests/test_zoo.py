@@ -56,6 +56,12 @@ def test_lenet_max_is_the_class_of_tutorial_002():
     assert parameters(network) == 156 + 2_416 + 30_840 + 10_164 + 850
 
 
+def test_linear_is_one_dense_layer():
+    network = zoo.build("linear", (3, 8, 8), 4)
+    assert network.layers == (Flatten(), Linear(3 * 8 * 8, 4))
+    assert parameters(zoo.linear()) == 7_850
+
+
 def test_lenet_relu_differs_from_lenet_in_activation_and_pooling_alone():
     newer = {Sigmoid(): ReLU(), AvgPool2d(2, 2): MaxPool2d(2, 2)}
     assert zoo.lenet_relu().layers == tuple(newer.get(x, x) for x in zoo.lenet().layers)

@@ -59,7 +59,7 @@ CLOSE = 1e-4  # what two float32 computations of one network may differ by
 ACTIVATIONS = tuple(COMPUTED.values())
 ACTIVATIONS += (LeakyReLU(0.3),)
 OLD = (ScaledTanh(), ScaledTanh(1.5, -0.8))
-TRAINED_TODAY = ("lenet", "lenet-max", "lenet-relu", "mlp")
+TRAINED_TODAY = ("lenet", "lenet-max", "lenet-relu", "mlp", "linear")
 
 
 # --- networks, and what they should compute ----------------------------------------------------

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from functools import cache
 from io import TextIOWrapper
-from typing import Annotated
+from types import ModuleType
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command, get_command_name
@@ -63,6 +66,7 @@ def _empty() -> typer.Typer:
     return program
 
 
+Program = Callable[..., Any]  # takes the arguments and runs a command
 SUBJECTS = (
     training,
     looking,
@@ -118,7 +122,7 @@ def run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _program_for(arguments: list[str]) -> typer.Typer:
+def _program_for(arguments: list[str]) -> Program:
     """The program, with no more commands than the subject that is asked for has.
 
     To make them all takes longer than some of them run.
@@ -127,13 +131,21 @@ def _program_for(arguments: list[str]) -> typer.Typer:
         known = subject.commands.registered_commands
         names = [c.name or get_command_name(c.callback.__name__) for c in known if c.callback]
         if arguments[0] in names:
-            program = _empty()
-            program.add_typer(subject.commands)
-            return program
-    return app
+            return _made(subject)
+    return _made(None)
+
+
+@cache
+def _made(subject: ModuleType | None) -> Program:
+    """The program with the commands of a subject alone, or with all of them; made once."""
+    if subject is None:
+        return get_command(app)
+    program = _empty()
+    program.add_typer(subject.commands)
+    return get_command(program)
 
 
 def _command(arguments: list[str]) -> str:
     """The command's own name for a hint, such as "train "."""
-    known = getattr(get_command(app), "commands", {})
+    known = getattr(_made(None), "commands", {})
     return f"{arguments[0]} " if arguments and arguments[0] in known else ""

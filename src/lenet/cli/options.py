@@ -63,7 +63,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Settings = Annotated[list[str] | None, settings_option("Change any value of the recipe.")]
 NetworkName = Annotated[
     str | None,
-    typer.Option(help="lenet, lenet-max, lenet-relu, mlp.", autocompletion=completion.networks),
+    typer.Option(
+        help="lenet, lenet-max, lenet-relu, mlp, linear.", autocompletion=completion.networks
+    ),
 ]
 BatchSize = Annotated[
     int | None, typer.Option(parser=whole, metavar="N", help="Pictures in one step.")

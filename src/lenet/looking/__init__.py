@@ -378,7 +378,7 @@ def mistake_pictures(
         def draw_mistakes() -> Figure:
             from lenet.looking import mistake_figures
 
-            what = f"{network}: what it was surest of and wrong"
+            what = f"{network}: most confident mistakes"
             return mistake_figures.mistakes(split, mistakes, what)
 
         pictures.append(_drawn("mistakes.png", draw_mistakes))

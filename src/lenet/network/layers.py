@@ -587,5 +587,7 @@ def costs(layer: Layer, output: Shape) -> tuple[int, int]:
         case Subsample():
             units = math.prod(output)
             return units, units * (layer.kernel_size**2 + 1)
+        case AvgPool2d() | MaxPool2d():  # a window's members, and no bias
+            return 0, math.prod(output) * layer.kernel_size**2
         case _:
             return 0, 0

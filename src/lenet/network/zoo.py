@@ -61,6 +61,14 @@ def mlp(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network
     return Network("mlp", input_shape, layers, names)
 
 
+def linear(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
+    """The baseline: one dense layer, no hidden one; 7,850 parameters. Softmax regression."""
+    names = class_names(classes)
+    channels, height, width = input_shape
+    layers = (Flatten(), Linear(channels * height * width, len(names)))
+    return Network("linear", input_shape, layers, names)
+
+
 # LeCun et al. 1998, table I: the S2 maps that each of the sixteen C3 maps sees.
 C3_CONNECTIONS = (
     *(tuple(sorted((first + i) % 6 for i in range(3))) for first in range(6)),  # 3 neighbours
@@ -103,6 +111,7 @@ NETWORKS: dict[str, Callable[[InputShape, Classes], Network]] = {
     "lenet-max": lenet_max,
     "lenet-relu": lenet_relu,
     "mlp": mlp,
+    "linear": linear,
     "lenet5": lenet5,
 }
 

@@ -139,13 +139,13 @@ def why(facts: LayerFacts) -> str:
             return f"再做一次：{fewer}小的平移也更不要紧了。"
         case AvgPool2d() | Subsample():
             return (
-                "模糊加压缩。图案移动一个像素，平均值变化很小，所以网络不怕小的平移"
-                f"{_saved(facts)}。"
+                "模糊加压缩。图案平移一个像素时，平均值的变化比特征图本身小，所以网络对小平移较不敏感，"
+                f"但并非毫无变化{_saved(facts)}。"
             )
         case MaxPool2d():
             return (
-                "它只问窗口里有没有某个图案，不问在哪里。图案移动一个像素，多半还在同一个窗口里，"
-                f"所以网络不怕小的平移{_saved(facts)}。"
+                "它只问窗口里有没有某个图案，不问在哪里，所以网络对小平移较不敏感。"
+                f"但图案一移动，常常就进了另一个窗口，结果仍会变化{_saved(facts)}。"
             )
         case _ if isinstance(layer, Activation) and facts.again:
             return (
@@ -155,8 +155,9 @@ def why(facts: LayerFacts) -> str:
         case Sigmoid():
             return (
                 "引入非线性：线性层无论叠多少层，合起来也只相当于一个线性层。代价是：它的斜率"
-                "最大只有 1/4，在接近 0 和 1 的饱和区几乎为零。"
-                "梯度穿过几层之后越来越小（梯度消失），训练起步很慢，所以今天的网络大多改用 ReLU。"
+                "最大只有 1/4，在接近 0 和 1 的饱和区几乎为零。图片之间的差别每过一层就缩小一些，"
+                "梯度往回传时也一样（梯度消失），所以即使没有一个单元饱和，训练起步也很慢；"
+                "今天的网络大多改用 ReLU。"
             )
         case Tanh() | ScaledTanh():
             return (
@@ -166,7 +167,7 @@ def why(facts: LayerFacts) -> str:
         case ReLU():
             return (
                 "引入非线性：线性层无论叠多少层，合起来也只相当于一个线性层。只要输入为正，"
-                "斜率就是 1，梯度不会越来越小，计算也简单。"
+                "斜率就是 1，它本身不会让梯度变小（权重仍然可能），计算也简单。"
                 "若一个单元对所有图片都输出零，它就不再学习了。"
             )
         case LeakyReLU():
@@ -227,7 +228,7 @@ def _why_convolution(facts: LayerFacts, layer: Conv2d) -> str:
         pairs = layer.in_channels * layer.out_channels
         text += (
             f"{pairs} 对特征图中只有 {connection_count(layer)} 对相连：权重更少，"
-            "而且看到的输入不同，学到的东西也只能不同。"
+            "而且看到的输入不同，各张图被迫学到不同特征。"
         )
     return text
 

@@ -150,13 +150,15 @@ def why(facts: LayerFacts) -> str:
             return f"As before: {fewer}small shifts matter even less."
         case AvgPool2d() | Subsample():
             return (
-                "It blurs and compresses. A pattern that moves by a pixel changes a mean only a "
-                f"little, so the network is less sensitive to small shifts{_saved(facts)}."
+                "It blurs and compresses. A shift by one pixel changes the means less than the "
+                "map: the network is less sensitive to small shifts, but notices them"
+                f"{_saved(facts)}."
             )
         case MaxPool2d():
             return (
                 "It tells whether a pattern is in the window, not where in it, so the network is "
-                f"less sensitive to small shifts{_saved(facts)}."
+                "less sensitive to small shifts. It still notices them, since a pattern that "
+                f"moves often enters another window{_saved(facts)}."
             )
         case _ if isinstance(layer, Activation) and facts.again:
             return (
@@ -166,10 +168,11 @@ def why(facts: LayerFacts) -> str:
         case Sigmoid():
             return (
                 "It makes the network nonlinear: without it, any number of linear layers would "
-                "collapse into one. Its price: its slope is 1/4 at most and nearly zero where it "
-                "saturates, close to 0 and 1. Gradients that pass through several of these fade "
-                "(vanishing gradients), and training is slow to start; most networks of today have "
-                "ReLU here."
+                "collapse into one. Its price: its slope is 1/4 at most, and nearly zero where it "
+                "saturates, close to 0 and 1. Differences between pictures shrink on their way "
+                "through several of these, and so do gradients on their way back (vanishing "
+                "gradients). So training is slow to start, although no sigmoid need be saturated "
+                "then; most networks of today have ReLU here."
             )
         case Tanh() | ScaledTanh():
             return (
@@ -180,9 +183,9 @@ def why(facts: LayerFacts) -> str:
         case ReLU():
             return (
                 "It makes the network nonlinear: without it, any number of linear layers would "
-                "collapse into one. Its slope is 1 wherever it is positive, so it does not shrink "
-                "gradients, and it is cheap. A unit that is zero for every picture no longer "
-                "learns."
+                "collapse into one. Its slope is 1 wherever it is positive, so it does not itself "
+                "shrink gradients (the weights still can), and it is cheap. A unit that is zero "
+                "for every picture no longer learns."
             )
         case LeakyReLU():
             return (

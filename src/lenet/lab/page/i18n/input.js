@@ -305,7 +305,7 @@ export default {
     "whatif.weights": "换一个权重",
     "whatif.channels": "关掉一个特征图",
     "whatif.cover": "遮住一部分",
-    "whatif.mistaken": "每一类最容易被什么冒充",
+    "whatif.mistaken": "最常被误认成各类的图片",
 
     "difference.none": "还没有改动",
     "difference.title": "有何不同",

@@ -257,7 +257,7 @@ export default {
     "learn.spread": "{mean} ± {deviation}",
     "learn.saturated": "{share} 饱和",
     "learn.zero": "{share} 为零",
-    "learn.not-finite": "没有有限的数",
+    "learn.not-finite": "数值溢出（NaN 或无穷）",
 
     "learn.field.name": "名称",
     "learn.name-by-itself": "日期、配方、编号",

@@ -1,7 +1,7 @@
 /** What follows from a network's description, layer by layer: shapes, parameters, costs, fields. */
 
 import { checkHead, complete } from "./description.js";
-import { connectionCount, isDense, isWindowed, LAYERS } from "./layers.js";
+import { connectionCount, isDense, isPooling, isWindowed, LAYERS } from "./layers.js";
 import { product, shapeText } from "./shapes.js";
 
 /**
@@ -214,5 +214,6 @@ function costs(layer, output) {
   if (type === "Subsample") {
     return { macs: product(output), connections: product(output) * (k * k + 1) };
   }
-  return { macs: 0, connections: 0 };
+  // a pooling window's members, and no bias
+  return { macs: 0, connections: isPooling(type) ? product(output) * k * k : 0 };
 }
