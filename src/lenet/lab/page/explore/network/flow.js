@@ -13,7 +13,7 @@ const MOST_LINKS = 26; // into one stage: more would be a grey mass
 
 /**
  * The strongest links into a layer. `maps` is how many channels its input had before Flatten, 0
- * where it was none; `x` is what the layer reads, `y` its output, `dy` the gradient of the class by it.
+ * where it was none; `x` is what the layer reads, `y` its output, `dy` the class's gradient by it.
  * @param {TracedLayer} row
  * @param {Weights} weights
  * @param {Float32Array} x
