@@ -5,12 +5,28 @@
 #include <new>
 #include <version>
 
+#if defined(_WIN32)
+#include <malloc.h>
+#endif
+
 namespace {
 
 void* memory(std::size_t size, std::size_t alignment) {
+#if defined(_WIN32)
+    void* at = _aligned_malloc(size, alignment);
+#else
     void* at = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+#endif
     if (!at) __builtin_trap();
     return at;
+}
+
+void release(void* at) {
+#if defined(_WIN32)
+    _aligned_free(at);
+#else
+    std::free(at);
+#endif
 }
 
 }  // namespace
@@ -19,10 +35,10 @@ void* operator new(std::size_t size) { return memory(size, alignof(std::max_alig
 void* operator new(std::size_t size, std::align_val_t alignment) {
     return memory(size, std::size_t(alignment));
 }
-void operator delete(void* at) noexcept { std::free(at); }
-void operator delete(void* at, std::size_t) noexcept { std::free(at); }
-void operator delete(void* at, std::align_val_t) noexcept { std::free(at); }
-void operator delete(void* at, std::size_t, std::align_val_t) noexcept { std::free(at); }
+void operator delete(void* at) noexcept { release(at); }
+void operator delete(void* at, std::size_t) noexcept { release(at); }
+void operator delete(void* at, std::align_val_t) noexcept { release(at); }
+void operator delete(void* at, std::size_t, std::align_val_t) noexcept { release(at); }
 
 // A vector that would be too long, a function that is none.
 _LIBCPP_BEGIN_NAMESPACE_STD

@@ -163,7 +163,7 @@ INLINE int dinput_cost(int K, int m, int t) {
     return larger(larger(m * t * K, loads), 2 * wait * smaller(t, K)) + loads / 8;
 }
 
-constexpr int largest_dinput_m = is_small ? 2 : 3, largest_dinput_t = 7;
+constexpr int largest_dinput_m = is_small ? 1 : 3, largest_dinput_t = is_small ? 4 : 7;
 using DinputTile = void (*)(const Convolution&, const Vector*, Stride, Stride, int, const float*,
                             Vector*);
 struct DinputTiles {

@@ -206,9 +206,14 @@ void dinput_row(const Vector* from, Stride point, int width, Vector* dx) {
     if (width >= K) points_to_dinput<K>(from, point, width, dx);
 }
 
-// f.operator()<K>() for the kernel size. Kernels of 2 would save least and round most.
+// Kernels of 2 would save least and round most.
+constexpr bool has_filter(int K) { return is_small ? K == 3 || K == 5 : K >= smallest_filter; }
+
+// f.operator()<K>() for the kernel size.
 template <class Function>
 INLINE void with_kernel_size(int K, Function f) {
+    if constexpr (is_small)
+        return K == 3 ? f.template operator()<3>() : f.template operator()<5>();
     switch (K) {
         case 3: return f.template operator()<3>();
         case 4: return f.template operator()<4>();
@@ -308,7 +313,7 @@ constexpr DpointsTiles dpoints_tiles = [] {
     DpointsTiles tiles{};
     for_each<largest_kernel>([&]<int K>() {
         for_each<largest_dweight_tile>([&]<int M>() {
-            if constexpr (K >= smallest_filter && fits(M, K)) tiles.at[K][M] = dpoints_tile<K, M>;
+            if constexpr (has_filter(K) && fits(M, K)) tiles.at[K][M] = dpoints_tile<K, M>;
         });
     });
     return tiles;
@@ -335,7 +340,7 @@ constexpr double worthwhile = 0.85;  // of the direct loops' time
 
 UNUSED bool choose_filtering(const Convolution& v) {
     const int K = v.kernel_size;
-    if (v.stride != 1 || K < smallest_filter) return false;
+    if (v.stride != 1 || !has_filter(K)) return false;
     const double tiles = (v.out_width + points - K) / (points + 1 - K);
     const double kernels = double(v.in_channels) * v.out_channels * v.out_height;
     const double of_input = v.in_channels * (v.out_height + K - 1) * tiles;
