@@ -73,6 +73,7 @@ def test_outputs_and_gradients_are_exact_to_rounding(instruction_set: str, case:
         assert_close(one.named()[name], gradient, 5e-6, name)
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("batch_size", [5, 100, 259])
 def test_the_number_of_threads_changes_no_bit(batch_size: int) -> None:
     layers = (Conv2d(1, 12, 3), Dropout(0.2), Conv2d(12, 16, 5), Sigmoid(), AvgPool2d(2))

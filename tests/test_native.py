@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from inspect import getsource
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +298,7 @@ def test_a_short_last_batch_does_not_matter_to_where_a_stretch_is_cut() -> None:
 # --- threads -----------------------------------------------------------------------------------
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize(
     ("batch_size", "weighted"),
     [*((size, False) for size in (1, 7, 64, 300, 1000)), (64, True), (300, True)],
@@ -319,12 +322,24 @@ def test_the_number_of_threads_changes_no_bit(batch_size: int, weighted: bool) -
     assert all(result == results[0] for result in results)
 
 
+def test_what_has_several_threads_is_tried_under_thread_sanitizer() -> None:
+    import test_minimal_filtering
+
+    several = re.compile("threads" + r"=(?!1\b)")
+    for module in (sys.modules[__name__], test_minimal_filtering):
+        for name, test in vars(module).items():
+            if name.startswith("test_") and callable(test) and several.search(getsource(test)):
+                assert "threads" in {mark.name for mark in getattr(test, "pytestmark", [])}, name
+
+
+@pytest.mark.threads
 def test_there_are_never_more_threads_than_processors() -> None:
     choice = engines.choose("native", zoo.lenet())
     engine = engines.make(choice, zoo.lenet(), Optimizer(), Objective(), threads=1000)
     assert engine.threads == available_cpus()
 
 
+@pytest.mark.threads
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
 def test_one_picture_wakes_no_thread() -> None:
     def count() -> int:
@@ -350,6 +365,7 @@ def run(code: str) -> str:
     return result.stdout.strip()
 
 
+@pytest.mark.threads
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [50, 2])
 def test_a_signal_ends_a_long_stretch_between_two_steps(size: int) -> None:
@@ -378,6 +394,7 @@ except KeyboardInterrupt:
     assert out == "True True"
 
 
+@pytest.mark.threads
 def test_other_python_threads_run_meanwhile() -> None:
     engine, split = make(zoo.lenet()), random_pictures(zoo.lenet(), 2000)
     turns, done = 0, threading.Event()
@@ -395,6 +412,7 @@ def test_other_python_threads_run_meanwhile() -> None:
     assert turns > 3  # at least once in a call, where one call takes many thousandths
 
 
+@pytest.mark.threads
 def test_two_python_threads_take_turns() -> None:
     split = random_pictures(zoo.lenet(), 64)
     alone, shared = make(zoo.lenet()), make(zoo.lenet(), threads=2)
@@ -414,6 +432,7 @@ def test_two_python_threads_take_turns() -> None:
         assert value.tobytes() == other.parameters[name].tobytes()
 
 
+@pytest.mark.threads
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_process_has_threads_of_its_own() -> None:
@@ -436,6 +455,7 @@ print(os.waitpid(child, 0)[1], engine.state().step)
 # --- forward and backward apart ----------------------------------------------------------------
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("n", [1, 5, 100])
 def test_a_gradient_of_the_logits_drives_backward(n: int) -> None:
     network = zoo.lenet_relu((3, 16, 20), 5)
@@ -512,6 +532,7 @@ def test_wrong_input_is_refused_before_the_loops_see_it() -> None:
         assert np.array_equal(value, before[name])
 
 
+@pytest.mark.threads
 def test_no_pictures_are_no_work() -> None:
     engine, none = make(zoo.lenet(), threads=2), random_pictures(zoo.lenet(), 0)
     assert engine.evaluate(none).examples == 0
