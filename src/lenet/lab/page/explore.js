@@ -100,8 +100,11 @@ export default function mount(root, context) {
     try {
       const model = await backend.model(ref);
       if (closed || mine !== asked) return;
-      const traced = trace(model.network);
+      const fresh = trace(model.network);
       const { model: before, traced: tracedBefore, unit, pinned } = store.get();
+      // another moment of the same network: what is drawn for its layers may stay
+      const same = before !== null && sameNetwork(before.network, model.network);
+      const traced = same ? tracedBefore : fresh;
       const fits = before === null || sameShape(before.network, model.network);
       const kept = unitInOther(tracedBefore ?? traced, traced, unit);
       fail(null);
@@ -218,6 +221,10 @@ function covered(network, pixels, cover) {
     }
   }
   return shown;
+}
+
+function sameNetwork(one, other) {
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 function sameShape(one, other) {

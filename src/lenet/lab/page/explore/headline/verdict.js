@@ -18,6 +18,7 @@ export function mountVerdict(section, { store, t, announce }) {
   const draw = oncePerFrame(() => {
     const { model, outputs, picture, traced, pixels } = store.get();
     const ready = Boolean(model && outputs && traced && outputs.length === traced.length);
+    if (!ready && model && sentence.childElementCount > 0) return; // it will be in a moment
     small.hidden = !ready;
     sentence.classList.toggle("muted", !ready);
     if (!ready) return void fill(sentence, t("verdict.waiting"));

@@ -101,6 +101,7 @@ export default function mountMaps(section, tools) {
     const { model, traced } = store.get();
     panels = new Map();
     pointing.forget();
+    streams.forget();
     bars = null;
     memory.maps ??= { folded: {}, widened: null };
     if (!traced) return void fill(figure);
@@ -263,6 +264,7 @@ export default function mountMaps(section, tools) {
   function draw() {
     const { model, input, outputs, before, pixels, gates, traced } = store.get();
     const ready = outputs !== null && input !== null && outputs.length === traced?.length;
+    if (!ready && size !== "" && pixels !== null) return; // the numbers will be there in a moment
     waiting.hidden = ready || model === null || pixels !== null; // it is a moment's matter
     scroller.hidden = !ready;
     rest.hidden = !ready;

@@ -135,7 +135,7 @@ const MOST_GLYPHS = 4; // of a number in a cell: more would touch the next one's
 
 /** The power of ten that a grid's numbers are written in, so that those up to `limit` are short. */
 export function unitOfCells(limit) {
-  if (!(limit > 0) || (limit >= 0.1 && limit < 1000)) return 0;
+  if (!(limit > 1e-8) || (limit >= 0.1 && limit < 1000)) return 0;
   return Math.floor(Math.log10(limit) + 1e-9);
 }
 

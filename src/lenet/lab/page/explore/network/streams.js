@@ -10,7 +10,7 @@ const MOST_MACS = 4e6; // of a network whose links are computed: a larger one wo
 const SETTLED_MS = 160; // without a new result before the links are computed
 
 /**
- * The lines {element, button, show(panels, stages), renew(), destroy}: `show` draws what is known
+ * The lines {element, button, show(panels, stages), renew(), forget(), destroy}: `show` draws what is known
  * between the panels that are seen (none: no lines), `renew` computes it anew in a moment.
  */
 export function createStreams({ store, t, memory }) {
@@ -88,6 +88,12 @@ export function createStreams({ store, t, memory }) {
       draw();
     },
     renew,
+    /** Another network: what is known is not of it. */
+    forget() {
+      clearTimeout(timer);
+      [links, shown] = [new Map(), null];
+      draw();
+    },
     destroy: () => clearTimeout(timer),
   };
 }
