@@ -347,6 +347,24 @@ def test_networks_of_different_classes_are_not_shown_the_same_picture(
     problems[:] = [line for line in problems if "422" not in line]  # where MNIST is not here
 
 
+def test_the_address_has_the_place_in_compare(page: Page, lab: str) -> None:
+    open_view(page, lab, "compare", "?runs=relu-adam,max-adam")
+    page.locator(".matrix [data-row='6'][data-column='0']").click()
+    page.locator("#pair-right").select_option("sigmoid")
+    page.locator(".compare-pair").get_by_role("button", name="Next picture").click()
+    page.wait_for_url(
+        re.compile("(?=.*matrix=relu-adam)(?=.*cell=6-0)(?=.*right=sigmoid).*picture=1")
+    )
+    page.reload()
+    cell = page.locator(".matrix [data-row='6'][data-column='0']")
+    expect(cell).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#pair-right")).to_have_value("sigmoid")
+    expect(page.locator(".compare-pair input[type=number]")).to_have_value("1")
+    page.goto(f"{lab.partition('#')[0]}#/compare?runs=sigmoid&matrix=sigmoid&cell=99-0&picture=x")
+    expect(page.locator("#matrix-run")).to_have_value("sigmoid")
+    expect(page.locator(".matrix [aria-pressed=true]")).to_have_count(0)
+
+
 @pytest.mark.parametrize("language", ["English", "中文"])
 def test_on_a_telephone_the_runs_are_a_list(
     new_page: Callable[..., Page], lab: str, language: str

@@ -17,6 +17,7 @@ export default function mount(root, context) {
   const { backend, t, memory, params, mayChange, setParams, announce } = context;
   const asked = params.get("runs")?.split(",").filter(Boolean);
   memory.chosen = asked ?? memory.chosen ?? null; // null: nobody has chosen yet
+  Object.assign(memory, placeOf(params));
   let closed = false;
   let undoTimer = null;
 
@@ -240,6 +241,21 @@ export default function mount(root, context) {
       pair.destroy();
     },
   };
+}
+
+/** What the address says of the matrix and of the pair, as `memory` keeps it. */
+function placeOf(params) {
+  const place = {};
+  if (params.has("matrix")) {
+    const cell = /^(\d{1,3})-(\d{1,3})$/.exec(params.get("cell") ?? "");
+    place.confusion = { run: params.get("matrix"), cell: cell && [+cell[1], +cell[2]] };
+  }
+  if (params.has("left") || params.has("picture")) {
+    const picture = Number(params.get("picture"));
+    const [left, right] = [params.get("left"), params.get("right")];
+    place.pair = { left, right, picture: Number.isSafeInteger(picture) ? picture : 0 };
+  }
+  return place;
 }
 
 /** The runs that are chosen where nobody has: the newest two of the same data. */

@@ -13,14 +13,20 @@ const AT_ONCE = 48; // pictures
  * `update(names)` offers these runs, the first of them to begin with; `fail(error | null)` is
  * called back, and `navigate` for a picture.
  */
-export default function mountConfusion(section, { backend, t, memory, navigate, fail }) {
+export default function mountConfusion(section, { backend, t, memory, navigate, setParams, fail }) {
   memory.confusion ??= { run: null, cell: null };
   const kept = memory.confusion;
   let offered = [];
   let asked = 0;
   let shown = null; // {ref, classes, dataset, predictions, counts}
 
-  const choice = h("select", { id: "matrix-run", onchange: () => open(choice.value) });
+  const choice = h("select", {
+    id: "matrix-run",
+    onchange: () => {
+      open(choice.value);
+      keepPlace();
+    },
+  });
   const summary = h("p", { class: "muted number", role: "status" });
   const matrix = h("div", { class: "matrix-box" });
   const pictures = h("div", { class: "cell-pictures" });
@@ -63,8 +69,13 @@ export default function mountConfusion(section, { backend, t, memory, navigate, 
     }
   }
 
+  function keepPlace() {
+    setParams({ matrix: kept.run, cell: kept.cell?.join("-") ?? null });
+  }
+
   function draw() {
     const { counts, size, predictions } = shown;
+    if (kept.cell?.some((at) => at >= size)) kept.cell = null; // the address said so
     let right = 0;
     for (let i = 0; i < size; i++) right += counts[i * size + i];
     const all = predictions.labels.length;
@@ -176,6 +187,7 @@ export default function mountConfusion(section, { backend, t, memory, navigate, 
 
   function choose(row, column) {
     kept.cell = [row, column];
+    keepPlace();
     for (const cell of matrix.querySelectorAll("[data-row]")) {
       const here = Number(cell.dataset.row) === row && Number(cell.dataset.column) === column;
       cell.setAttribute("aria-pressed", String(here));

@@ -18,7 +18,7 @@ const SIDES = ["left", "right"];
  * `update(runs)` offers the runs of these summaries, first the first and the next that tells
  * the same classes apart; `fail(error | null)` is called back.
  */
-export default function mountPair(section, { backend, t, memory, state, fail }) {
+export default function mountPair(section, { backend, t, memory, state, setParams, fail }) {
   memory.pair ??= { left: null, right: null, picture: 0 };
   const kept = memory.pair;
   const models = { left: null, right: null }; // side → {name, network, weights, traced, data}
@@ -31,7 +31,7 @@ export default function mountPair(section, { backend, t, memory, state, fail }) 
   let closed = false;
 
   const choices = Object.fromEntries(
-    SIDES.map((side) => [side, h("select", { id: `pair-${side}`, onchange: open })]),
+    SIDES.map((side) => [side, h("select", { id: `pair-${side}`, onchange: choose })]),
   );
   const chooser = h("div", { class: "pick" });
   const said = h("ul", { class: "differences" });
@@ -72,10 +72,16 @@ export default function mountPair(section, { backend, t, memory, state, fail }) 
     fail,
     chosen(chosen) {
       picture = chosen;
+      if (kept.picture !== chosen.index) setParams({ picture: chosen.index });
       kept.picture = chosen.index;
       compute();
     },
   });
+
+  function choose() {
+    setParams({ left: choices.left.value, right: choices.right.value });
+    open();
+  }
 
   async function open() {
     const mine = ++asked;
