@@ -10,8 +10,10 @@ const MOST_MACS = 4e6; // of a network whose links are computed: a larger one wo
 const SETTLED_MS = 160; // without a new result before the links are computed
 
 /**
- * The lines {element, button, show(panels, stages), renew(), forget(), destroy}: `show` draws what is known
- * between the panels that are seen (none: no lines), `renew` computes it anew in a moment.
+ * The lines {element, button, show(panels, stages), renew(), forget(), destroy}.
+ *
+ * `show` draws what is known between the panels that are seen (null: no lines), `renew` computes it
+ * anew in a moment.
  */
 export function createStreams({ store, t, memory }) {
   const element = h("g", { class: "maps-streams" });
