@@ -28,7 +28,7 @@ UInt8 = NDArray[np.uint8]
 
 # A header can promise 2^128 bytes. EMNIST, the largest of this family, has 640 MB.
 MAX_BYTES: Final = 1 << 30
-PIECE_BYTES: Final = 1 << 21  # after each, other threads may hold the interpreter for a while
+PIECE_BYTES: Final = 1 << 23  # after each, other threads may hold the interpreter for a while
 HEADER_BYTES: Final = 1 << 10  # the first piece, more than the longest header
 REMEDY: Final = "Replace it with a good copy"
 
@@ -132,7 +132,7 @@ def read_stream(stream: BinaryIO, name: str) -> tuple[UInt8, str]:
     head = _head(pieces)
     shape, start = _shape(head, name)
     array = np.empty(math.prod(shape), np.uint8)  # no memory is touched before data arrive
-    view, end, digest = array.data, 0, hashlib.sha256(head[:start])
+    view, end = array.data, 0
     for piece in chain((head[start:],), pieces):
         begin, end = end, end + len(piece)
         if end > array.size:
@@ -141,12 +141,13 @@ def read_stream(stream: BinaryIO, name: str) -> tuple[UInt8, str]:
                 f"for shape {shape}: the header is wrong or something was appended"
             )
         view[begin:end] = piece
-        digest.update(piece)
     if end < array.size:
         raise DataError(
             f"{name}: ends after {end:,} of the {array.size:,} bytes that its header promises "
             f"for shape {shape}: it is cut off, or the header is wrong"
         )
+    digest = hashlib.sha256(head[:start])
+    digest.update(view)
     return array.reshape(shape), digest.hexdigest()
 
 
