@@ -118,8 +118,12 @@ using LayerTuple = std::tuple<std::string, int, int, int, int, int, double>;
 
 Layer layer_of(const LayerTuple& tuple) {
     const auto& [name, in, out, kernel_size, stride, padding, argument] = tuple;
-    Layer layer{
-        .in = in, .out = out, .kernel_size = kernel_size, .stride = stride, .padding = padding};
+    Layer layer{.in = in,
+                .out = out,
+                .kernel_size = kernel_size,
+                .stride = stride,
+                .padding = padding,
+                .activation = {}};
     if (!layer.find(name, argument)) throw std::invalid_argument("no layer is named " + name);
     return layer;
 }

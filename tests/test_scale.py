@@ -13,6 +13,7 @@ from lenet import benchmark, cli
 from lenet.benchmark import BenchmarkError, scale
 from lenet.benchmark.trainers import Job, Speed, TrainerError
 from lenet.drawing import figures
+from lenet.engines import native
 from lenet.network.architecture import trace
 
 
@@ -48,7 +49,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> type[Pretended]:
     Pretended.jobs, Pretended.stop_after = [], 1000
     monkeypatch.setattr(benchmark.measuring, "Process", Pretended)
     monkeypatch.setattr(benchmark.measuring, "find_spec", lambda name: name)
-    monkeypatch.setattr(benchmark.measuring.native, "why_missing", lambda: "")
+    monkeypatch.setattr(native, "why_missing", lambda: "")
     monkeypatch.setattr(benchmark.measuring, "limit_of", lambda plan: (lambda: 150.0, "avx9"))
     for module in (scale, benchmark.measuring):
         monkeypatch.setattr(module, "available_cpus", lambda: 6)
