@@ -17,10 +17,20 @@ export function fittingSets(state, { network, data }) {
 export function predictionsOf({ backend, memory }, model) {
   memory.predictions ??= new WeakMap();
   if (!memory.predictions.has(model)) {
-    const asked = model.data === null ? null : backend.predictions(model.ref).catch(() => null);
-    memory.predictions.set(model, Promise.resolve(asked));
+    memory.predictions.set(model, predicted(backend, model));
   }
   return memory.predictions.get(model);
+}
+
+/** Asked for only where the pictures are here: else the server would have to refuse. */
+async function predicted(backend, { ref, data }) {
+  try {
+    const { data: sets } = await backend.state();
+    const here = sets.some((set) => set.name === data && set.here);
+    return here ? await backend.predictions(ref) : null;
+  } catch {
+    return null; // what is not known is not shown
+  }
 }
 
 /** The numbers of the misread pictures, the one that the model was surest of first. */
