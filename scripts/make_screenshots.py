@@ -44,9 +44,10 @@ class Shot:
     context: dict[str, Any] = field(default_factory=lambda: LARGE)
 
 
-UNIT = "?model=run:lenet-adam&picture=6&unit=3:555"
+PICTURE = "?model=run:lenet-adam&picture=6"
+UNIT = f"{PICTURE}&unit=3:555"
 SHOTS = (
-    Shot("lab-explore", "explore", UNIT, "[data-recomputed]"),
+    Shot("lab-explore", "explore", PICTURE, "[data-recomputed]"),
     Shot("lab-arithmetic", "explore", UNIT, "[data-recomputed]", ".part-lens"),
     Shot("lab-learn", "learn", "?run=lenet-sgd", "canvas"),
     Shot("lab-compare", "compare", "?runs=lenet-sgd,lenet-adam", "canvas"),
