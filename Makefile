@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What builds lenet, in .venv itself: where pip isolates the build, it compiles everything anew.
 INSTALL = $(PIP) cmake nanobind ninja scikit-build-core && $(PIP) --no-build-isolation --editable
 
-.PHONY: help train lab test test-all test-wheel lint check format sanitize sanitize-address sanitize-thread bench clean
+.PHONY: help train lab test test-all test-wheel release-check lint check format sanitize sanitize-address sanitize-thread bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test-all: $(VENV)/all.stamp ## run all tests: whole trainings, browsers, killed 
 
 test-wheel: $(VENV)/all.stamp ## run a telling part of the tests on an installed wheel
 	scripts/test_wheel.sh $(ARGS)
+
+release-check: $(VENV)/all.stamp ## check version, sdist and wheel, and test them (ARGS=--final: its date too)
+	$(BIN)/python scripts/release_check.py $(ARGS)
 
 lint: $(VENV)/all.stamp ## format, lint and types
 	$(BIN)/ruff format --check .

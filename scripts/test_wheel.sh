@@ -2,22 +2,29 @@
 # Build the wheel, install it in an environment of its own, and run a telling part of the tests
 # there, in another folder: an editable installation hides what a user's folder does to imports.
 #     scripts/test_wheel.sh [pytest's arguments]
+# LENET_PYTHON: the environment whose packages it sees (.venv's). LENET_WHEELS: a folder that keeps the wheel.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
+python=${LENET_PYTHON:-$PWD/.venv/bin/python}
 folder=$(mktemp --directory)
 trap 'rm -rf "$folder"' EXIT
 
-LENET_REQUIRE_NATIVE=1 .venv/bin/python -m pip wheel --quiet --disable-pip-version-check \
+LENET_REQUIRE_NATIVE=1 "$python" -m pip wheel --quiet --disable-pip-version-check \
     --no-deps --no-build-isolation --wheel-dir "$folder" -Cbuild-dir="$folder/build" .
 
-# It sees the packages of .venv, of lenet only what the wheel brings: that comes first.
-.venv/bin/python -m venv --without-pip "$folder/venv"
+if [ -n "${LENET_WHEELS:-}" ]; then
+    mkdir -p "$LENET_WHEELS"
+    cp "$folder"/lenet-*.whl "$LENET_WHEELS"
+fi
+
+# It sees the packages of that environment, of lenet only what the wheel brings: that comes first.
+"$python" -m venv --without-pip "$folder/venv"
 packages='import sysconfig; print(sysconfig.get_path("platlib"))'
 site=$("$folder/venv/bin/python" -c "$packages")
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+"$python" -m pip install --quiet --disable-pip-version-check --no-deps \
     --target "$site" "$folder"/lenet-*.whl
-.venv/bin/python -c 'import sys; print(*(path for path in sys.path if path.endswith("-packages")), sep="\n")' \
+"$python" -c 'import sys; print(*(path for path in sys.path if path.endswith("-packages")), sep="\n")' \
     >"$site/packages.pth"
 
 mkdir "$folder/tests"

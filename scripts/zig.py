@@ -3,6 +3,7 @@
     python scripts/zig.py wasm        src/lenet/lab/page/network/engine.wasm, for the page
     python scripts/zig.py c TARGET OUT [SOURCE]...
                                       native/c for another machine, linked with SOURCE: a program
+    python scripts/zig.py targets     whether everything compiles for Windows, macOS and ARM
 
 Zig is Clang with the libraries of every target, and the same version makes the same bytes on every
 machine: tests/test_c_interface.py builds the page's module anew and compares.
@@ -29,6 +30,18 @@ TABLE = ["-DLENET_KERNELS=kernels_default_4", "-DLENET_LANES=4"]
 # What every browser has had since 2021, and Safari since 2023.
 WEB = ["-target", "wasm32-wasi", "-Os", "-flto"]
 WEB += ["-mcpu=generic+simd128+bulk_memory+nontrapping_fptoint+sign_ext"]
+
+X86_64 = {
+    "kernels_v2_4": (4, "x86_64_v2"),
+    "kernels_v3_8": (8, "x86_64_v3"),
+    "kernels_v4_16": (16, "x86_64_v4"),
+}
+TARGETS = {
+    "x86_64-windows-gnu": X86_64,
+    "aarch64-macos": {"kernels_default_4": (4, "apple_m1")},
+    "x86_64-macos": X86_64,
+    "aarch64-linux-musl": {"kernels_default_4": (4, "baseline")},
+}
 
 
 def zig(*arguments: str | Path) -> None:
@@ -79,11 +92,32 @@ def wasm(out: Path) -> None:
 
 
 def program(target: str, out: Path, sources: list[Path]) -> None:
-    """Writes a program for ``target`` (as "aarch64-linux-musl"), without shared libraries."""
+    """Writes a program for ``target`` (as "aarch64-linux-musl"), static but on macOS."""
     options = ["-target", target, "-O3"]
+    static = [] if "macos" in target else ["-static"]
     with tempfile.TemporaryDirectory() as folder:
         objects = c_interface(options, Path(folder))
-        zig("cc", *options, "-static", "-s", *sources, *objects, "-o", out)
+        zig("cc", *options, *static, "-s", *sources, *objects, "-o", out)
+
+
+def targets() -> None:
+    """Compiles every file of the engine for the machines that wheels are made for.
+
+    The tables of kernels and the threads as CMakeLists.txt compiles them; native/c is linked, too.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for target, tables in TARGETS.items():
+            options: list[str | Path] = ["-target", target, *FLAGS, "-O1", "-c"]
+            options += ["-o", folder / "object.o"]
+            for source in sorted(NATIVE.glob("*.cpp")):
+                if source.name not in ("bindings.cpp", "kernels.cpp"):
+                    zig("c++", *options, source.name)
+            for table, (lanes, cpu) in tables.items():
+                defined = [f"-DLENET_KERNELS={table}", f"-DLENET_LANES={lanes}", f"-mcpu={cpu}"]
+                zig("c++", *options, *defined, "kernels.cpp")
+            program(target, folder / "program", [ROOT / "tests/c_engine.c"])
+            print(f"{target}: compiled, and native/c linked", flush=True)
 
 
 def main() -> None:
@@ -95,10 +129,13 @@ def main() -> None:
     other.add_argument("target", help="as Zig says it: aarch64-linux-musl")
     other.add_argument("out", type=Path)
     other.add_argument("sources", type=Path, nargs="*")
+    commands.add_parser("targets", help="whether everything compiles for other machines")
     arguments = parser.parse_args()
     if arguments.command == "wasm":
         wasm(arguments.out.absolute())
         print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes")
+    elif arguments.command == "targets":
+        targets()
     else:
         program(
             arguments.target, arguments.out.absolute(), [s.absolute() for s in arguments.sources]
