@@ -257,8 +257,8 @@ def test_a_pen_that_presses_harder_draws_thicker(explore: Any) -> None:
             "Input.dispatchMouseEvent",
             {
                 "type": kind,
-                "x": box["x"] + x,
-                "y": box["y"] + 100,
+                "x": box["x"] + x * box["width"],
+                "y": box["y"] + box["height"] / 2,
                 "button": "left",
                 "buttons": 1,
                 "clickCount": 1,
@@ -269,10 +269,10 @@ def test_a_pen_that_presses_harder_draws_thicker(explore: Any) -> None:
 
     inked = []
     for force in (0.2, 0.9):
-        pen("mousePressed", 60, force)
-        for x in range(70, 160, 10):
+        pen("mousePressed", 0.25, force)
+        for x in (0.3, 0.4, 0.5, 0.6, 0.65):
             pen("mouseMoved", x, force)
-        pen("mouseReleased", 150, force)
+        pen("mouseReleased", 0.65, force)
         page.evaluate("settled()")
         inked.append(int(pixels_of(page).sum()))
         page.locator(".pad").press("Delete")
