@@ -486,7 +486,7 @@ def test_a_reader_that_has_seen_enough() -> None:
         (("data", "show", "mnits"), 2, ["'mnits'", "mnist"]),
         (("bench", "--only", "numpy,nunpy"), 2, ["unknown trainer 'nunpy'", "did you mean numpy?"]),
         (("bench", "--batch-size", "32,x"), 2, ["'x'", "--batch-size", "bench --help"]),
-        (("bench", "--batch-size", "0"), 2, ["batch size is 0", "from 1 to 10,000"]),
+        (("bench", "--batch-size", "0"), 2, ["batch size is 0", "from 1 to 60,000"]),
         (("bench", "--network", "lente"), 2, ["did you mean lenet?"]),
         (("bench", "--seconds", "0"), 2, ["seconds is 0"]),
     ],
