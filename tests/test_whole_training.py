@@ -2,6 +2,8 @@
 
 import gc
 import sys
+import threading
+import time
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,6 +53,17 @@ def test_a_moment_counts_for_the_innermost_stage_alone(monkeypatch: pytest.Monke
     stopwatch.enter(EXIT)
     assert stopwatch.wall_s == {PYTHON: 300, CURVES: 30, "files": 1}
     assert stopwatch.cpu_s == {PYTHON: 600, CURVES: 60, "files": 2}
+
+
+def test_a_function_wrapped_by_another_thread_is_timed_in_the_main_one() -> None:
+    stopwatch, wrapped = stages.Stopwatch(), []
+    thread = threading.Thread(
+        target=lambda: wrapped.append(stopwatch.timed(TRAINING, time.perf_counter))
+    )
+    thread.start()
+    thread.join()
+    wrapped[0]()
+    assert TRAINING in stopwatch.wall_s
 
 
 def test_garbage_is_a_stage() -> None:

@@ -54,6 +54,9 @@ class Stopwatch:
         self.wall_s: dict[str, float] = {}
         self.cpu_s: dict[str, float] = {}
         self._stages = [PYTHON]
+        self.main = (
+            get_ident()
+        )  # this is made in the main thread; functions may be wrapped in others
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def enter(self, stage: str) -> None:
@@ -68,10 +71,9 @@ class Stopwatch:
 
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, whose time counts for the stage; in the main thread, as all that is."""
-        main = get_ident()
 
         def watched(*args: Any, **kwargs: Any) -> Any:
-            if get_ident() != main:
+            if get_ident() != self.main:
                 return function(*args, **kwargs)
             self.enter(stage)
             try:
@@ -96,6 +98,8 @@ def watch_imports(stopwatch: Stopwatch) -> None:
 
     def importing(name: str, *args: Any, **kwargs: Any) -> Any:
         loaded = loading(name, *args, **kwargs)
+        if get_ident() != stopwatch.main:  # one thread replaces the names, each of them once
+            return loaded
         for module in [module for module in waiting if module in sys.modules]:
             found = sys.modules[module]
             for path in [*waiting[module]]:
@@ -116,10 +120,9 @@ def watch_imports(stopwatch: Stopwatch) -> None:
 
 def watch_garbage(stopwatch: Stopwatch) -> None:
     """Time the collections of garbage."""
-    main = get_ident()
 
     def collecting(phase: str, info: dict[str, int]) -> None:
-        if get_ident() == main:
+        if get_ident() == stopwatch.main:
             stopwatch.enter(GARBAGE) if phase == "start" else stopwatch.leave()
 
     gc.callbacks.append(collecting)
