@@ -261,7 +261,7 @@ def test_a_training_of_which_a_scanner_opens_every_file(
     disk.scan_s = 0.004
     watched = train(tmp_path / "watched")
     assert watched == alone
-    assert disk.refused > 20
+    assert disk.refused > 0  # how often, depends on what else the machine does
     scanned = {Path(path).name for path in disk.scanned}
     assert any(name.startswith(".new-run-") for name in scanned)  # the folder itself
     record = runs.read(tmp_path / "watched")
