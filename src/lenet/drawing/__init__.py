@@ -18,9 +18,9 @@ LOADED_AHEAD = (
 def load_ahead() -> None:
     """Begin to load what draws a training's curves, in a thread of its own.
 
-    It takes about as long as unpacking the pictures, which leaves a processor idle. Whoever draws
-    waits until it is loaded, and is told where it cannot be. A program that ends before waits too:
-    a thread that Python leaves behind in C code may crash.
+    It takes about as long as unpacking the pictures, which leaves a processor idle. What draws
+    imports it again: that waits until it is loaded, and raises where it cannot be. A program that
+    ends earlier waits, too: a thread that Python leaves behind in C code may crash.
     """
     if "matplotlib.figure" not in sys.modules:
         Thread(target=_load, name="lenet-load-ahead").start()

@@ -119,7 +119,7 @@ def _stylesheet(root: Path) -> str:
 
 
 def _version(root: Path) -> tuple[tuple[str, int, int], ...]:
-    """Another one whenever a script has changed: whoever edits one sees it at the next visit."""
+    """Made anew when a script has changed, so that you see your edit at the next visit."""
     stats = ((str(path), path.stat()) for path in sorted(root.rglob("*.js")))
     return tuple((path, status.st_mtime_ns, status.st_size) for path, status in stats)
 

@@ -250,7 +250,8 @@ def _translated(sentence: str, depth: int) -> str | None:
 def _parts(sentence: str, literals: Sequence[str]) -> list[str] | None:
     """What stands between these texts, where the sentence is made of them; each as short as can be.
 
-    No regular expression: one with so many parts takes for ever on a stranger's sentence.
+    It uses no regular expression: with so many parts, a stranger's sentence could keep one busy
+    for ever.
     """
     first, *others = literals
     if not sentence.startswith(first):

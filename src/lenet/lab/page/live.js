@@ -1,4 +1,4 @@
-/** What the server tells of its runs: one stream for the whole page, whoever listens. */
+/** What the server tells of its runs: one stream serves every view of the page. */
 
 const AGAIN_MS = 2_000; // where a browser gives up, as Firefox does: tried anew
 const KINDS = ["state", "run", "removed", "warnings"];
@@ -62,7 +62,7 @@ export function createLive(open) {
   };
 }
 
-/** The state after one more event, so that it can be told to whoever listens from now on. */
+/** The state after one more event, kept for views that begin to listen later. */
 export function after(state, kind, values) {
   if (kind === "state") return values;
   if (state === null) return null;
