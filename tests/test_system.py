@@ -202,6 +202,12 @@ def test_a_stop_file_where_none_can_be(tmp_path: Path, capsys: pytest.CaptureFix
         (tmp_path / "file").touch()
         assert cli.run([*words, str(tmp_path / "file" / "stop")]) == 2
         assert "cannot be watched" in capsys.readouterr().err
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine", encoding="utf-8")
+    for something in (notes, tmp_path):
+        assert cli.run([*words, str(something)]) == 2
+        assert "is there already and is no empty file" in " ".join(capsys.readouterr().err.split())
+    assert notes.read_text(encoding="utf-8") == "mine"
     assert not (tmp_path / "run").exists()
 
 

@@ -54,10 +54,16 @@ def stop_on_signals(stop_file: Path | None = None) -> Iterator[Callable[[], int]
 def listen_to(stop_file: Path) -> FileLock:
     """The lock that says that a training looks for this file; it is held until that ends.
 
-    Raises typer.BadParameter where another training does, or the file cannot be.
+    Raises typer.BadParameter where another training does, where the file cannot be, and where
+    something else than an empty file is there: it would be removed.
     """
     from filelock import FileLock, Timeout
 
+    if os.path.lexists(stop_file) and not (stop_file.is_file() and not stop_file.stat().st_size):
+        raise typer.BadParameter(
+            f"--stop-file {stop_file} is there already and is no empty file: the training would "
+            "stop at once and remove it; give the name of a file that is not there yet"
+        )
     lock = FileLock(f"{stop_file}.lock", thread_local=False)
     try:
         lock.acquire(timeout=1, poll_interval=0.02)  # who only asks holds it for a moment
