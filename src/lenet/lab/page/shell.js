@@ -8,6 +8,10 @@ const THEMES = ["auto", "light", "dark"];
 const SETTINGS = "lenet-settings";
 const AGAIN_MS = 2_000; // until a server that does not answer is asked again, at the start
 const FOUND_MS = 4_000; // that it is told of a server that it answers again
+// Browsers refuse what changes the address too often; the strictest allows 100 changes in 30 s. So
+// 20 changes may follow each other at once, and one more for each WRITE_MS that has gone by.
+const WRITES_AT_ONCE = 20;
+const WRITE_MS = 400;
 
 /**
  * Shows the page: the views `{name: mount}` with their `words`. `first(state)` names the view to
@@ -40,6 +44,8 @@ export async function showPage({ backend, views, words, first }) {
   const spoken = { zh: inChinese(backend) };
   const patches = {}; // of the address, not yet written
   let waiting = 0;
+  let writes = WRITES_AT_ONCE; // changes of the address that may still be made
+  let counted = performance.now(); // when they were counted
   let shown = null;
   let lost = null; // whether the server is gone; null: it is there, and that is no news
   let foundTimer = null;
@@ -84,12 +90,22 @@ export async function showPage({ backend, views, words, first }) {
     else location.hash = to;
   }
 
-  /** Changes the address a little later: browsers refuse what changes it many times a second. */
+  /**
+   * Changes the address, now if possible: a reload goes to the address that is written, and a change
+   * at `pagehide` comes too late for it. While a slider is dragged, some of its changes wait.
+   */
   function setParams(patch) {
     Object.assign(patches, patch);
-    keepPlace();
     clearTimeout(waiting);
-    waiting = setTimeout(writeParams, 250);
+    const now = performance.now();
+    writes = Math.min(WRITES_AT_ONCE, writes + (now - counted) / WRITE_MS);
+    counted = now;
+    if (writes >= 1) {
+      writeParams();
+    } else {
+      keepPlace();
+      waiting = setTimeout(writeParams, WRITE_MS);
+    }
   }
 
   function writeParams() {
@@ -97,7 +113,9 @@ export async function showPage({ backend, views, words, first }) {
     const to = keepPlace();
     for (const key of Object.keys(patches)) delete patches[key];
     const { name, params } = place();
-    if (to !== hash(name, params)) history.replaceState(null, "", to);
+    if (to === hash(name, params)) return;
+    writes -= 1;
+    history.replaceState(null, "", to);
   }
 
   /** The address with what is to be written into it, kept for when this view is shown again. */
