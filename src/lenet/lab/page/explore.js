@@ -4,6 +4,7 @@ import { createCalculator } from "lenet/calculator.js";
 import { fill, h, oncePerFrame } from "lenet/dom.js";
 import mountHeadline from "lenet/explore/headline/headline.js";
 import mountLens from "lenet/explore/lens.js";
+import { createLink } from "lenet/explore/link.js";
 import mountMaps from "lenet/explore/network/maps.js";
 import { unitInOther } from "lenet/explore/network/units.js";
 import mountInput from "lenet/explore/picture/input.js";
@@ -17,7 +18,8 @@ The state that the parts share:
   traced     its rows, from trace()
   weights    those that compute: the model's, or a copy that What if has changed
   gates      Map layer → Uint8Array, 0 where a channel or unit is switched off; null if none is
-  picture    {source: "data" | "draw" | "upload", index, label, name}; label null if not known
+  picture    {source: "data" | "draw" | "upload", index, label, name, touched}; label null if not
+             known; touched if its pixels are no longer those of the data set
   pixels     uint8 (c·h·w): the picture as it was prepared, before anything covers it
   cover      {top, left, size, value} over the picture, or null
   input      float32 (c·h·w): the covered pixels, normalised
@@ -75,6 +77,7 @@ export default function mount(root, context) {
   );
 
   const tools = { ...context, store, fail, openModel, slot, frame: stage };
+  const link = createLink(tools);
   const mountedInput = mountInput(input, tools);
   const mountedLens = mountLens(lens, tools);
   const mounted = [
@@ -83,10 +86,12 @@ export default function mount(root, context) {
       draw: mountedInput.draw,
       nextMistake: mountedInput.nextMistake,
       showEdits: () => mountedLens.open("what-if"),
+      link: link.element,
     }),
     mountedInput,
     mountMaps(maps, tools),
     mountedLens,
+    link,
   ];
 
   function fail(error) {
@@ -176,9 +181,6 @@ export default function mount(root, context) {
     memory.state = { picture, pixels: state.pixels, unit, pinned };
     if (["model", "weights", "gates", "pixels", "cover"].some((name) => changed.has(name))) {
       compute();
-    }
-    if (changed.has("picture")) {
-      context.setParams({ picture: picture?.source === "data" ? picture.index : null });
     }
     if (changed.has("unit") || changed.has("pinned")) {
       context.setParams({ unit: pinned && unit ? `${unit.layer}:${unit.index}` : null });

@@ -91,8 +91,9 @@ export async function showPage({ backend, views, words, first }) {
   }
 
   /**
-   * Changes the address, now if possible: a reload goes to the address that is written, and a change
-   * at `pagehide` comes too late for it. While a slider is dragged, some of its changes wait.
+   * Changes the address, now if possible: a reload goes to the address that is written, and a
+   * change at `pagehide` comes too late for it. While a slider is dragged, some of its changes
+   * wait.
    */
   function setParams(patch) {
     Object.assign(patches, patch);
@@ -167,6 +168,7 @@ export async function showPage({ backend, views, words, first }) {
       mayChange: fault === null,
       navigate,
       setParams,
+      link: () => new URL(keepPlace(), location.href).href,
       announce(text) {
         status.textContent = text;
       },

@@ -32,6 +32,14 @@ export default {
     edited: "Edited",
     "edited.why":
       "You have changed this network or covered a part of the picture. Look at the changes.",
+    "link.copy": "Copy link",
+    "link.why":
+      "A link to what you see: picture or drawing, changes, pinned number, moment. It opens where "
+      + "this lab or file can be reached.",
+    "link.copied": "Copied",
+    "link.field": "The link, to be copied by hand",
+    "link.broken": "The picture in this link cannot be read, or is not of this network's size.",
+    "link.upload": "picture from a link",
     "time.play": "Play the training",
     "time.pause": "Pause",
     "maps.stages": "Which stage is shown",
@@ -193,6 +201,13 @@ export default {
     "verdict.mistake": "下一个错误",
     edited: "已改动",
     "edited.why": "你改动了网络，或遮住了图片的一部分。查看这些改动。",
+    "link.copy": "复制链接",
+    "link.why":
+      "指向当前画面的链接：图片或手绘、改动、固定的数、训练时刻。能打开本实验室或本文件的地方即可使用。",
+    "link.copied": "已复制",
+    "link.field": "链接，请手动复制",
+    "link.broken": "无法读取链接中的图片，或其尺寸不适合这个网络。",
+    "link.upload": "链接中的图片",
     "time.play": "播放训练过程",
     "time.pause": "暂停",
     "maps.stages": "显示哪一级",

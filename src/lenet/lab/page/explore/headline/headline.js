@@ -7,10 +7,11 @@ import { mountVerdict } from "lenet/explore/headline/verdict.js";
 
 /**
  * The headline in a section: {destroy}. `draw()` begins a drawing, `nextMistake()` shows the next
- * misread picture (and returns false where there is none), `showEdits()` leads to what was changed.
+ * misread picture (and returns false where there is none), `showEdits()` leads to what was changed;
+ * `link` is the button that copies the address.
  */
 export default function mountHeadline(section, tools) {
-  const { t, store, draw, nextMistake, showEdits } = tools;
+  const { t, store, draw, nextMistake, showEdits, link } = tools;
   const said = h("div", { class: "verdict-part" });
   const edited = h("button", { class: "edited", hidden: true, onclick: showEdits }, t("edited"));
   edited.title = t("edited.why");
@@ -28,7 +29,7 @@ export default function mountHeadline(section, tools) {
       h("button", { class: "headline-draw", onclick: draw }, t("verdict.draw")),
       mistake,
     ),
-    h("div", { class: "headline-network" }, time.element, menu.element),
+    h("div", { class: "headline-network" }, time.element, link, menu.element),
   );
   const verdict = mountVerdict(said, tools);
 

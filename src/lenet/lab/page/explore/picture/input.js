@@ -1,6 +1,7 @@
 /** What goes in: a drawing, a picture of the data set, or one of yours. */
 
 import { fill, h } from "lenet/dom.js";
+import { decodePixels } from "lenet/explore/picture/address.js";
 import { mountDraw } from "lenet/explore/picture/draw.js";
 import { mountPick } from "lenet/explore/picture/pick.js";
 import { mountUpload } from "lenet/explore/picture/upload.js";
@@ -17,6 +18,7 @@ export default function mount(section, tools) {
   // what was shown before a language or theme was changed; it is put back when its model is there
   let restored = { picture: store.get().picture, pixels: store.get().pixels };
   let wanted = params.get("picture");
+  let wantedPixels = params.get("pixels");
   let wantedSet = params.get("data");
   let closed = false;
 
@@ -98,8 +100,10 @@ export default function mount(section, tools) {
     wantedSet = null;
     const now = store.get();
     if (closed || now.model !== model || now.picture !== picture) return; // something was drawn
-    const asked = wanted;
-    wanted = null;
+    const ours = wantedPixels !== null && wantedPixels === memory.packed;
+    const [asked, packed] = ours ? [null, null] : [wanted, wantedPixels];
+    [wanted, wantedPixels] = [null, null];
+    if (packed !== null && asked !== null && (await carried(asked, packed, any, model))) return;
     const other = asked !== null && !(source === "data" && before.picture.index === Number(asked));
     if (other && any) {
       select("data");
@@ -108,10 +112,32 @@ export default function mount(section, tools) {
     if (source === "draw" && draw.hasInk())
       draw.send(); // prepared for this model's data
     else if (source === "upload" && upload.hasPicture()) upload.send();
+    else if (before.picture?.touched && before.picture.name === memory.pick.data)
+      use(before.picture, before.pixels);
     else if (source === "data" && any) await first(before.picture.index, before.picture.name);
     else if (before.pixels?.length === size) use(before.picture, before.pixels);
     else if (any) await first(null);
     else blank(size);
+  }
+
+  /** Shows the pixels that came in the address, and says so where they cannot be read. */
+  async function carried(asked, packed, any, model) {
+    const pixels = await decodePixels(packed, product(model.network.input_shape));
+    if (closed || store.get().model !== model) return true;
+    if (pixels === null) {
+      fail(new Error(t("link.broken")));
+      return false;
+    }
+    if (WAYS.includes(asked)) {
+      select(asked);
+      const name = t(asked === "draw" ? "draw.name" : "link.upload");
+      use({ source: asked, index: null, label: null, name }, pixels);
+      return true;
+    }
+    if (any) await first(Number(asked));
+    const { picture } = store.get();
+    if (!closed && picture) use({ ...picture, touched: true }, pixels);
+    return true;
   }
 
   /** Shows a picture of the data set, by its number, or the first one of the list. */
