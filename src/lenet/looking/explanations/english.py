@@ -189,21 +189,21 @@ def why(facts: LayerFacts) -> str:
             )
         case LeakyReLU():
             return (
-                "It makes the network nonlinear: linear layers in a row, however many, come to one "
-                "linear layer. Like ReLU it passes gradients whole above zero; below zero it "
+                "It makes the network nonlinear: without it, any number of linear layers would "
+                "collapse into one. Like ReLU it passes gradients whole above zero; below zero it "
                 f"passes {layer.negative_slope:.3g} of them, so a unit that is negative for every "
                 "picture still learns a little."
             )
         case GELU():
             return (
-                "It makes the network nonlinear: linear layers in a row, however many, come to one "
-                "linear layer. It is a ReLU without the corner: its slope changes gradually, and a "
-                "number a little below zero still learns. Most transformers have it."
+                "It makes the network nonlinear: without it, any number of linear layers would "
+                "collapse into one. It is a ReLU without the corner: its slope changes gradually, "
+                "and a number a little below zero still learns. Most transformers have it."
             )
         case SiLU():
             return (
-                "It makes the network nonlinear: linear layers in a row, however many, come to one "
-                "linear layer. It is a ReLU without the corner, as GELU is, and costs one "
+                "It makes the network nonlinear: without it, any number of linear layers would "
+                "collapse into one. It is a ReLU without the corner, as GELU is, and costs one "
                 "exponential: its slope changes gradually, and a number a little below zero still "
                 "learns. It is also called swish."
             )
