@@ -7,6 +7,7 @@ import contextlib
 import io
 import re
 import shlex
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,9 @@ from lenet import cli
 from lenet.training import recipes
 
 ROOT = Path(__file__).parents[1]
-PAGES = [
-    *sorted(ROOT.glob("README*.md")),
-    ROOT / "CONTRIBUTING.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-]
+DOCS = ROOT / "docs"
+BOOK = sorted(page for page in DOCS.rglob("*.md") if page.parent != DOCS / "reference")
+PAGES = [*sorted(ROOT.glob("README*.md")), ROOT / "CONTRIBUTING.md", *BOOK]
 BLOCK = re.compile(r"(<!-- not run: .*? -->\n)?```(\w+)\n(.*?)```", re.DOTALL)
 
 
@@ -31,11 +30,15 @@ def blocks(page: Path, language: str) -> list[str]:
 SLOW = ("data.md", "export.md", "looking.md", "predict.md", "reproduction.md", "scratch.md")
 
 
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix().removeprefix("docs/")
+
+
 def slow_if_it_trains(page: Path) -> object:
     """Commands that train or draw take seconds, and the CLI's own tests are fast."""
-    fast = not page.name.startswith("README") and page.name not in SLOW
+    fast = page.parent == DOCS and page.name not in SLOW
     marks = [] if fast else [pytest.mark.slow]
-    return pytest.param(page, marks=marks, id=page.name)
+    return pytest.param(page, marks=marks, id=name_of(page))
 
 
 @pytest.mark.parametrize("page", [slow_if_it_trains(page) for page in PAGES])
@@ -53,14 +56,14 @@ def test_shell_commands(page: Path, in_tmp: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_python_snippets(page: Path, in_tmp: Path) -> None:
     for block in blocks(page, "python"):
         with contextlib.redirect_stdout(io.StringIO()):
             exec(compile(block, page.name, "exec"), {"__name__": "__main__"})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_recipes_in_the_text_are_recipes(page: Path, tmp_path: Path) -> None:
     for block in blocks(page, "toml"):
         path = tmp_path / "shown.toml"
@@ -76,11 +79,54 @@ def test_every_key_of_a_recipe_is_documented() -> None:
         assert f"`{key}`" in text or (f"`{head}." in text and f"`.{rest}`" in text), key
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda p: p.name)
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as code hosts and Sphinx make them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.M)
+    found = set()
+    for heading in re.findall(r"^#+ (.*)", text, re.M):
+        plain = re.sub(r"\]\([^)]*\)", "", heading).lower()
+        kept = [c for c in plain if c in " -_" or unicodedata.category(c)[0] in "LN"]
+        found.add("".join(kept).replace(" ", "-"))
+    return found
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.M)
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", text):
         if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+            path = page.parent / target if target else page
+            assert path.exists(), f"{page.name} links to {target}"
+            if anchor and path.suffix == ".md":
+                assert anchor in anchors(path), f"{page.name} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_picture_says_in_words_what_it_shows(page: Path) -> None:
+    for words, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        assert len(words) >= 8, f"{page.name}: {target} has no alternative text"
+
+
+@pytest.mark.parametrize("folder", [DOCS, DOCS / "zh"], ids=["en", "zh"])
+def test_every_document_is_in_a_list_of_its_index(folder: Path) -> None:
+    """What no list names, the site has no way to: docs/conf.py makes its contents from them."""
+    lines = (folder / "README.md").read_text(encoding="utf-8").splitlines()
+    items = "\n".join(line for line in lines if re.match(r"- |\d+\. |  ", line))
+    listed = {folder / target for target in re.findall(r"\]\(([^)#]+\.md)[)#]", items)}
+    ours = {page for page in BOOK if ("zh" in page.relative_to(DOCS).parts) == (folder != DOCS)}
+    assert sorted(map(name_of, ours - listed - {folder / "README.md"})) == []
+
+
+def test_what_is_there_in_chinese_is_there_in_english_and_leads_to_it() -> None:
+    for folder in ("lessons", "questions"):
+        names = {page.name for page in (DOCS / folder).glob("*.md")}
+        assert names == {page.name for page in (DOCS / "zh" / folder).glob("*.md")}
+    for chinese in sorted((DOCS / "zh").rglob("*.md")):
+        inside = chinese.relative_to(DOCS / "zh")
+        up = "../" * len(inside.parts[:-1])
+        assert f"[English](../{up}{inside.as_posix()})" in chinese.read_text(encoding="utf-8")
+        english = (DOCS / inside).read_text(encoding="utf-8")
+        assert f"[中文]({up}zh/{inside.as_posix()})" in english, inside
 
 
 def test_every_room_is_in_the_drawing_and_every_target_in_make_help() -> None:
