@@ -32,6 +32,7 @@ PAGE = f"""<!doctype html>
 <title>Explore</title>
 <link rel="stylesheet" href="/web/style.css">
 <link rel="stylesheet" href="/web/explore.css">
+<link rel="stylesheet" href="/web/backward.css">
 <link rel="stylesheet" href="/web/input.css">
 <script type="importmap">{IMPORT_MAP}</script>
 <script type="module" src="/explore-input.js"></script>
@@ -46,6 +47,7 @@ import * as prepare from "lenet/explore/picture/prepare.js";
 import { sniff } from "lenet/explore/picture/picture-file.js";
 import { createHistory } from "lenet/explore/picture/history.js";
 import { translator } from "lenet/i18n.js";
+import backwardWords from "lenet/i18n/backward.js";
 import exploreWords from "lenet/i18n/explore.js";
 import inputWords from "lenet/i18n/input.js";
 import shellWords from "lenet/i18n/shell.js";
@@ -125,7 +127,7 @@ function mount(params = location.hash.slice(2), language = "en", theme = "light"
   const now = new URLSearchParams(params);
   view = explore(root, {
     backend, memory, language,
-    t: translator(language, [exploreWords, inputWords, shellWords]),
+    t: translator(language, [exploreWords, backwardWords, inputWords, shellWords]),
     params: new URLSearchParams(now),
     navigate: (...move) => moves.push(move),
     setParams(patch) {

@@ -264,13 +264,13 @@ def test_a_part_is_covered_by_hand_and_by_keys(explore: Any, small: data.Dataset
     part = page.locator(".part-what-if")
     part.get_by_label("cover a square").check()
     page.evaluate("settled()")
-    assert state(page, "cover") == {"top": 10, "left": 10, "size": 7, "value": 128}
+    assert state(page, "cover") == {"top": 10, "left": 10, "size": 7, "value": 0}, "ground"
     assert page.evaluate("logits()") != outputs
     square = part.locator(".cover-square")
     square.focus()
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Shift+ArrowRight")
-    assert state(page, "cover") == {"top": 9, "left": 14, "size": 7, "value": 128}
+    assert state(page, "cover") == {"top": 9, "left": 14, "size": 7, "value": 0}
     stage = part.locator(".cover-stage canvas")
     stage.scroll_into_view_if_needed()
     box = stage.bounding_box()
@@ -283,7 +283,7 @@ def test_a_part_is_covered_by_hand_and_by_keys(explore: Any, small: data.Dataset
     part.get_by_role("combobox", name="With").select_option("ink")
     assert state(page, "cover")["value"] == 255
     part.get_by_role("button", name="Undo").click()
-    assert state(page, "cover")["value"] == 128
+    assert state(page, "cover")["value"] == 0
     square.press("Delete")
     page.evaluate("settled()")
     assert state(page, "cover") is None
@@ -295,6 +295,7 @@ def test_the_map_of_covers_is_what_each_cover_does(
 ) -> None:
     page = explore("picture=5")
     part = page.locator(".part-what-if")
+    part.get_by_role("combobox", name="With").select_option("grey")
     part.get_by_role("button", name="Cover every place in turn").click()
     until(page, "document.querySelector('.cover-map')")
     shown = page.evaluate(

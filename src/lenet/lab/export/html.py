@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SAMPLES: Final = 100  # pictures
 MISREAD: Final = 3  # of each class
-STYLES: Final = ("style.css", "explore.css", "input.css")
+STYLES: Final = ("style.css", "explore.css", "backward.css", "input.css")
 ENTRY: Final = "lenet/standalone.js"
 WORKER: Final = "lenet/network/worker.js"
 # A worker may import data alone (standalone-worker.js): a script to Chromium, a worker to Firefox.

@@ -2,6 +2,8 @@
 
 import { createCalculator } from "lenet/calculator.js";
 import { fill, h, oncePerFrame } from "lenet/dom.js";
+import { createChanges } from "lenet/explore/edits/changes.js";
+import { covered } from "lenet/explore/edits/occlusion.js";
 import mountHeadline from "lenet/explore/headline/headline.js";
 import mountLens from "lenet/explore/lens.js";
 import { createLink } from "lenet/explore/link.js";
@@ -22,6 +24,10 @@ The state that the parts share:
              known; touched if its pixels are no longer those of the data set
   pixels     uint8 (c·h·w): the picture as it was prepared, before anything covers it
   cover      {top, left, size, value} over the picture, or null
+  truth      the class that the loss is of, where it was chosen; null: the picture's, or the verdict
+  gradients  of the loss by everything, {…, label, of} (backward/pass.js); null while not asked for
+  backwards  whether the figure shows the gradients in the place of the numbers
+  steps      of gradient descent taken by hand: [{picture, label, rate, from, to}]
   input      float32 (c·h·w): the covered pixels, normalised
   outputs    the output of every layer, for weights, gates and input
   before     the outputs of the model as it was trained for the picture uncovered; null where
@@ -40,6 +46,10 @@ const EMPTY = {
   picture: null,
   pixels: null,
   cover: null,
+  truth: null,
+  gradients: null,
+  backwards: false,
+  steps: [],
   input: null,
   outputs: null,
   before: null,
@@ -76,7 +86,8 @@ export default function mount(root, context) {
     explore,
   );
 
-  const tools = { ...context, store, fail, openModel, slot, frame: stage };
+  const changes = createChanges({ ...context, store, fail });
+  const tools = { ...context, store, changes, fail, openModel, slot, frame: stage };
   const link = createLink(tools);
   const mountedInput = mountInput(input, tools);
   const mountedLens = mountLens(lens, tools);
@@ -159,7 +170,7 @@ export default function mount(root, context) {
     const { model, weights, gates, pixels, cover } = store.get();
     if (closed || !model || !pixels) return;
     try {
-      const shown = covered(model.network, pixels, cover);
+      const shown = covered(model.network.input_shape, pixels, cover);
       const changed = weights !== model.weights || gates !== null || cover !== null;
       load("now", model.network, weights);
       if (changed) load("trained", model.network, model.weights);
@@ -205,24 +216,10 @@ export default function mount(root, context) {
       closed = true;
       unsubscribe();
       for (const part of mounted) part.destroy?.();
+      changes.destroy();
       calculator.close();
     },
   };
-}
-
-/** The pixels with the cover over them; the pixels themselves where there is none. */
-function covered(network, pixels, cover) {
-  if (!cover) return pixels;
-  const [channels, height, width] = network.input_shape;
-  const shown = pixels.slice();
-  for (let c = 0; c < channels; c++) {
-    for (let y = Math.max(cover.top, 0); y < Math.min(cover.top + cover.size, height); y++) {
-      const row = (c * height + y) * width;
-      const right = Math.min(cover.left + cover.size, width);
-      shown.fill(cover.value, row + Math.max(cover.left, 0), row + right);
-    }
-  }
-  return shown;
 }
 
 function sameNetwork(one, other) {

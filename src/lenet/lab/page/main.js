@@ -4,6 +4,7 @@ import { serverBackend, takeToken } from "lenet/backend.js";
 import compare from "lenet/compare.js";
 import explore from "lenet/explore.js";
 import compareWords from "lenet/i18n/compare.js";
+import backwardWords from "lenet/i18n/backward.js";
 import exploreWords from "lenet/i18n/explore.js";
 import inputWords from "lenet/i18n/input.js";
 import learnWords from "lenet/i18n/learn.js";
@@ -15,7 +16,7 @@ await takeToken();
 showPage({
   backend: serverBackend(),
   views: { explore, learn, compare },
-  words: [shellWords, exploreWords, inputWords, learnWords, compareWords],
+  words: [shellWords, exploreWords, backwardWords, inputWords, learnWords, compareWords],
   // the training where nothing has been trained yet, else what was
   first: ({ runs }) => (runs.some(isTrained) ? "explore" : "learn"),
 });

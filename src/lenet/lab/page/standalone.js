@@ -2,6 +2,7 @@
 
 import { fromBase64 } from "lenet/backend.js";
 import explore from "lenet/explore.js";
+import backwardWords from "lenet/i18n/backward.js";
 import exploreWords from "lenet/i18n/explore.js";
 import inputWords from "lenet/i18n/input.js";
 import shellWords from "lenet/i18n/shell.js";
@@ -63,6 +64,6 @@ const startWorker = starter(read("lenet-modules"), "lenet/network/worker.js");
 showPage({
   backend: fileBackend(read("lenet-content"), startWorker),
   views: { explore },
-  words: [shellWords, exploreWords, inputWords],
+  words: [shellWords, exploreWords, backwardWords, inputWords],
   first: () => "explore",
 });

@@ -2,6 +2,7 @@
 
 import { fill, h } from "lenet/dom.js";
 import mountArithmetic from "lenet/explore/arithmetic/arithmetic.js";
+import mountBackward from "lenet/explore/backward/backward.js";
 import mountPlay from "lenet/explore/arithmetic/play.js";
 import mountWhatIf from "lenet/explore/edits/what-if.js";
 import mountExplanation from "lenet/explore/network/explanation.js";
@@ -13,6 +14,7 @@ import mountExplanation from "lenet/explore/network/explanation.js";
 const SIDES = [
   { key: "sum", part: "arithmetic", mount: mountArithmetic },
   { key: "slide", part: "play", mount: mountPlay },
+  { key: "backward", part: "backward", mount: mountBackward },
   { key: "what-if", part: "what-if", mount: mountWhatIf },
   { key: "words", part: "explanation", mount: mountExplanation },
 ];

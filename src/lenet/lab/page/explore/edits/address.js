@@ -6,9 +6,94 @@ import { gateable } from "lenet/explore/edits/edits.js";
  * @typedef {import("lenet/network/trace.js").Weights} Weights
  * @typedef {{top: number, left: number, size: number, value: number}} Cover
  * @typedef {{weights: Weights, gates: Map<number, Uint8Array> | null, cover: Cover | null}} Edits
+ * @typedef {object} Step of gradient descent
+ * @property {{source: string, name: string, index: number | null, touched?: boolean}} picture
+ * @property {number} label
+ * @property {number} rate
+ * @property {Edits} from what computed before it
+ * @property {Weights} to the weights after it
+ * @property {{loss: number, logits: Float32Array}} before what the network said of the picture
+ * @property {{loss: number, logits: Float32Array}} after
  */
 
+/** The largest learning rate of a step by hand. */
+export const LARGEST_RATE = 100;
+
 const MOST = 4000; // characters: longer addresses are cut off on their way
+
+const MOST_STEPS = 50; // of descent that are taken again
+
+/**
+ * All that was changed as a text, null where nothing is, or too much. `edits` has {weights, gates,
+ * cover, steps}: what was changed before each step of descent, the step, and what was changed
+ * since, with "!" between them. A step is "fashion-mnist:17:5:0.1": the picture it was taken on,
+ * its label, the rate; one on a drawing cannot be said.
+ * @param {Weights} trained
+ * @param {Edits & {steps: Step[]}} edits
+ * @returns {string | null}
+ */
+export function encodeChanges(trained, { steps, ...now }) {
+  const parts = [];
+  let before = trained;
+  for (const { picture, label, rate, from, to } of steps) {
+    const said = picture?.source === "data" && !picture.touched;
+    if (!said || steps.length > MOST_STEPS) return null;
+    const place = `${encodeURIComponent(picture.name)}:${picture.index}`;
+    parts.push(encodePart(before, from), `${place}:${label}:${rate}`);
+    before = to;
+  }
+  parts.push(encodePart(before, now));
+  return parts.includes(null) || parts.every((part) => part === "") ? null : parts.join("!");
+}
+
+/**
+ * The same as `encodeEdits`, but "" where nothing is changed.
+ * @param {Weights} before
+ * @param {Edits} edits
+ */
+function encodePart(before, edits) {
+  const { weights, gates, cover } = edits;
+  const changes = weights !== before || gates !== null || cover !== null;
+  return changes ? encodeEdits(before, edits) : "";
+}
+
+/**
+ * The changes that a text says, {weights, gates, cover, steps}; null where it says none.
+ *
+ * `take(step, edits)` takes a step {name, index, label, rate} again: it promises a Step.
+ * @param {string} text
+ * @param {{network: import("lenet/network/trace.js").Network, weights: Weights}} model
+ * @param {import("lenet/network/trace.js").TracedLayer[]} traced
+ * @param {(step: {name: string, index: number, label: number, rate: number}, edits: Edits) =>
+ *   Promise<Step>} take
+ * @returns {Promise<Edits & {steps: Step[]} | null>}
+ */
+export async function decodeChanges(text, { network, weights: trained }, traced, take) {
+  const [first, ...rest] = text.split("!").slice(0, 2 * MOST_STEPS + 1);
+  let edits = decodeEdits(first, network, trained, traced);
+  const steps = [];
+  for (let i = 0; i + 1 < rest.length; i += 2) {
+    const said = stepOf(rest[i], network.classes.length);
+    if (said === null) break;
+    steps.push(await take(said, edits));
+    edits = decodeEdits(rest[i + 1], network, steps.at(-1).to, traced);
+  }
+  const { weights, gates, cover } = edits;
+  const changed = weights !== trained || gates !== null || cover !== null;
+  return changed ? { ...edits, steps } : null;
+}
+
+/**
+ * @param {string} text
+ * @param {number} classes
+ */
+function stepOf(text, classes) {
+  const match = /^([^:]+):(\d+):(\d+):([\d.e-]+)$/.exec(text);
+  if (!match) return null;
+  const [index, label, rate] = match.slice(2).map(Number);
+  if (label >= classes || !(rate > 0) || rate > LARGEST_RATE) return null;
+  return { name: decodeURIComponent(match[1]), index, label, rate };
+}
 
 /**
  * The changes against the trained weights: "w0.weight:12:AACAPw", runs of numbers as the base64 of

@@ -4,14 +4,15 @@ import { createCalculator } from "lenet/calculator.js";
 import { largest, legend, paint, signedColor } from "lenet/colors.js";
 import { fill, h, percent, show } from "lenet/dom.js";
 import { occlusionChanges, occlusions } from "lenet/explore/edits/occlusion.js";
+import { groundLevel } from "lenet/explore/picture/prepare.js";
 import { paintPicture } from "lenet/shared/thumbnail.js";
 
-const VALUES = { ground: 0, grey: 128, ink: 255 };
+const VALUES = ["ground", "grey", "ink"];
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 /** The cover and the map of what it does, in `root`: {destroy}. */
 export function mountCover(root, { t, backend, store, memory, edit, settle, fail, announce }) {
-  const kept = (memory.cover ??= { size: null, value: "grey" });
+  const kept = (memory.cover ??= { size: null, value: "ground" });
   let calculator = null;
   let running = null; // AbortController of the map that is being made
   let dragged = null;
@@ -49,7 +50,7 @@ export function mountCover(root, { t, backend, store, memory, edit, settle, fail
   const value = h(
     "select",
     { onchange: revalue },
-    Object.keys(VALUES).map((name) => h("option", { value: name }, t(`cover.${name}`))),
+    VALUES.map((name) => h("option", { value: name }, t(`cover.${name}`))),
   );
   value.value = kept.value;
   const start = h("button", { type: "button", onclick: makeMap }, t("cover.map"));
@@ -73,6 +74,14 @@ export function mountCover(root, { t, backend, store, memory, edit, settle, fail
 
   function shape() {
     return store.get().model.network.input_shape;
+  }
+
+  /** The level of the ground, of grey or of ink, 0 to 255: grey is ink on a dark ground. */
+  function levelOf(name) {
+    if (name === "grey") return 128;
+    const { model, pixels } = store.get();
+    const ground = groundLevel(model, pixels);
+    return name === "ground" ? ground : ground < 128 ? 255 : 0;
   }
 
   function build() {
@@ -103,7 +112,7 @@ export function mountCover(root, { t, backend, store, memory, edit, settle, fail
       square.style.left = `${(100 * left) / width}%`;
       square.style.height = `${(100 * (bottom - top)) / height}%`;
       square.style.width = `${(100 * (right - left)) / width}%`;
-      square.dataset.value = Object.keys(VALUES).find((name) => VALUES[name] === cover.value);
+      square.dataset.value = VALUES.find((name) => levelOf(name) === cover.value);
       square.setAttribute("aria-label", t("cover.at", { row: cover.top, column: cover.left }));
     }
     sizeText.textContent = `${kept.size}×${kept.size}`;
@@ -120,7 +129,7 @@ export function mountCover(root, { t, backend, store, memory, edit, settle, fail
       top: within(top, height),
       left: within(left, width),
       size: kept.size,
-      value: VALUES[kept.value],
+      value: levelOf(kept.value),
     };
     const now = store.get().cover;
     if (now && Object.keys(cover).every((name) => cover[name] === now[name])) return;
@@ -147,7 +156,7 @@ export function mountCover(root, { t, backend, store, memory, edit, settle, fail
     kept.value = value.value;
     const { cover } = store.get();
     clearMap();
-    if (cover) edit({ cover: { ...cover, value: VALUES[kept.value] } });
+    if (cover) edit({ cover: { ...cover, value: levelOf(kept.value) } });
   }
 
   function begin(event) {
@@ -202,7 +211,7 @@ export function mountCover(root, { t, backend, store, memory, edit, settle, fail
     running = mine;
     const { model, weights, gates, pixels } = store.get();
     const classes = model.network.classes;
-    const laid = occlusions(shape(), pixels, kept.size, VALUES[kept.value]);
+    const laid = occlusions(shape(), pixels, kept.size, levelOf(kept.value));
     working(true);
     try {
       calculator ??= createCalculator(backend.startWorker);

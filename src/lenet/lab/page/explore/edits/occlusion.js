@@ -50,6 +50,18 @@ export function occlusionChanges(logits, classes, { temperature }) {
   return { target, probability: first[target], changes, lowest };
 }
 
+/**
+ * The pixels (uint8, c·h·w) with a cover over them; the pixels themselves where there is none.
+ *
+ * The cover {top, left, size, value} may lie beyond the edge.
+ */
+export function covered(shape, pixels, cover) {
+  if (!cover) return pixels;
+  const picture = pixels.slice();
+  lay(picture, shape, cover);
+  return picture;
+}
+
 function lay(picture, [channels, height, width], { top, left, size, value }) {
   const [bottom, right] = [Math.min(top + size, height), Math.min(left + size, width)];
   for (let c = 0; c < channels; c++) {

@@ -1,10 +1,12 @@
 /** One layer of the figure: its canvas, its label, and how its numbers get their colours. */
 
+import { largest } from "lenet/colors.js";
 import { h } from "lenet/dom.js";
 import {
   paintInk,
   paintRange,
   paintSigned,
+  roundLimit,
   steadyLimit,
   steadyRange,
 } from "lenet/explore/network/scale.js";
@@ -42,6 +44,7 @@ export function createPanel(t, { network, traced }, layer, colors, options) {
   const limits = {
     value: options.sequential ? steadyRange() : steadyLimit(),
     difference: steadyLimit(),
+    gradient: (values) => roundLimit(largest(values, 0)),
   };
   let image = null;
   let pixels = null;
@@ -71,10 +74,13 @@ export function createPanel(t, { network, traced }, layer, colors, options) {
       pixels = new Uint32Array(image.data.buffer);
       pixels.fill(paintedZero(colors)); // a strip's last column may be longer than its units
     },
-    /** Draws values; `difference` says which scale, `gate` which channels are switched off. */
-    draw(values, { difference, gate, line, muted }) {
-      if (layer < 0 && !difference) drawPicture(values);
-      else drawValues(values, difference);
+    /**
+     * Draws values; `scale` is that of numbers ("value"), of a "difference" or of a "gradient";
+     * `gate` says which channels are switched off.
+     */
+    draw(values, { scale: kind, gate, line, muted }) {
+      if (layer < 0 && kind === "value") drawPicture(values);
+      else drawValues(values, kind);
       sprite.getContext("2d").putImageData(image, 0, 0);
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
       context.clearRect(0, 0, canvas.width, canvas.height);
@@ -102,15 +108,15 @@ export function createPanel(t, { network, traced }, layer, colors, options) {
     ends = "";
   }
 
-  function drawValues(values, difference) {
+  function drawValues(values, kind) {
     const { order } = panel.arrangement;
-    if (options.sequential && !difference) {
+    if (options.sequential && kind === "value") {
       const range = limits.value(values);
       paintRange(pixels, colors.sequential, values, range, order);
       ends = `${limitText(range.low)} – ${limitText(range.high)}`;
       return;
     }
-    const limit = difference ? limits.difference(values) : limits.value(values);
+    const limit = limits[kind](values);
     paintSigned(pixels, colors.signed, values, limit, order);
     ends = `±${limitText(limit)}`;
   }

@@ -2,6 +2,7 @@
 
 import { styleColor } from "lenet/colors.js";
 import { fill, h } from "lenet/dom.js";
+import { shownSlopes, slopesOf, slopeText } from "lenet/explore/backward/slopes.js";
 import { createBars } from "lenet/explore/network/bars.js";
 import { createDifferences, createPanel } from "lenet/explore/network/figure.js";
 import { arrange, arrangePicture, besideOneAnother } from "lenet/explore/network/layout.js";
@@ -20,6 +21,7 @@ const LEAST_WIDTH = 640; // of a figure whose stages stand beside one another
 const USUAL_HEIGHT = 372; // of its maps, where the page scrolls
 const SPACE = 26; // between two stages at least
 const SWEEP_MS = 2_000;
+const DRAWN = ["outputs", "before", "input", "gates", "gradients", "backwards"];
 const DOCKED = "(min-width: 1040px) and (min-height: 600px)"; // as in explore.css
 
 /**
@@ -44,6 +46,16 @@ export default function mountMaps(section, tools) {
     { class: "small", "aria-pressed": "false", hidden: true, onclick: toggleDifference },
     t("maps.difference"),
   );
+  const backwards = h(
+    "button",
+    {
+      class: "small",
+      "aria-pressed": "true",
+      hidden: true,
+      onclick: () => store.set({ backwards: store.get().backwards !== true }),
+    },
+    t("maps.gradients"),
+  );
   const scroller = h("div", { class: "scroll-x maps-scroll" }, figure);
   const chooser = createChooser(t, (stage) => show(stage));
   const rest = h("div", { class: "maps-rest" });
@@ -54,7 +66,7 @@ export default function mountMaps(section, tools) {
       "div",
       { class: "maps-head" },
       readout,
-      h("div", { class: "buttons" }, difference, streams.button),
+      h("div", { class: "buttons" }, backwards, difference, streams.button),
     ),
     waiting,
     chooser.element,
@@ -91,7 +103,7 @@ export default function mountMaps(section, tools) {
     // it is told after this change, which is to be shown first
     if (traced && unit && !validUnit(traced, unit)) store.set({ unit: null, pinned: false });
     if (changed.has("traced")) build();
-    else if (["outputs", "before", "input", "gates"].some((name) => changed.has(name))) draw();
+    else if (DRAWN.some((name) => changed.has(name))) draw();
     if (changed.has("unit")) chosen = null;
     if (["unit", "pinned", "channel"].some((name) => changed.has(name))) point();
   }
@@ -263,21 +275,26 @@ export default function mountMaps(section, tools) {
 
   function draw() {
     const { model, input, outputs, before, pixels, gates, traced } = store.get();
+    const slopes = shownSlopes(store.get());
     const ready = outputs !== null && input !== null && outputs.length === traced?.length;
     if (!ready && size !== "" && pixels !== null) return; // the numbers will be there in a moment
     waiting.hidden = ready || model === null || pixels !== null; // it is a moment's matter
     scroller.hidden = !ready;
     rest.hidden = !ready;
     if (!ready) return;
-    difference.hidden = before === null;
+    backwards.hidden = !store.get().gradients;
+    backwards.setAttribute("aria-pressed", String(slopes !== null));
+    difference.hidden = before === null || slopes !== null;
     if (size === "") return arrangeAll();
-    const compared = before !== null && memory.mapsDifference === true;
+    const compared = slopes === null && before !== null && memory.mapsDifference === true;
     difference.setAttribute("aria-pressed", String(compared));
     const plain = compared ? normalize(model.network, pixels) : null;
     for (const [layer, panel] of seen) {
       const now = layer < 0 ? input : outputs[layer];
-      const values = compared ? differences(layer, now, layer < 0 ? plain : before[layer]) : now;
-      panel.draw(values, { difference: compared, gate: gates?.get(layer), line, muted });
+      const own = compared ? differences(layer, now, layer < 0 ? plain : before[layer]) : now;
+      const values = slopes === null ? own : slopesOf(slopes, layer);
+      const scale = slopes !== null ? "gradient" : compared ? "difference" : "value";
+      panel.draw(values, { scale, gate: gates?.get(layer), line, muted });
     }
     bars.show();
     tell();
@@ -337,11 +354,12 @@ export default function mountMaps(section, tools) {
     const unit = validUnit(traced, state.unit);
     const ready = unit && outputs;
     const text = ready ? unitText(t, state, unit) : t("maps.hint");
+    const back = ready ? slopeText(t, state, unit) : "";
     const note = ready ? ` · ${t(pinned ? "maps.pinned" : "maps.toPin")}` : "";
-    fill(readout, text, h("span", { class: "muted" }, note));
+    fill(readout, text, back, h("span", { class: "muted" }, note));
     for (const [layer, { element }] of seen) {
       const name = layerTitle(t, traced, layer);
-      const label = ready && unit.layer === layer ? `${name}. ${text}` : name;
+      const label = ready && unit.layer === layer ? `${name}. ${text}${back}` : name;
       if (element.getAttribute("aria-label") !== label) element.setAttribute("aria-label", label);
     }
     bars.point(ready && unit.layer === traced.length - 1 ? unit.index : null);

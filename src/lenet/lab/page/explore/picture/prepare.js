@@ -86,6 +86,20 @@ export function doubt(pixels, { rows, columns, ground }) {
   return borders.reduce((sum, one) => sum + one, 0) / borders.length > 127.5 ? "light" : null;
 }
 
+/**
+ * The ground of the pictures that a model was trained on, 0 to 255: 0 where all have a dark one,
+ * else what the border of this picture (uint8, c·h·w) shows.
+ */
+export function groundLevel({ network, data, preparation: own }, pixels) {
+  const { ground, rows, columns } = preparation(network, data, own);
+  if (ground === "dark" || !pixels) return 0;
+  const border = [];
+  for (let at = 0; at < pixels.length; at += rows * columns) {
+    border.push(...borderOf(pixels.subarray(at, at + rows * columns), columns, rows));
+  }
+  return Math.round(quantile(Float32Array.from(border), 0.5));
+}
+
 /** The image with light and dark exchanged. */
 export function inverted(image) {
   return { ...image, planes: image.planes.map((plane) => plane.map((value) => 255 - value)) };

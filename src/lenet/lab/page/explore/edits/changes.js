@@ -1,0 +1,103 @@
+/** What is changed of the network and of the picture: done, undone, done again, in the address. */
+
+import { decodeChanges, encodeChanges } from "lenet/explore/edits/address.js";
+import { stepOn } from "lenet/explore/edits/steps.js";
+import { createHistory } from "lenet/explore/picture/history.js";
+import { readPicture } from "lenet/explore/picture/test-pictures.js";
+
+/**
+ * The changes of the model that is shown; they are in the store as weights, gates, cover and steps.
+ *
+ * - `edit(patch, key)` changes {weights, gates, cover, steps}; what is not given stays. Changes
+ *   with the same key in a row are one step of the history, until `settle()`.
+ * - `undo()`, `redo()`, `reset()`; `can()` says which of them change anything: {undo, redo, reset}.
+ * - `subscribe(call)` has `call()` called after each; it returns the function that ends it.
+ */
+export function createChanges({ store, backend, memory, params, setParams, fail }) {
+  let history = null;
+  let asked = params.get("edits"); // what the address says of the first model
+  let replaying = false; // the address still says more than is there
+  let closed = false;
+  const listeners = new Set();
+
+  function edit(patch, key = null) {
+    if (!history) return;
+    history.push({ ...history.get(), ...patch }, key);
+    apply();
+  }
+
+  function step(which) {
+    history?.[which]();
+    apply();
+  }
+
+  function apply() {
+    if (!history) return;
+    const value = history.get();
+    const { model } = store.get();
+    memory.edits = { model, history: history.dump() };
+    store.set(value);
+    if (!replaying) setParams({ edits: encodeChanges(model.weights, value) });
+    for (const call of listeners) call();
+  }
+
+  /** A model that was opened begins without changes, or, after a change of theme, with its own. */
+  function begin(model) {
+    const kept = memory.edits?.model === model ? memory.edits.history : null;
+    const first = { weights: model.weights, gates: null, cover: null, steps: [] };
+    history = createHistory(first, kept);
+    const text = kept === null ? asked : null;
+    asked = null;
+    replaying = text !== null;
+    apply();
+    if (replaying) replay(text, model, history);
+  }
+
+  /** The changes that the address says: steps of descent are taken again, on their pictures. */
+  async function replay(text, model, mine) {
+    const { traced } = store.get();
+    const step = async ({ name, index, label, rate }, { weights, gates, cover }) => {
+      const set = await backend.dataset(name);
+      if (index >= set.count) throw new Error(`${name} has no picture ${index}`);
+      const { picture, pixels } = await readPicture(set, index, model);
+      const from = { weights, gates, cover };
+      return stepOn(model.network, from, { picture, pixels, label, rate });
+    };
+    let found = null;
+    try {
+      found = await decodeChanges(text, model, traced, step);
+    } catch (error) {
+      if (!closed) fail(error);
+    }
+    if (closed || history !== mine) return;
+    replaying = false;
+    if (found !== null && !mine.canUndo()) mine.push(found, null);
+    apply();
+  }
+
+  const unsubscribe = store.subscribe(({ model }, changed) => {
+    if (changed.has("model") && model) begin(model);
+  });
+
+  return {
+    edit,
+    settle: () => history?.settle(),
+    undo: () => step("undo"),
+    redo: () => step("redo"),
+    reset: () => history && edit(history.first()),
+    can() {
+      if (!history) return { undo: false, redo: false, reset: false };
+      const { weights, gates, cover } = history.get();
+      const same = weights === store.get().model.weights && gates === null && cover === null;
+      return { undo: history.canUndo(), redo: history.canRedo(), reset: !same };
+    },
+    subscribe(call) {
+      listeners.add(call);
+      return () => listeners.delete(call);
+    },
+    destroy() {
+      closed = true;
+      unsubscribe();
+    },
+  };
+}
