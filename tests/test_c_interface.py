@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from engine_cases import Pictures, assert_close, network_of, random_pictures
 from lenet.engines import Batches, Position
@@ -225,9 +227,16 @@ def for_arm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """tests/c_engine.c with the engine, compiled for 64-bit ARM."""
     if find_spec("ziglang") is None:
         pytest.skip("ziglang is not installed: make .venv/all.stamp")
-    program = tmp_path_factory.mktemp("arm") / "c_engine"
-    command = [sys.executable, "scripts/zig.py", "c", "aarch64-linux-musl", str(program)]
-    subprocess.run([*command, "tests/c_engine.c"], cwd=ROOT, check=True)
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # one of the workers compiles it for all: it takes a minute
+    program = shared / "c_engine_for_arm"
+    with FileLock(f"{program}.lock"):
+        if not program.exists():
+            made = program.with_suffix(".made")
+            command = [sys.executable, "scripts/zig.py", "c", "aarch64-linux-musl", str(made)]
+            subprocess.run([*command, "tests/c_engine.c"], cwd=ROOT, check=True)
+            made.rename(program)
     return program
 
 
