@@ -780,6 +780,21 @@ def test_early_stopping_keeps_the_best(recipe: Recipe, tmp_path: Path) -> None:
     assert (parameters["0.weight"] == outcome.checkpoint.best["0.weight"]).all()
 
 
+def test_a_recipe_may_train_on_a_part(recipe: Recipe, small: data.Dataset) -> None:
+    recipe = recipes.change(recipes.change(recipe, "val", 0.25), "pictures", 1000)
+    parts = experiments.divide(recipe, small)
+    assert parts.val is not None
+    assert (len(parts.train), len(parts.val)) == (1000, 2500)
+    assert np.bincount(parts.train.labels).tolist() == [100] * 10
+    held = {picture.tobytes() for picture in parts.val.images}
+    learnt = {picture.tobytes() for picture in parts.train.images}
+    assert not held & learnt
+    with pytest.raises(recipes.RecipeError, match="7,501, but there are 7,500"):
+        experiments.divide(recipes.change(recipe, "pictures", 7501), small)
+    with pytest.raises(recipes.RecipeError, match="pictures is -1"):
+        experiments.check(recipes.change(recipe, "pictures", -1))
+
+
 # --- how a run ends ----------------------------------------------------------------------------
 
 

@@ -28,6 +28,7 @@ from lenet.data import (
     is_path,
     mapped,
     preparation,
+    subset,
 )
 from lenet.data import load as load_data
 from lenet.data.preparation import Preparation, usual
@@ -529,6 +530,10 @@ def check(recipe: Recipe) -> None:
         raise recipes.RecipeError(
             f"val is {recipe.val}, must be the share to hold out: at least 0 and below 1"
         )
+    if recipe.pictures < 0:
+        raise recipes.RecipeError(
+            f"pictures is {recipe.pictures}, must be how many to train on; 0 takes them all"
+        )
     known = recipe.data in KNOWN  # other pictures may bring a part to watch
     if known and recipe.settings.early_stopping.patience and not recipe.val:
         raise recipes.RecipeError(WATCH)
@@ -609,10 +614,20 @@ def _fitted(network: Network, shape: tuple[int, int, int], classes: tuple[str, .
 
 
 def divide(recipe: Recipe, loaded: Dataset) -> Parts:
-    """The pictures to learn from, those held out as the recipe says, and the test set."""
-    if not recipe.val:
-        return Parts(loaded.train, loaded.val, loaded.test)
-    train, val = hold_out(loaded.train, recipe.val, recipe.settings.seed)
+    """The pictures to learn from, those held out as the recipe says, and the test set.
+
+    Raises RecipeError where the recipe asks for more pictures than there are to learn from.
+    """
+    train, val = loaded.train, loaded.val
+    if recipe.val:
+        train, val = hold_out(train, recipe.val, recipe.settings.seed)
+    if recipe.pictures > len(train):
+        raise recipes.RecipeError(
+            f"pictures is {recipe.pictures:,}, but there are {len(train):,} to learn from; "
+            "0 takes them all"
+        )
+    if recipe.pictures:
+        train = subset(train, recipe.pictures, recipe.settings.seed)
     return Parts(train, val, loaded.test)
 
 

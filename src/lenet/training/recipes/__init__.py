@@ -66,6 +66,7 @@ class Recipe:
     layers: str = ""  # of a network of your own, as layer_text reads them; else the zoo's
     initialization: str = "xavier"
     val: float = 0.0  # the share of the training pictures that is held out
+    pictures: int = 0  # so many of the rest are trained on, each class in its share; 0: all
     settings: Settings = field(default_factory=Settings)
     published: tuple[Published, ...] = ()
 
