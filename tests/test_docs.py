@@ -27,7 +27,15 @@ def blocks(page: Path, language: str) -> list[str]:
     return [text for left_out, kind, text in found if kind == language and not left_out]
 
 
-SLOW = ("data.md", "export.md", "looking.md", "predict.md", "reproduction.md", "scratch.md")
+SLOW = (
+    "data.md",
+    "export.md",
+    "looking.md",
+    "predict.md",
+    "reproduction.md",
+    "scratch.md",
+    "sweep.md",
+)
 
 
 def name_of(page: Path) -> str:

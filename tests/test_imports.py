@@ -21,7 +21,7 @@ LAYERS = (
     {"training", "torch"},
     {"drawing"},
     {"runs"},
-    {"looking", "d2l", "scratch"},
+    {"looking", "d2l", "scratch", "sweeps"},
     {"walkthrough", "ship"},
     {"tutorial", "lab", "serve", "benchmark", "doctor", "estimator"},
     {"cli"},

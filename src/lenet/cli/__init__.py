@@ -27,6 +27,7 @@ from lenet.cli import (
     predicting,
     run_file,
     serving,
+    sweeping,
     this_machine,
     training,
 )
@@ -72,6 +73,7 @@ SUBJECTS = (
     looking,
     predicting,
     experiments,
+    sweeping,
     exporting,
     lab,
     serving,

@@ -80,6 +80,7 @@ class Experiment:
     snapshots: bool = False  # kept at every reading
     remarks: tuple[str, ...] = ()  # what was fitted to the pictures, a line each
     preparation: Preparation | None = None  # of the photographs that the pictures were made of
+    curves: bool = True  # drawn at the end
 
     @property
     def settings(self) -> Settings:
@@ -124,7 +125,7 @@ class Experiment:
                 self.run.fail(error)
                 raise
             record = read_run(self.run.folder)
-            if record.history:  # none where it was stopped at once
+            if self.curves and record.history:  # none where it was stopped at once
                 draw_curves(record)
         return outcome
 
@@ -191,6 +192,8 @@ def begin(
     progress: bool = False,
     snapshots: bool = False,
     find_rate: bool = False,
+    tested: bool = True,
+    curves: bool = True,
 ) -> Experiment:
     """A new experiment in a new folder; with ``snapshots`` of the weights at every reading or not.
 
@@ -200,32 +203,36 @@ def begin(
     the recipe that somebody chose: the others are fitted to pictures that are few
     (``defaults.fit_to_few``). Without it the recipe is taken as it is.
     ``find_rate``: the learning rate is what a range test finds (``range_test``).
+    Unless ``tested``, the test part is not looked at, and unless ``curves``, none are drawn: for
+    one run of many, which are compared by what is held out.
 
     Raises the ValueErrors of what it puts together (DataError, ArchitectureError, EngineError,
     SettingError, RunError), before anything is written, and OSError when nothing can be.
     """
     ready = _prepare(
         *(recipe, data, network, chosen, data_dir, engine, device, threads, compile, progress),
-        meanwhile=load_ahead,  # for the curves
+        meanwhile=load_ahead if curves else lambda: None,
     )
     recipe, made = ready.recipe, ready.engine
+    parts = ready.parts if tested else replace(ready.parts, test=None)
     remarks = list(ready.remarks)
     if find_rate:
         recipe, line = _with_found_rate(ready)
         remarks.append(line)
     folder = None if out is None else as_path(out, "out")
-    described = describe_data(ready.loaded, ready.parts)
+    described = describe_data(ready.loaded, parts)
     run = create_run(recipe, made.network, described, made, folder)
     run.remarks += ready.said
     return Experiment(
         recipe,
-        ready.parts,
+        parts,
         made,
         ready.choice,
         run,
         snapshots,
         tuple(remarks),
         ready.loaded.preparation,
+        curves,
     )
 
 
@@ -357,6 +364,7 @@ def go_on(
     epochs: int | None = None,
     progress: bool = False,
     snapshots: bool = False,
+    curves: bool = True,
 ) -> Experiment:
     """An experiment that goes on where a run's last checkpoint stands: its folder, or its record.
 
@@ -377,12 +385,15 @@ def go_on(
         )
     if epochs is not None:
         recipe = recipes.change(recipe, "epochs", epochs)
-    load_ahead()
+    if curves:
+        load_ahead()
     if data is None:
         loaded = load_data(recipe.data, data_dir, progress=progress)
     else:
         loaded = arrays.dataset(data, record.network.classes)
     parts = divide(recipe, loaded)
+    if "test" not in record.info["data"]["examples"]:
+        parts = replace(parts, test=None)  # a run of a sweep was begun without it
     described = describe_data(loaded, parts)
     for key in ("sha256", "examples"):
         if described[key] != record.info["data"][key]:
@@ -401,7 +412,9 @@ def go_on(
     made = _engine_for(recipe, parts, choice, record.network, threads, compile)
     run = resume_run(folder, recipe, made)
     wanted = snapshots or folder_of(folder).is_dir()
-    return Experiment(recipe, parts, made, choice, run, wanted, preparation=loaded.preparation)
+    return Experiment(
+        recipe, parts, made, choice, run, wanted, preparation=loaded.preparation, curves=curves
+    )
 
 
 def train(

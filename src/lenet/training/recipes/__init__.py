@@ -193,14 +193,14 @@ def with_method(recipe: Recipe, method: str, learning_rate_given: bool) -> Recip
     )
     schedule = recipe.settings.schedule
     if not learning_rate_given:
-        usual = usual_learning_rate(method, sigmoids=_has_sigmoids(recipe))
+        usual = usual_learning_rate(method, sigmoids=has_sigmoids(recipe))
         schedule = replace(schedule, learning_rate=usual)
     return replace(
         recipe, settings=replace(recipe.settings, optimizer=optimizer, schedule=schedule)
     )
 
 
-def _has_sigmoids(recipe: Recipe) -> bool:
+def has_sigmoids(recipe: Recipe) -> bool:
     """Whether the recipe's network has sigmoids; yes where it is none, which is told later."""
     try:
         own = recipe.layers
