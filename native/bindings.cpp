@@ -8,6 +8,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <chrono>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 
@@ -114,17 +115,18 @@ private:
     std::chrono::steady_clock::time_point asked_{};
 };
 
-using LayerTuple = std::tuple<std::string, int, int, int, int, int, double>;
+using LayerTuple = std::tuple<std::string, int, int, int, int, int, double, double>;
 
 Layer layer_of(const LayerTuple& tuple) {
-    const auto& [name, in, out, kernel_size, stride, padding, argument] = tuple;
+    const auto& [name, in, out, kernel_size, stride, padding, argument, second] = tuple;
     Layer layer{.in = in,
                 .out = out,
                 .kernel_size = kernel_size,
                 .stride = stride,
                 .padding = padding,
                 .activation = {}};
-    if (!layer.find(name, argument)) throw std::invalid_argument("no layer is named " + name);
+    if (!layer.find(name, argument, second))
+        throw std::invalid_argument("no layer is named " + name);
     return layer;
 }
 
@@ -132,6 +134,7 @@ Optimizer optimizer_of(const std::string& method, bool nesterov,
                        const std::vector<double>& numbers) {
     const Rule::Method rule = method == "sgd"    ? Rule::Method::sgd
                               : method == "adam" ? Rule::Method::adam
+                              : method == "sdlm" ? Rule::Method::sdlm
                                                  : Rule::Method::adamw;
     return {rule,          nesterov,      numbers.at(0), numbers.at(1),
             numbers.at(2), numbers.at(3), numbers.at(4), numbers.at(5)};
@@ -161,11 +164,12 @@ double multiply_add_gflops(const std::string& name, int threads, double seconds)
 
 // A kernel on its own, for tests: y = f(x), or the slope there; x and y of any length.
 void apply_function(const std::string& name, const std::string& function, double parameter,
-                    bool slope, Array<const float> x, Array<float> y) {
+                    bool slope, Array<const float> x, Array<float> y, double second) {
     const Kernels& kernels = *find_instruction_set(name).many;
     const int lanes = kernels.lanes;
     const Buffer from(lanes), to(lanes), ones(lanes);
-    Activation activation{.parameter = static_cast<float>(parameter)};
+    Activation activation{.parameter = static_cast<float>(parameter),
+                          .second = static_cast<float>(second)};
     if (function != "exp" && !activation.find(function)) throw std::invalid_argument(function);
     for (std::size_t start = 0; start < x.size(); start += lanes) {
         const std::size_t count = std::min<std::size_t>(lanes, x.size() - start);
@@ -217,7 +221,7 @@ NB_MODULE(_native, m) {
           "The multiply-add rate of registers alone: what no engine can go beyond.");
     m.def("apply_function", apply_function, nb::arg("instruction_set"), nb::arg("function"),
           nb::arg("parameter"), nb::arg("slope"), nb::arg("x"), nb::arg("y"),
-          "exp or an activation as the kernels compute it, or its slope.");
+          nb::arg("second") = 0.0, "exp or an activation as the kernels compute it, or its slope.");
     m.attr("EVALUATION_CHUNK") = Engine::evaluation_chunk;
 
     nb::class_<Engine>(m, "Engine")
@@ -227,22 +231,28 @@ NB_MODULE(_native, m) {
                const std::vector<LayerTuple>& layers, Array<const float> table,
                const std::string& method, bool nesterov, const std::vector<double>& numbers,
                double label_smoothing, int threads, const std::string& instruction_set,
-               const std::vector<float>& class_weights) {
+               const std::vector<float>& class_weights, double rubbish,
+               OptionalArray<const float> codes, OptionalArray<const float> mask) {
                 Description description;
                 std::tie(description.channels, description.height, description.width) = input_shape;
                 description.classes = classes;
                 for (const LayerTuple& layer : layers)
                     description.layers.push_back(layer_of(layer));
                 description.table.assign(table.data(), table.data() + table.size());
+                if (codes) description.codes.assign(codes->data(), codes->data() + codes->size());
+                if (mask) description.mask.assign(mask->data(), mask->data() + mask->size());
                 const InstructionSet set = find_instruction_set(instruction_set);
-                new (self) Engine(description, optimizer_of(method, nesterov, numbers),
-                                  label_smoothing, class_weights, threads, *set.few, *set.many);
+                new (self)
+                    Engine(description, optimizer_of(method, nesterov, numbers), label_smoothing,
+                           rubbish, class_weights, threads, *set.few, *set.many);
                 self->interrupted = SignalRaised();
             },
             nb::arg("input_shape"), nb::arg("classes"), nb::arg("layers"), nb::arg("table"),
             nb::arg("method"), nb::arg("nesterov"), nb::arg("numbers"), nb::arg("label_smoothing"),
             nb::arg("threads"), nb::arg("instruction_set"),
-            nb::arg("class_weights") = std::vector<float>())
+            nb::arg("class_weights") = std::vector<float>(),
+            nb::arg("rubbish") = -std::numeric_limits<double>::infinity(),
+            nb::arg("codes") = nb::none(), nb::arg("mask") = nb::none())
         .def_prop_ro("parameters", vector_of<&Engine::parameters>)
         .def_prop_ro("moment1", vector_of<&Engine::moment1>)
         .def_prop_ro("moment2", vector_of<&Engine::moment2>)

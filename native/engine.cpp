@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace lenet {
 
@@ -10,6 +11,7 @@ namespace {
 constexpr int most_slots = 16;
 // That are faster one by one than side by side; at most as many as any table has lanes.
 constexpr int few_pictures = 4;
+constexpr float no_rubbish = -std::numeric_limits<float>::infinity();
 
 // How a batch is shared out: a function of its size alone, so that sums are the same for any
 // number of threads. A chunk goes through the network at once; a slot sums a row of chunks.
@@ -70,23 +72,35 @@ struct Engine::Runner {
     Buffer filters, dfilters;  // kernels of minimal filtering, and their gradients
 };
 
+static bool is_of_1998(const Description& description) {
+    const auto& layers = description.layers;
+    return !description.mask.empty() ||
+           std::any_of(layers.begin(), layers.end(),
+                       [](const Layer& layer) { return layer.is_of_1998(); });
+}
+
 Engine::Engine(const Description& description, const Optimizer& optimizer, double label_smoothing,
-               std::vector<float> class_weights, int threads, const Kernels& few,
+               double rubbish, std::vector<float> class_weights, int threads, const Kernels& few,
                const Kernels& many)
     : optimizer_(optimizer),
       label_smoothing_(static_cast<float>(label_smoothing)),
+      rubbish_(static_cast<float>(rubbish)),
       class_weights_(std::move(class_weights)),
       classes_(description.classes),
       threads_(threads),
       few_(std::make_unique<Runner>(description, few)),
       many_(&few == &many ? nullptr : std::make_unique<Runner>(description, many)),
-      single_(description, many),
+      mask_(description.mask),
+      has_single_(!is_of_1998(description)),
+      single_(has_single_ ? description : Description{}, many),
       evaluated_(single_.packed_floats()) {
     const Stride size = few_->program.parameters();
     parameters.resize(size);
     gradient_.resize(size);
-    const bool adam = optimizer.method != Rule::Method::sgd;
-    if (adam || optimizer.momentum > 0) moment1.resize(size);
+    const bool adam =
+        optimizer.method == Rule::Method::adam || optimizer.method == Rule::Method::adamw;
+    if (adam || optimizer.method == Rule::Method::sdlm || optimizer.momentum > 0)
+        moment1.resize(size);
     if (adam) moment2.resize(size);
     if (optimizer.average > 0) average.resize(size);
 }
@@ -153,9 +167,9 @@ std::int64_t Engine::batch(const Pictures& pictures, const Position& position, d
             program.load(ws, pictures, first, count, position);
             program.forward(ws, weights);
             if (pictures.shares)
-                program.weighted_loss(ws, label_smoothing_, class_weights);
+                program.weighted_loss(ws, label_smoothing_, rubbish_, class_weights);
             else
-                program.loss(ws, label_smoothing_, scale);
+                program.loss(ws, label_smoothing_, rubbish_, scale);
             program.backward(ws, weights, slot, c == split.first_chunk(s));
             for (int i = 0; i < count; ++i) {
                 losses_[first + i] = ws.losses[i];
@@ -185,7 +199,7 @@ double Engine::mean_loss(const Pictures& pictures) const {
 // --- training with a few pictures ------------------------------------------------------------
 
 bool Engine::is_few(const Pictures& pictures) const {
-    return pictures.count <= few_pictures && single_.has_backward();
+    return pictures.count <= few_pictures && has_single_ && single_.has_backward();
 }
 
 // Between batches of a few pictures the state stays packed: an optimiser's step asks nothing about
@@ -251,11 +265,12 @@ std::int64_t Engine::batch_of_few(const Pictures& pictures, double* loss, const 
         if (pictures.shares) {
             shares.data()[0] = pictures.shares[i];
             kernels.weighted_cross_entropy(logits.data(), labels.data(), classes_, label_smoothing_,
-                                           class_weights, shares.data(), losses.data(),
+                                           rubbish_, class_weights, shares.data(), losses.data(),
                                            predicted.data(), d.data());
         } else {
             kernels.softmax_cross_entropy(logits.data(), labels.data(), classes_, label_smoothing_,
-                                          scale, losses.data(), predicted.data(), d.data());
+                                          rubbish_, scale, losses.data(), predicted.data(),
+                                          d.data());
         }
         losses_[i] = losses[0];
         correct += predicted[0] == labels[0];
@@ -280,14 +295,21 @@ void Engine::reduce(const Runner& runner, int slots, const Rule* rule, float* gr
     const auto& pieces = runner.program.pieces();
     const auto work = [&](int i, int) {
         for (const Program::Range& range : runner.program.sum_slots(
-                 pieces[i], runner.slot(0), slots, runner.dfilters.data(), gradient))
+                 pieces[i], runner.slot(0), slots, runner.dfilters.data(), gradient)) {
+            mask_range(gradient, range);
             if (rule) step_range(*rule, gradient, range);
+        }
     };
     const int count = static_cast<int>(pieces.size());
     if (slots > 1)
         threads_.run(count, work, [] {});  // too short to be interrupted, and a step is whole
     else
         for (int i = 0; i < count; ++i) work(i, 0);
+}
+
+void Engine::mask_range(float* gradient, const Program::Range& range) const {
+    if (mask_.empty()) return;
+    for (Stride i = range.first; i < range.first + range.count; ++i) gradient[i] *= mask_[i];
 }
 
 void Engine::step_range(const Rule& rule, const float* gradient, const Program::Range& range) {
@@ -398,8 +420,8 @@ void Engine::single_losses(const Pictures& pictures) {
         for (int c = 0; c < classes_; ++c) logits.data()[c * lanes + i] = row[c];
         labels[i] = pictures.labels[i];
     }
-    kernels.softmax_cross_entropy(logits.data(), labels.data(), classes_, 0, 0, losses.data(),
-                                  predicted.data(), nullptr);
+    kernels.softmax_cross_entropy(logits.data(), labels.data(), classes_, 0, no_rubbish, 0,
+                                  losses.data(), predicted.data(), nullptr);
     std::copy_n(losses.data(), pictures.count, losses_.data());
     std::copy_n(predicted.data(), pictures.count, predicted_.data());
 }
@@ -408,13 +430,13 @@ void Engine::evaluate(const Pictures& pictures, double* losses, std::int64_t* co
     const auto lock = begin();
     losses_.resize(pictures.count);
     predicted_.resize(pictures.count);
-    if (pictures.count <= few_pictures) {
+    if (pictures.count <= few_pictures && has_single_) {
         single_losses(pictures);
     } else {
         const auto look = [&](const Program& program, const Weights& weights, Workspace& ws,
                               std::int64_t first, int n) {
             program.forward(ws, weights);
-            program.loss(ws, 0, 0);
+            program.loss(ws, 0, no_rubbish, 0);
             std::copy_n(ws.losses.data(), n, losses_.data() + first);
             std::copy_n(ws.predicted.data(), n, predicted_.data() + first);
         };
@@ -428,7 +450,7 @@ void Engine::evaluate(const Pictures& pictures, double* losses, std::int64_t* co
 
 void Engine::logits(const Pictures& pictures, float* out) {
     const auto lock = begin();
-    if (pictures.count <= few_pictures) {
+    if (pictures.count <= few_pictures && has_single_) {
         for (std::int64_t i = 0; i < pictures.count; ++i)
             single_logits(pictures, i, out + i * classes_);
         return;

@@ -26,7 +26,8 @@ class Engine {
 public:
     // `few` runs batches of no more pictures than it has lanes, `many` all others.
     // `class_weights` has one a class, or none; with any, pictures come with their shares.
-    Engine(const Description&, const Optimizer&, double label_smoothing,
+    // `rubbish` is the logit of a class that no picture has; minus infinity: there is none.
+    Engine(const Description&, const Optimizer&, double label_smoothing, double rubbish,
            std::vector<float> class_weights, int threads, const Kernels& few, const Kernels& many);
     ~Engine();
 
@@ -82,15 +83,18 @@ private:
                        float* gradient);
     double mean_loss(const Pictures&) const;
     void reduce(const Runner&, int slots, const Rule*, float* gradient);
+    void mask_range(float* gradient, const Program::Range&) const;
     void step_range(const Rule&, const float* gradient, const Program::Range&);
     Rule next_rule(double learning_rate) const;
 
     const Optimizer optimizer_;
-    const float label_smoothing_;
+    const float label_smoothing_, rubbish_;
     const std::vector<float> class_weights_;
     const int classes_;
     ThreadPool threads_;
     std::unique_ptr<Runner> few_, many_;  // many_ is null where few_ does for all
+    const std::vector<float> mask_;
+    const bool has_single_;  // whether single_ computes the network
     Single single_;
     Buffer evaluated_;     // the weights that are evaluated, packed for single_
     bool packed_ = false;  // whether evaluated_ has those of now

@@ -19,6 +19,7 @@
 #include "kernels/pictures.hpp"
 #include "kernels/pooling.hpp"
 #include "kernels/products.hpp"
+#include "kernels/radial.hpp"
 
 namespace lenet {
 extern const Kernels LENET_KERNELS;
@@ -75,6 +76,9 @@ const Kernels LENET_KERNELS = {
     .filter_dpoints = filter_dpoints,
     .pool_forward = FAST_OR_PLAIN(pool_forward),
     .pool_backward = FAST_OR_PLAIN(pool_backward),
+    .subsample_dweight = subsample_dweight,
+    .rbf_forward = rbf_forward,
+    .rbf_backward = rbf_backward,
     .activate = FAST_OR_PLAIN(activate),
     .activate_backward = activate_backward,
     .dropout = dropout,

@@ -69,18 +69,29 @@ struct Pooling {
     int in_height, in_width, out_height, out_width;
     Stride in_row, out_row;
     bool max;
+    float share, bias;  // else the result is the window's sum times share, plus bias
 };
 
-// An activation; `parameter` is the argument of those that have one.
+// An activation; `parameter` and `second` are the arguments of those that have any.
 struct Activation {
-    enum class Kind { identity, sigmoid, tanh, relu, leaky_relu, gelu, silu } kind = Kind::identity;
-    float parameter = 0;
+    enum class Kind {
+        identity,
+        sigmoid,
+        tanh,
+        relu,
+        leaky_relu,
+        gelu,
+        silu,
+        scaled_tanh
+    } kind = Kind::identity;
+    float parameter = 0, second = 0;
 
     // By the name in network/layers.py; false for any other.
     bool find(std::string_view name) {
         constexpr std::pair<std::string_view, Kind> names[] = {
-            {"Sigmoid", Kind::sigmoid},      {"Tanh", Kind::tanh}, {"ReLU", Kind::relu},
-            {"LeakyReLU", Kind::leaky_relu}, {"GELU", Kind::gelu}, {"SiLU", Kind::silu},
+            {"Sigmoid", Kind::sigmoid},        {"Tanh", Kind::tanh}, {"ReLU", Kind::relu},
+            {"LeakyReLU", Kind::leaky_relu},   {"GELU", Kind::gelu}, {"SiLU", Kind::silu},
+            {"ScaledTanh", Kind::scaled_tanh},
         };
         for (const auto& [known, its_kind] : names)
             if (known == name) return kind = its_kind, true;
@@ -103,10 +114,10 @@ struct DropoutMask {
 
 // The rule of one optimiser step, with the numbers of this step.
 struct Rule {
-    enum class Method { sgd, adam, adamw } method;
+    enum class Method { sgd, adam, adamw, sdlm } method;
     bool nesterov;
     float learning_rate, momentum, weight_decay;
-    float beta1, beta2, eps;
+    float beta1, beta2, eps;  // of sdlm eps is what is added to the curvature, its first moment
     float correction1, correction2;  // 1 - beta1^t, sqrt(1 - beta2^t)
     float averaging;                 // 1 - the share of the old average that stays; 0: no average
 };
@@ -154,6 +165,14 @@ struct Kernels {
     void (*pool_backward)(const Pooling&, int y, const float* dout, const std::int32_t* winners,
                           Activation, const float* values, float* d);
 
+    // Of a plane of Subsample: sum (one vector) = Σ dout · the sum of its window, or added to it.
+    void (*subsample_dweight)(const Pooling&, const float* dout, const float* x, bool accumulate,
+                              float* sum);
+    // Minus the squared distance of x (in) to each of the codes (out, in); its gradient.
+    void (*rbf_forward)(const float* codes, int in, int out, const float* x, float* y);
+    void (*rbf_backward)(const float* codes, int in, int out, const float* x, const float* d,
+                         float* dx);
+
     void (*activate)(Activation, const float* x, float* y, int count);
     // d *= slope; `values` are y, or x where the slope needs that.
     void (*activate_backward)(Activation, const float* values, float* d, int count);
@@ -175,13 +194,14 @@ struct Kernels {
                      float* out);
 
     // Loss and class of each lane, and (where d is not null) scale · the gradient of its logits;
-    // none for lanes whose label is -1.
+    // none for lanes whose label is -1. `rubbish` is the logit of one class more, which no picture
+    // has; minus infinity: there is none.
     void (*softmax_cross_entropy)(const float* logits, const std::int64_t* labels, int classes,
-                                  float label_smoothing, float scale, float* losses,
+                                  float label_smoothing, float rubbish, float scale, float* losses,
                                   std::int64_t* predicted, float* d);
     // The same with a scale a lane, and a weight a class on its part of the target (null: 1).
     void (*weighted_cross_entropy)(const float* logits, const std::int64_t* labels, int classes,
-                                   float label_smoothing, const float* class_weights,
+                                   float label_smoothing, float rubbish, const float* class_weights,
                                    const float* scales, float* losses, std::int64_t* predicted,
                                    float* d);
 

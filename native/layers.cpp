@@ -194,6 +194,17 @@ void Program::linear_backward(const Stage& stage, Workspace& ws, const Weights& 
     });
 }
 
+// The gradient of what a layer of radial units takes, from that of the stage's output, which the
+// activations behind it change in its place.
+void Program::rbf_backward(const Stage& stage, Workspace& ws, int group) const {
+    const Op& op = ops_[stage.first];
+    float* d = gradients(ws, group) + stage.d_out * lanes;  // (out,)
+    row_backward(stage, ws, group, 0, 0, d);
+    kernels.rbf_backward(codes_.data() + op.codes, op.layer.in, op.layer.out,
+                         values(ws, group) + op.in.at * lanes, d,
+                         gradients(ws, group) + stage.d_in * lanes);
+}
+
 // --- pooling ---------------------------------------------------------------------------------
 
 // Of channel c: (oh, ow) vectors, which member of its window each maximum was.
@@ -203,10 +214,34 @@ std::int32_t* Program::winners(const Op& op, const Workspace& ws, int group, int
            (group * winners_ + op.winners + c * plane) * lanes;
 }
 
+// What pooling does in channel c: of Subsample with this channel's weight and bias.
+Pooling Program::pooling(const Op& op, const Workspace& ws, int c) const {
+    Pooling all = pooling_of(op.layer, op.in, op.out);
+    if (op.layer.kind == Kind::subsample) {
+        all.share = ws.weights[op.weight + c];
+        all.bias = ws.weights[op.bias + c];
+    }
+    return all;
+}
+
+// The gradients of Subsample's weights and biases, the last layer of a stage.
+void Program::subsample_backward(const Stage& stage, Workspace& ws, int group, float* slot,
+                                 bool first) const {
+    const Op& op = ops_[stage.last];
+    for (int c = 0; c < op.out.channels; ++c) {
+        const float* dout = gradients(ws, group) + (stage.d_out + c * op.out.plane) * lanes;
+        kernels.sum_positions(dout, op.out.row, op.out.height, op.out.width, !first,
+                              slot + op.slot_bias + Stride(c) * lanes);
+        kernels.subsample_dweight(pooling(op, ws, c), dout,
+                                  values(ws, group) + op.in.offset(c) * lanes, !first,
+                                  slot + op.slot_weight + Stride(c) * lanes);
+    }
+}
+
 // Row y of channel c of pooling's output.
 void Program::pool_forward(const Op& op, Workspace& ws, int group, int c, int y) const {
     float* all = values(ws, group);
-    kernels.pool_forward(pooling_of(op.layer, op.in, op.out), y, all + op.in.offset(c) * lanes,
+    kernels.pool_forward(pooling(op, ws, c), y, all + op.in.offset(c) * lanes,
                          all + op.out.offset(c) * lanes, winners(op, ws, group, c));
 }
 
@@ -218,11 +253,10 @@ int Program::pool_backward(const Stage& stage, Workspace& ws, int group, int c, 
     const Op& op = ops_[stage.last];
     const int before = stage.last - 1;
     const bool fused = before >= stage.first && ops_[before].layer.kind == Kind::activation;
-    kernels.pool_backward(pooling_of(op.layer, op.in, op.out), y,
-                          gradients(ws, group) + (stage.d_out + c * op.out.plane) * lanes,
-                          winners(op, ws, group, c),
-                          fused ? ops_[before].layer.activation : Activation{},
-                          fused ? slope_values(ops_[before], ws, group, c, y) : d, d);
+    kernels.pool_backward(
+        pooling(op, ws, c), y, gradients(ws, group) + (stage.d_out + c * op.out.plane) * lanes,
+        winners(op, ws, group, c), fused ? ops_[before].layer.activation : Activation{},
+        fused ? slope_values(ops_[before], ws, group, c, y) : d, d);
     return fused ? before - 1 : before;
 }
 
@@ -273,6 +307,10 @@ void Program::row_forward(const Op& op, Workspace& ws, int group, const Weights&
                           int channels, int y) const {
     if (op.layer.kind == Kind::conv2d)
         return conv2d_forward(op, ws, group, weights, first, channels, y);
+    if (op.layer.kind == Kind::rbf)
+        return kernels.rbf_forward(codes_.data() + op.codes, op.layer.in, op.layer.out,
+                                   values(ws, group) + op.in.at * lanes,
+                                   values(ws, group) + op.out.at * lanes);
     for (int c = first; c < first + channels; ++c)
         if (op.layer.is_pool())
             pool_forward(op, ws, group, c, y);

@@ -42,7 +42,9 @@ Pooling pooling_of(const Layer& layer, const Place& in, const Place& out) {
             .out_width = out.width,
             .in_row = in.row,
             .out_row = out.row,
-            .max = layer.kind == Kind::max_pool2d};
+            .max = layer.kind == Kind::max_pool2d,
+            .share = 1.0f / static_cast<float>(layer.kernel_size * layer.kernel_size),
+            .bias = 0};
 }
 
 Layout::Layout(const Description& description, int channels_a_plane, bool for_backward)
@@ -87,7 +89,7 @@ Layout::Layout(const Description& description, int channels_a_plane, bool for_ba
         } else if (layer.is_pool()) {
             at = place_before(i + 1,
                               {at.channels, layer.windows(at.height), layer.windows(at.width)});
-        } else if (layer.kind == Kind::linear) {
+        } else if (layer.kind == Kind::linear || layer.kind == Kind::rbf) {
             at = place_before(i + 1, features(layer.out));
         } else if (layer.kind == Kind::flatten) {
             // (channels, height, width) without a border is one row already. Where channels share

@@ -13,6 +13,7 @@ Program::Program(const Description& description, const Kernels& kernels)
       lanes(kernels.lanes),
       layout_(description, 1, true),
       table_(description.table),
+      codes_(description.codes),
       output_(layout_.outputs.empty() ? layout_.input : layout_.outputs.back()),
       classes_(description.classes) {
     plan_ops(description);
@@ -24,12 +25,17 @@ Program::Program(const Description& description, const Kernels& kernels)
 // which lie in the order of the layers, weight before bias.
 void Program::plan_ops(const Description& description) {
     Place at = layout_.input;
+    Stride codes = 0;
     for (int i = 0; i < static_cast<int>(description.layers.size()); ++i) {
         const Layer& layer = description.layers[i];
         if (layer.kind != Kind::flatten) {
             Op op{.layer = layer, .index = i, .in = at, .out = layout_.outputs[i]};
             if (layer.kind == Kind::max_pool2d)
                 op.winners = Place::append(winners_, op.out.channels, op.out.shape(), 0).at;
+            if (layer.kind == Kind::rbf) {
+                op.codes = codes;
+                codes += Stride(layer.out) * layer.in;
+            }
             if (layer.has_weights()) {
                 op.weight = parameters_;
                 op.bias = op.weight + Stride(layer.out) * layer.row_size();
@@ -56,9 +62,14 @@ void Program::plan_stages() {
             while (follows(last + 1) && ops_[last + 1].layer.is_elementwise()) ++last;
             if (follows(last + 1) && ops_[last + 1].layer.is_pool()) ++last;
         }
-        Stage stage{.first = first, .last = last, .below_weights = false, .d_in = 0, .d_out = 0};
-        for (const Stage& below : stages_)
-            stage.below_weights |= ops_[below.first].layer.has_weights();
+        Stage stage{
+            .first = first,
+            .last = last,
+            .has_weights = ops_[first].layer.has_weights() || ops_[last].layer.has_weights(),
+            .below_weights = false,
+            .d_in = 0,
+            .d_out = 0};
+        for (const Stage& below : stages_) stage.below_weights |= below.has_weights;
         stage.d_in = stages_.empty() ? 0 : stages_.back().d_out;
         // as its values lie, with their border, so that d has the strides of x
         const Place& out = ops_[last].out;
@@ -212,6 +223,7 @@ void Program::copy_out(const Workspace& ws, const Place& from, int count, float*
 // Up to a dense layer each group goes alone, so that what it needs stays in the caches. A dense
 // layer takes all groups at once, since its weights are what is large there.
 void Program::forward(Workspace& ws, const Weights& weights) const {
+    ws.weights = weights.flat;
     for (std::size_t s = 0, end; s < stages_.size(); s = end) {
         end = s + 1;
         if (is_linear(stages_[s]))
@@ -225,6 +237,7 @@ void Program::forward(Workspace& ws, const Weights& weights) const {
 
 void Program::forward_observed(Workspace& ws, const Weights& weights,
                                const Observer& observe) const {
+    ws.weights = weights.flat;
     auto op = ops_.begin();
     for (int layer = 0; layer < static_cast<int>(layout_.outputs.size()); ++layer) {
         if (op != ops_.end() && op->index == layer) {  // Flatten has none
@@ -277,24 +290,24 @@ void Program::stage_forward(const Stage& stage, Workspace& ws, int group,
 
 // --- loss ------------------------------------------------------------------------------------
 
-void Program::loss(Workspace& ws, float label_smoothing, float scale) const {
+void Program::loss(Workspace& ws, float label_smoothing, float rubbish, float scale) const {
     for (int group = 0; group < ws.groups; ++group) {
         const int place = group * lanes;
         kernels.softmax_cross_entropy(
             values(ws, group) + output_.at * lanes, &ws.labels[place], classes_, label_smoothing,
-            scale, &ws.losses[place], &ws.predicted[place],
+            rubbish, scale, &ws.losses[place], &ws.predicted[place],
             scale != 0 && !stages_.empty() ? dlogits(ws, group) : nullptr);
     }
 }
 
-void Program::weighted_loss(Workspace& ws, float label_smoothing,
+void Program::weighted_loss(Workspace& ws, float label_smoothing, float rubbish,
                             const float* class_weights) const {
     for (int group = 0; group < ws.groups; ++group) {
         const int place = group * lanes;
         kernels.weighted_cross_entropy(
             values(ws, group) + output_.at * lanes, &ws.labels[place], classes_, label_smoothing,
-            class_weights, ws.shares.data() + place, &ws.losses[place], &ws.predicted[place],
-            stages_.empty() ? nullptr : dlogits(ws, group));
+            rubbish, class_weights, ws.shares.data() + place, &ws.losses[place],
+            &ws.predicted[place], stages_.empty() ? nullptr : dlogits(ws, group));
     }
 }
 
@@ -317,8 +330,9 @@ void Program::load_dlogits(Workspace& ws, const float* dlogits_of_chunk, int cou
 // The stages from the last to the first that has weights, as in forward: dense layers for all
 // groups at once, what lies between them group by group.
 void Program::backward(Workspace& ws, const Weights& weights, float* slot, bool first) const {
+    ws.weights = weights.flat;
     std::size_t lowest = 0;  // nothing below the first weights needs a gradient
-    while (lowest < stages_.size() && !ops_[stages_[lowest].first].layer.has_weights()) ++lowest;
+    while (lowest < stages_.size() && !stages_[lowest].has_weights) ++lowest;
     for (std::size_t end = stages_.size(), s; end > lowest; end = s) {
         s = end - 1;
         if (is_linear(stages_[s])) {
@@ -335,8 +349,12 @@ void Program::backward(Workspace& ws, const Weights& weights, float* slot, bool 
 void Program::stage_backward(const Stage& stage, Workspace& ws, int group, const Weights& weights,
                              float* slot, bool first) const {
     const Op& op = ops_[stage.first];
+    if (ops_[stage.last].layer.kind == Kind::subsample)
+        subsample_backward(stage, ws, group, slot, first);
     if (op.layer.kind == Kind::conv2d)
         return conv2d_backward(stage, ws, group, weights, slot, first);
+    if (!stage.below_weights) return;
+    if (op.layer.kind == Kind::rbf) return rbf_backward(stage, ws, group);
     float* din = gradients(ws, group) + stage.d_in * lanes;  // (ic, ih, iw), laid as `in`
     for (int c = 0; c < op.in.channels; ++c)
         for (int y = 0; y < op.in.height; ++y)

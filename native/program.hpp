@@ -31,6 +31,7 @@ struct Workspace {
     std::vector<float> losses;
     Buffer shares;  // (groups · lanes,)
     Position position;
+    const float* weights = nullptr;  // those of now, for layers that read a few for each row
 };
 
 // The picture mirrored, then moved, as a row (down, right, mirrored) says; 0 moves in.
@@ -55,9 +56,10 @@ public:
     void copy_out(const Workspace&, const Place&, int count, float* out) const;
     const Place& output() const { return output_; }
     // Losses and predictions; where scale is not 0 the logits' gradients times scale.
-    void loss(Workspace&, float label_smoothing, float scale) const;
+    void loss(Workspace&, float label_smoothing, float rubbish, float scale) const;
     // The same, where pictures or classes have weights; class_weights may be null.
-    void weighted_loss(Workspace&, float label_smoothing, const float* class_weights) const;
+    void weighted_loss(Workspace&, float label_smoothing, float rubbish,
+                       const float* class_weights) const;
     void load_dlogits(Workspace&, const float* dlogits, int count) const;  // from elsewhere
 
     // The gradient of all weights, still apart in lanes, to a slot; added unless it is the first.
@@ -90,6 +92,7 @@ private:
         Place in, out;
         Stride weight = 0, bias = 0;            // floats, in the flat vector of parameters
         Stride winners = 0;                     // vectors, in a group's part
+        Stride codes = 0;                       // floats, in those of all layers
         Stride slot_weight = 0, slot_bias = 0;  // floats, in a slot
         int slot_row = 0;                       // vectors between rows of a dense weight there
         Product::Tile forward_tile[most_groups + 1]{}, dinput_tile[most_groups + 1]{},
@@ -110,6 +113,7 @@ private:
     // elementwise layers, then pooling or none.
     struct Stage {
         int first, last;     // ops
+        bool has_weights;    // some layer of it
         bool below_weights;  // some layer before has any
         Stride d_in, d_out;  // vectors, of the gradients of its input and output
     };
@@ -159,6 +163,9 @@ private:
     void sum_filtered_slots(const Op&, int first, int channels, const float* slots, int count,
                             float* dfilters, float* dweight) const;
 
+    void rbf_backward(const Stage&, Workspace&, int group) const;
+    Pooling pooling(const Op&, const Workspace&, int c) const;
+    void subsample_backward(const Stage&, Workspace&, int group, float* slot, bool first) const;
     std::int32_t* winners(const Op&, const Workspace&, int group, int c) const;
     void pool_forward(const Op&, Workspace&, int group, int c, int y) const;
     int pool_backward(const Stage&, Workspace&, int group, int c, int y, float* d) const;
@@ -176,7 +183,7 @@ private:
     std::vector<Op> ops_;  // all layers but Flatten, which moves nothing
     std::vector<Stage> stages_;
     std::vector<Piece> pieces_;
-    std::vector<float> table_;
+    std::vector<float> table_, codes_;
     Place output_;
     int classes_;
     Stride gradients_ = 0, winners_ = 0, rows_ = 0, pictures_row_ = 0;  // vectors

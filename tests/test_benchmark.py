@@ -119,7 +119,6 @@ def test_what_is_absent_is_said_with_the_way_to_get_it(monkeypatch: pytest.Monke
         ({"only": ["nunpy"]}, "unknown trainer 'nunpy'; did you mean numpy"),
         ({"tasks": ["training"]}, "unknown task 'training'; did you mean train"),
         ({"networks": ["Wide_"]}, "unknown network 'Wide_'; did you mean wide"),
-        ({"networks": ["lenet5"]}, "no engine computes layer 1"),
         ({"batch_sizes": [0]}, "batch size is 0, must be from 1 to 60,000"),
         ({"batch_sizes": [60_001]}, "batch size is 60001"),
         (

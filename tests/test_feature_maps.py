@@ -12,7 +12,6 @@ from PIL import Image
 from lenet.data import Dataset
 from lenet.data.preparation import Preparation, prepare, usual
 from lenet.drawing.text_width import cells
-from lenet.engines import EngineError
 from lenet.looking import feature_maps
 from lenet.looking.feature_maps import (
     Features,
@@ -105,13 +104,6 @@ def test_one_convolution_has_no_shortcut() -> None:
     assert "003" not in to_text(found)
     with pytest.raises(PictureError, match="no second convolution"):
         found.shortcut_figure()
-
-
-def test_layers_of_1998_are_refused_by_name() -> None:
-    network = zoo.build("lenet5")
-    picture = Picture(np.zeros((1, 32, 32), np.uint8), "0", "it", None)
-    with pytest.raises(EngineError, match="no engine computes layer"):
-        features(network, initialize(network, "lecun", 0), picture)
 
 
 # --- pictures ----------------------------------------------------------------------------------

@@ -118,6 +118,7 @@ def test_every_learning_rate_is_usable(kind, warmup, step_epochs, final, steps_p
         step_epochs=step_epochs,
         gamma=0.9,
         final=final,
+        factors="1 x2, 0.25",
     )
     rates = schedule.learning_rates(steps_per_epoch, epochs)
     assert rates.shape == (steps_per_epoch * epochs,)
@@ -129,7 +130,13 @@ def test_every_learning_rate_is_usable(kind, warmup, step_epochs, final, steps_p
 
 @pytest.mark.parametrize("kind", SCHEDULES)
 def test_no_steps_need_no_learning_rates(kind):
-    assert Schedule(kind).learning_rates(0, 3).shape == (0,)
+    assert Schedule(kind, factors="1").learning_rates(0, 3).shape == (0,)
+
+
+def test_a_listed_schedule_says_what_is_wrong_with_its_factors():
+    for factors in ("", "1 x", "1, a", "1 x2.5", "0", "1 x0", "1 x10001", "nan"):
+        with pytest.raises(SettingError, match=r"schedule\.factors"):
+            Schedule("listed", factors=factors)
 
 
 # --- optimisers --------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ INT8_POINTS = 0.005  # of accuracy
 
 @pytest.fixture(scope="module", params=["lenet", "lenet-max", "lenet-relu", "mlp"])
 def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    """A network of the zoo after an epoch of Fashion-MNIST; no engine computes lenet5."""
+    """A network of the zoo after an epoch of Fashion-MNIST."""
     folder = tmp_path_factory.mktemp("parity") / request.param
     lenet.train("d2l-adam", network=request.param, epochs=1, lr=0.004, val=0.1, out=folder)
     return exporting.subject(folder)

@@ -443,12 +443,6 @@ def test_a_training_that_cannot_be_is_not_queued(
     assert lab.queue.waiting == []
 
 
-def test_what_no_engine_computes_is_not_queued(client: Client) -> None:
-    text = "Subsample(1)\nFlatten()\nLinear(196, 10)"
-    answer = client.post("/api/train", {"recipe": "quickstart", "text": text})
-    assert "no engine computes layer 0 (Subsample)" in refused(answer)
-
-
 @pytest.mark.parametrize("what", ["pause", "resume"])
 def test_a_finished_run_is_neither_paused_nor_resumed(client: Client, what: str) -> None:
     assert "finished" in refused(client.post(f"/api/runs/done/{what}"), 409)

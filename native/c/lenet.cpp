@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <string_view>
 
@@ -101,7 +102,7 @@ const char* describe(const int32_t* input, int32_t classes, std::string_view nam
         const std::size_t end = std::min(names.find(' '), names.size());
         Layer layer;
         if (!read(numbers, layer)) return "a layer's number is out of range";
-        if (!layer.find(names.substr(0, end), numbers[numbers_a_layer - 1]))
+        if (!layer.find(names.substr(0, end), numbers[numbers_a_layer - 1]) || layer.is_of_1998())
             return "a layer has a name that is not known";
         if (const char* why = walk.take(layer)) return why;
         description.layers.push_back(layer);
@@ -183,12 +184,13 @@ lenet_engine* lenet_make(const int32_t* input, int32_t classes, const char* name
     std::vector<int> sizes;
     for (const Place& place : Layout(description, 1, true).outputs)
         sizes.push_back(place.channels * place.height * place.width);
-    return new lenet_engine{.engine = Engine(description, optimizer, wanted->label_smoothing, {}, 1,
-                                             the_kernels, the_kernels),
-                            .classes = classes,
-                            .picture_size = std::int64_t(input[0]) * input[1] * input[2],
-                            .outputs = static_cast<int>(outputs),
-                            .output_sizes = sizes};
+    return new lenet_engine{
+        .engine = Engine(description, optimizer, wanted->label_smoothing,
+                         -std::numeric_limits<double>::infinity(), {}, 1, the_kernels, the_kernels),
+        .classes = classes,
+        .picture_size = std::int64_t(input[0]) * input[1] * input[2],
+        .outputs = static_cast<int>(outputs),
+        .output_sizes = sizes};
 }
 
 void lenet_free(lenet_engine* e) { delete e; }

@@ -196,29 +196,31 @@ UNUSED void activate_plain(Activation f, const float* x, float* y, int count) {
             case Kind::leaky_relu: y[i] = v < 0 ? v * f.parameter : v; break;
             case Kind::silu: y[i] = float(v / (1 + exp(-double(v)))); break;
             case Kind::gelu: y[i] = float(v * erfc(-v * 0.70710678118654752) / 2); break;
+            case Kind::scaled_tanh: y[i] = float(f.parameter * tanh(double(f.second) * v)); break;
         }
     }
 }
 
 template <Kind kind>
-INLINE Vector result_of(Vector x, [[maybe_unused]] float parameter) {
+INLINE Vector result_of(Vector x, [[maybe_unused]] const Activation& f) {
     if constexpr (kind == Kind::sigmoid) return sigmoid_of(x);
     if constexpr (kind == Kind::tanh) return tanh_of(x);
     if constexpr (kind == Kind::relu) return x < 0.0f ? Vector{} : x;
-    if constexpr (kind == Kind::leaky_relu) return x < 0.0f ? x * parameter : x;
+    if constexpr (kind == Kind::leaky_relu) return x < 0.0f ? x * f.parameter : x;
     if constexpr (kind == Kind::gelu) return x * normal_below(x, bell_of(x));
     if constexpr (kind == Kind::silu) return x * sigmoid_of(x);
+    if constexpr (kind == Kind::scaled_tanh) return f.parameter * tanh_of(f.second * x);
     return x;
 }
 
 // The slope at a result y (at x, where slope_needs_input): y (1 - y), 1 - y², and 1
 // above 0.
 template <Kind kind>
-INLINE Vector slope_of(Vector y, [[maybe_unused]] float parameter) {
+INLINE Vector slope_of(Vector y, [[maybe_unused]] const Activation& f) {
     if constexpr (kind == Kind::sigmoid) return y * (1.0f - y);
     if constexpr (kind == Kind::tanh) return 1.0f - y * y;
     if constexpr (kind == Kind::relu) return y > 0.0f ? splat(1) : Vector{};
-    if constexpr (kind == Kind::leaky_relu) return y > 0.0f ? splat(1) : splat(parameter);
+    if constexpr (kind == Kind::leaky_relu) return y > 0.0f ? splat(1) : splat(f.parameter);
     if constexpr (kind == Kind::gelu) {
         const Vector x = y, bell = bell_of(x);
         return normal_below(x, bell) + x * bell * 0.398942280f;  // 1 / √(2π)
@@ -227,6 +229,9 @@ INLINE Vector slope_of(Vector y, [[maybe_unused]] float parameter) {
         const Vector x = y, rest = sigmoid_of(-x);  // 1 - s would lose the digits of a small one
         return sigmoid_of(x) * (1.0f + x * rest);
     }
+    // with the amplitude a and the slope s: a s (1 - (y / a)²)
+    if constexpr (kind == Kind::scaled_tanh)
+        return f.parameter * f.second - f.second / f.parameter * (y * y);
     return splat(1);
 }
 
@@ -241,19 +246,19 @@ INLINE void with_kind(Kind kind, Function f) {
         case Kind::leaky_relu: return f.template operator()<Kind::leaky_relu>();
         case Kind::gelu: return f.template operator()<Kind::gelu>();
         case Kind::silu: return f.template operator()<Kind::silu>();
+        case Kind::scaled_tanh: return f.template operator()<Kind::scaled_tanh>();
     }
 }
 
 UNUSED void activate(Activation f, const float* x, float* y, int count) {
     with_kind(f.kind, [&]<Kind k>() {
-        for (int i = 0; i < count; ++i) vectors(y)[i] = result_of<k>(vectors(x)[i], f.parameter);
+        for (int i = 0; i < count; ++i) vectors(y)[i] = result_of<k>(vectors(x)[i], f);
     });
 }
 
 void activate_backward(Activation f, const float* values, float* d, int count) {
     with_kind(f.kind, [&]<Kind k>() {
-        for (int i = 0; i < count; ++i)
-            vectors(d)[i] *= slope_of<k>(vectors(values)[i], f.parameter);
+        for (int i = 0; i < count; ++i) vectors(d)[i] *= slope_of<k>(vectors(values)[i], f);
     });
 }
 

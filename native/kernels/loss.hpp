@@ -16,14 +16,22 @@ UNUSED void highest_logit(const Vector* x, int classes, Vector& highest, Ints& b
     }
 }
 
+// exp(rubbish - highest), where `highest` becomes the highest with rubbish; 0 where there is none.
+INLINE Vector rubbish_share(float rubbish, Vector& highest) {
+    if (rubbish == -__builtin_inff()) return Vector{};
+    highest = at_least(highest, splat(rubbish));
+    return exp_below_89(splat(rubbish) - highest);
+}
+
 void softmax_cross_entropy(const float* logits, const std::int64_t* labels, int classes,
-                           float label_smoothing, float scale, float* losses,
+                           float label_smoothing, float rubbish, float scale, float* losses,
                            std::int64_t* predicted, float* d) {
     const Vector* x = vectors(logits);
     Ints label, best;
     for (int lane = 0; lane < lanes; ++lane) label[lane] = int(labels[lane]);
     Vector highest, sum = Vector{}, shifted_sum = Vector{}, at_label = Vector{};
     highest_logit(x, classes, highest, best);
+    const Vector more = rubbish_share(rubbish, highest);
     for (int c = 0; c < classes; ++c) {
         const Vector shifted = x[c] - highest, e = exp_below_89(shifted);
         sum += e;
@@ -31,6 +39,7 @@ void softmax_cross_entropy(const float* logits, const std::int64_t* labels, int 
         at_label = label == c ? shifted : at_label;
         if (d) vectors(d)[c] = e;
     }
+    sum += more;
     for (int lane = 0; lane < lanes; ++lane) {
         float loss = logf(sum[lane]) - (1 - label_smoothing) * at_label[lane];
         if (label_smoothing > 0) loss -= label_smoothing / classes * shifted_sum[lane];
@@ -47,13 +56,14 @@ void softmax_cross_entropy(const float* logits, const std::int64_t* labels, int 
 }
 
 void weighted_cross_entropy(const float* logits, const std::int64_t* labels, int classes,
-                            float label_smoothing, const float* class_weights, const float* scales,
-                            float* losses, std::int64_t* predicted, float* d) {
+                            float label_smoothing, float rubbish, const float* class_weights,
+                            const float* scales, float* losses, std::int64_t* predicted, float* d) {
     const Vector* x = vectors(logits);
     Ints label, best;
     for (int lane = 0; lane < lanes; ++lane) label[lane] = int(labels[lane]);
     Vector highest, sum = Vector{}, all = Vector{}, at_target = Vector{};
     highest_logit(x, classes, highest, best);
+    const Vector more = rubbish_share(rubbish, highest);
     const auto target = [&](int c) {
         const Vector plain = label == c ? splat(1 - label_smoothing) : Vector{};
         return (class_weights ? class_weights[c] : 1.0f) * (plain + label_smoothing / classes);
@@ -66,6 +76,7 @@ void weighted_cross_entropy(const float* logits, const std::int64_t* labels, int
         at_target += t > 0.0f ? t * shifted : Vector{};
         if (d) vectors(d)[c] = e;
     }
+    sum += more;
     for (int lane = 0; lane < lanes; ++lane) {
         losses[lane] = all[lane] * logf(sum[lane]) - at_target[lane];
         predicted[lane] = best[lane];

@@ -64,6 +64,9 @@ void optimizer_step(const Rule& rule, const float* __restrict gradient, float* _
             }
             weights[i] -= rate * g;
         }
+    } else if (rule.method == Rule::Method::sdlm) {
+        for (std::ptrdiff_t i = 0; i < count; ++i)
+            weights[i] -= rate * (gradient[i] + decay * weights[i]) / (moment1[i] + rule.eps);
     } else {
         const bool decoupled = rule.method == Rule::Method::adamw;
         const float shrink = decoupled ? 1 - rate * decay : 1, coupled = decoupled ? 0 : decay;

@@ -10,7 +10,6 @@ namespace {
 template <int size, bool max>
 INLINE void pool_row(Pooling p, int y, const float* x, float* out, std::int32_t* winners) {
     const int K = size ? size : p.kernel_size;
-    const float share = 1.0f / (K * K);
     const int top = y * p.stride - p.padding;
     for (int c = 0; c < p.out_width; ++c) {
         const int left = c * p.stride - p.padding;
@@ -20,7 +19,7 @@ INLINE void pool_row(Pooling p, int y, const float* x, float* out, std::int32_t*
             Vector sum = Vector{};
             for (int ky = 0; ky < K; ++ky)
                 for (int kx = 0; kx < K; ++kx) sum += window[ky * p.in_row + kx];
-            result = sum * share;
+            result = sum * p.share + p.bias;
         } else {
             // the first member inside the picture wins where all are -inf
             const int first_row = larger(0, -top), first_column = larger(0, -left);
@@ -60,13 +59,27 @@ UNUSED void pool_forward(const Pooling& p, int y, const float* x, float* out,
         pool_row_of<0>(p, y, x, out, winners);
 }
 
+void subsample_dweight(const Pooling& p, const float* dout, const float* x, bool accumulate,
+                       float* sum) {
+    const int K = p.kernel_size;
+    Vector all = Vector{};
+    for (int r = 0; r < p.out_height; ++r)
+        for (int c = 0; c < p.out_width; ++c) {
+            const Vector* window = vectors(x) + r * p.stride * p.in_row + c * p.stride;
+            Vector members = Vector{};
+            for (int ky = 0; ky < K; ++ky)
+                for (int kx = 0; kx < K; ++kx) members += window[ky * p.in_row + kx];
+            all += vectors(dout)[r * p.out_row + c] * members;
+        }
+    vectors(sum)[0] = accumulate ? vectors(sum)[0] + all : all;
+}
+
 // --- backward --------------------------------------------------------------------------------
 
 // Every window that covers row y gives to its members there.
 void pool_backward_plain(const Pooling& p, int y, const float* dout, const std::int32_t* winners,
                          Activation f, const float* values, float* d) {
     const int K = p.kernel_size;
-    const float share = 1.0f / (K * K);
     for (int x = 0; x < p.in_width; ++x) vectors(d)[x] = Vector{};
     for (int r = 0; r < p.out_height; ++r) {
         const int ky = y + p.padding - r * p.stride;
@@ -80,7 +93,7 @@ void pool_backward_plain(const Pooling& p, int y, const float* dout, const std::
                     const Ints won = reinterpret_cast<const Ints*>(winners)[r * p.out_width + c];
                     vectors(d)[x] += won == ky * K + kx ? g : Vector{};
                 } else {
-                    vectors(d)[x] += g * share;
+                    vectors(d)[x] += g * p.share;
                 }
             }
         }
@@ -91,13 +104,13 @@ void pool_backward_plain(const Pooling& p, int y, const float* dout, const std::
 // Windows side by side: every member has one.
 template <Kind kind>
 void pool_backward_apart(Pooling p, int y, const Vector* dout, const Ints* winners,
-                         const Vector* values, Vector* d, float parameter) {
+                         const Vector* values, Vector* d, Activation f) {
     const int K = p.kernel_size, end = p.out_width * K;
-    const float share = 1.0f / (K * K);
+    const float share = p.share;
     for (int x = 0; x < end; x += K, ++dout, ++winners) {
         const Vector g = *dout;
         for (int kx = 0; kx < K; ++kx) {
-            const Vector slope = slope_of<kind>(values[x + kx], parameter);
+            const Vector slope = slope_of<kind>(values[x + kx], f);
             if (p.max)
                 d[x + kx] = *winners == y % K * K + kx ? g * slope : Vector{};
             else
@@ -118,7 +131,7 @@ UNUSED void pool_backward(const Pooling& p, int y, const float* dout, const std:
     with_kind(f.kind, [&]<Kind k>() {
         constexpr bool apart = Activation{k}.slope_needs_input();
         pool_backward_apart<apart ? Kind::identity : k>(p, y, from, won, vectors(values),
-                                                        vectors(d), f.parameter);
+                                                        vectors(d), f);
         if (apart) activate_backward(f, values, d, p.in_width);
     });
 }

@@ -23,6 +23,7 @@ def apply_function(
     slope: bool,
     x: NDArray[np.float32],
     y: NDArray[np.float32],
+    second: float = 0.0,
 ) -> None: ...
 
 class Engine:
@@ -36,7 +37,7 @@ class Engine:
         self,
         input_shape: tuple[int, int, int],
         classes: int,
-        layers: Sequence[tuple[str, int, int, int, int, int, float]],
+        layers: Sequence[tuple[str, int, int, int, int, int, float, float]],
         table: NDArray[np.float32],
         method: str,
         nesterov: bool,
@@ -45,6 +46,9 @@ class Engine:
         threads: int,
         instruction_set: str,
         class_weights: Sequence[float] = (),
+        rubbish: float = ...,
+        codes: NDArray[np.float32] | None = None,
+        mask: NDArray[np.float32] | None = None,
     ) -> None: ...
     def changed(self) -> None: ...
     def train(

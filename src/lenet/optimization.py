@@ -21,14 +21,15 @@ class SettingError(ValueError):
     """A value that no training can use; the message names it and says what is possible."""
 
 
-METHODS = ("sgd", "adam", "adamw")
-SCHEDULES = ("constant", "step", "cosine", "one-cycle")
+METHODS = ("sgd", "adam", "adamw", "sdlm")
+SCHEDULES = ("constant", "step", "cosine", "one-cycle", "listed")
 SAMPLINGS = ("shuffled", "balanced")
 BALANCED = "balanced"  # class weights: n / (classes · pictures of the class)
 
 # What PyTorch's optimisers do when nobody says otherwise.
-DEFAULT_LEARNING_RATE = {"sgd": 0.9, "adam": 0.001, "adamw": 0.001}  # 0.9: the tutorials'
-DEFAULT_WEIGHT_DECAY = {"sgd": 0.0, "adam": 0.0, "adamw": 0.01}
+DEFAULT_LEARNING_RATE = {"sgd": 0.9, "adam": 0.001, "adamw": 0.001, "sdlm": 0.0005}  # 0.9: the
+# tutorials'; 0.0005: where the 1998 paper begins
+DEFAULT_WEIGHT_DECAY = {"sgd": 0.0, "adam": 0.0, "adamw": 0.01, "sdlm": 0.0}
 
 
 def usual_learning_rate(method: str, *, sigmoids: bool) -> float:
@@ -43,6 +44,10 @@ def usual_learning_rate(method: str, *, sigmoids: bool) -> float:
 class Optimizer:
     """The rule of one step, with PyTorch's names and formulas.
 
+    ``sdlm`` is the stochastic diagonal Levenberg–Marquardt method (LeCun et al. 1998, appendix C):
+    SGD whose learning rate is divided, for each weight, by ``damping`` plus the loss's curvature
+    along it, which is estimated anew before each epoch (``training.curvature``).
+
     ``average`` is the decay of an exponential moving average of the weights (0: none), which
     evaluation then uses; after t steps the decay in force is min(average, (1 + t) / (10 + t)),
     so that the random start does not linger in a short run.
@@ -55,6 +60,7 @@ class Optimizer:
     beta1: float = 0.9  # adam, adamw
     beta2: float = 0.999  # adam, adamw
     eps: float = 1e-8  # adam, adamw
+    damping: float = 0.02  # sdlm: the paper's μ
     average: float = 0.0
 
     def __post_init__(self) -> None:
@@ -63,6 +69,7 @@ class Optimizer:
             _check(f"optimizer.{name}", getattr(self, name), 0, 1, below=True)
         _check("optimizer.weight_decay", self.weight_decay, 0, math.inf)
         _check("optimizer.eps", self.eps, 0, math.inf, above=True)
+        _check("optimizer.damping", self.damping, 0, math.inf, above=True)
         if self.nesterov and self.momentum == 0:
             raise SettingError("optimizer.nesterov needs optimizer.momentum above 0, such as 0.9")
 
@@ -71,6 +78,8 @@ class Optimizer:
         """What is kept for each parameter between steps, by PyTorch's names."""
         if self.method == "sgd":
             return ("momentum_buffer",) if self.momentum else ()
+        if self.method == "sdlm":
+            return ("curvature",)
         return ("exp_avg", "exp_avg_sq")
 
     def averaging_decay(self, step: int) -> float:
@@ -87,6 +96,8 @@ class Schedule:
     - ``cosine``: half a cosine down to ``final`` times the learning rate
     - ``one-cycle``: Smith's, as in PyTorch: from 1/25 up to the learning rate over 30% of the
       steps, then down to 1/250,000 of it
+    - ``listed``: times the epoch's number in ``factors``, "1 x2, 0.4 x3, 0.1": two epochs at the
+      learning rate, three at 0.4 of it, all others at a tenth (other kinds do not look there)
 
     ``warmup_epochs`` come before any of them but one-cycle, which has its own, and rise linearly.
     """
@@ -97,6 +108,7 @@ class Schedule:
     step_epochs: float = 10.0
     gamma: float = 0.1
     final: float = 0.0
+    factors: str = ""
 
     def __post_init__(self) -> None:
         _spell(self, "schedule", "kind", SCHEDULES)
@@ -109,6 +121,8 @@ class Schedule:
             raise SettingError(
                 "schedule.warmup_epochs goes with constant, step and cosine; one-cycle has its own"
             )
+        if self.factors or self.kind == "listed":
+            parse_factors(self.factors)
 
     def learning_rates(self, steps_per_epoch: int, epochs: int) -> NDArray[np.float64]:
         """The learning rate of each step of a whole run, (steps_per_epoch * epochs,) float64."""
@@ -121,6 +135,10 @@ class Schedule:
         match self.kind:
             case "step":
                 shape = self.gamma ** np.floor(after / (self.step_epochs * steps_per_epoch))
+            case "listed":
+                factors = parse_factors(self.factors)
+                epoch = (after // steps_per_epoch).astype(np.int64)
+                shape = np.array(factors)[np.minimum(epoch, len(factors) - 1)]
             case "cosine":
                 progress = after / max(total - warmup, 1)
                 shape = self.final + (1 - self.final) * (1 + np.cos(np.pi * progress)) / 2
@@ -138,6 +156,35 @@ class Schedule:
         return np.where(step <= turn, rising, falling)
 
 
+LONGEST_LIST = 10_000  # epochs of a listed schedule
+
+
+def parse_factors(text: object) -> list[float]:
+    """The factor of each epoch that a listed schedule says.
+
+    Raises SettingError, naming the part that is wrong.
+
+    >>> parse_factors("1 x2, 0.4 x3, 0.1")
+    [1.0, 1.0, 0.4, 0.4, 0.4, 0.1]
+    """
+    if not isinstance(text, str):
+        raise SettingError(f"schedule.factors is {shown(text)}, must be text: {_FACTORS_ARE}")
+    found: list[float] = []
+    for part in text.split(","):
+        number, several, times = part.lower().partition("x")
+        try:
+            factor, count = float(number), int(times) if several else 1
+        except ValueError:
+            raise SettingError(f"schedule.factors: {shown(part.strip())}: {_FACTORS_ARE}") from None
+        _check("a factor in schedule.factors", factor, 0, math.inf, above=True)
+        _check("a count in schedule.factors", count, 1, LONGEST_LIST - len(found), whole=True)
+        found += [factor] * count
+    return found
+
+
+_FACTORS_ARE = 'write a number for each epoch, or for several, such as "1 x2, 0.4 x3, 0.1"'
+
+
 def _cosine_between(start: float, end: float, progress: NDArray[np.float64]) -> NDArray[np.float64]:
     return end + (start - end) / 2 * (1 + np.cos(np.pi * progress))
 
@@ -152,14 +199,26 @@ class Objective:
     other class 1), or one number a class in their order, "1.5, 0.7, 1". Programs may give
     ``{"cat": 2}`` or ``[1.5, 0.7, 1]``. They act as ``weight`` of PyTorch's CrossEntropyLoss does,
     with label smoothing too: the loss of a batch is the weighted mean.
+
+    ``rubbish_distance`` is j in equation 9 of LeCun et al. 1998: the softmax has one class more,
+    "none of these", whose output is always -j. With the 1998 output layer, whose outputs are minus
+    distances, that is the paper's loss: the distance to the right code, plus log(exp(-j) +
+    Σ exp(-distance)), which pushes wrong codes away unless they are far already. 0: no such class.
     """
 
     label_smoothing: float = 0.0
     class_weights: str = ""
+    rubbish_distance: float = 0.0
 
     def __post_init__(self) -> None:
         _check("objective.label_smoothing", self.label_smoothing, 0, 1, below=True)
+        _check("objective.rubbish_distance", self.rubbish_distance, 0, math.inf)
         object.__setattr__(self, "class_weights", weights_text(self.class_weights))
+
+    @property
+    def rubbish_logit(self) -> float:
+        """The output of the class that is none of the network's; minus infinity without one."""
+        return -self.rubbish_distance if self.rubbish_distance else -math.inf
 
     @property
     def numbers(self) -> tuple[float, ...]:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import product
 
-from lenet import engines
 from lenet.benchmark.trainers import (
     LARGEST_BATCH,
     TASKS,
@@ -198,7 +197,6 @@ def plan(
     cells = []
     for name, task in product(dict.fromkeys(networks or NETWORKS), dict.fromkeys(tasks or TASKS)):
         network = build(name)
-        engines.refuse_1998_layers(network)
         sizes = tuple(dict.fromkeys(batch_sizes or BATCH_SIZES))
         if task == "one-picture":
             sizes = (1,) if tasks or 1 in sizes else ()

@@ -34,6 +34,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from lenet.data.derived import DERIVED as DERIVED
+from lenet.data.derived import derive
 from lenet.data.idx import REMEDY, UInt8, read_file, read_stream, write_idx
 from lenet.data.idx import DataError as DataError
 from lenet.data.idx_folder import FILES as FILES
@@ -124,6 +126,10 @@ def load(
         return load_path(Path(os.path.expanduser(text)), progress=progress)
     if data_dir is not None and not os.path.isdir(os.path.expanduser(data_dir)):
         raise UnknownDataError(f"the data folder {data_dir} does not exist; check its spelling")
+    made = DERIVED.get(text.casefold())
+    if made is not None:
+        of = load(made.base, data_dir, download=download, progress=progress, mirrors=mirrors)
+        return derive(made, of)
     known = _known(text)
     text = known.name
     folder = find(text, data_dir)
@@ -136,7 +142,7 @@ def load(
 
 def is_path(text: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
     """Whether `load` takes the text for a path rather than a name."""
-    if text in KNOWN or find_imported(text, data_dir):
+    if text in KNOWN or text in DERIVED or find_imported(text, data_dir):
         return False
     return text[:1] in {".", "~"} or bool({os.sep, os.altsep} & {*text}) or os.path.exists(text)
 
@@ -277,10 +283,11 @@ def cache_dir() -> Path:
 def _known(name: str) -> Known:
     found = known_as(name, KNOWN)
     if found is None:
-        hint = did_you_mean(name, KNOWN)
+        names = [*KNOWN, *DERIVED]
+        hint = did_you_mean(name, names)
         own = "".join(f", {name}" for name in sorted(imported())[:10])
         raise UnknownDataError(
-            f"no data set is called {name!r}; {hint}choose from {', '.join(KNOWN)}{own}; "
+            f"no data set is called {name!r}; {hint}choose from {', '.join(names)}{own}; "
             "a folder of your own is given with a separator, such as ./pictures"
         )
     return KNOWN[found]

@@ -21,7 +21,6 @@ from lenet.engines.protocol import (
     Position,
     check_pictures,
     normalization_table,
-    refuse_1998_layers,
 )
 from lenet.installing import how_to_install
 from lenet.machine import available_cpus, gpu_driver
@@ -45,7 +44,6 @@ __all__ = [
     "choose",
     "make",
     "normalization_table",
-    "refuse_1998_layers",
     "with_weights",
 ]
 
@@ -69,7 +67,6 @@ def choose(engine: str, network: Network, device: str = "auto") -> Choice:
     """
     engine = _spelled("engine", engine, ("auto", *ENGINES))
     device = _spelled("device", device, DEVICES)
-    refuse_1998_layers(network)
     if engine in ("native", "numpy"):
         if device not in ("auto", "cpu"):
             raise EngineError(f"the {engine} engine runs only on the cpu, not on {device}")

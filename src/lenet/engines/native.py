@@ -24,19 +24,21 @@ from lenet.engines.protocol import (
     check_pictures,
     class_weights_of,
     normalization_table,
-    refuse_1998_layers,
     shares,
 )
 from lenet.network.architecture import Network, trace
+from lenet.network.codes import codes
 from lenet.network.layers import (
+    RBF,
     Conv2d,
     Layer,
     Linear,
     Pooling,
+    Subsample,
     padding_of,
     stride_of,
 )
-from lenet.network.parameters import Layout, State, check_parameters
+from lenet.network.parameters import Layout, State, check_parameters, connection_mask
 from lenet.optimization import Objective, Optimizer
 
 LARGEST_KERNEL = 7  # of a convolution; its loops over a kernel's row are unrolled
@@ -97,7 +99,6 @@ class NativeEngine:
         instruction_set: str | None = None,
     ) -> None:
         trace(network)
-        refuse_1998_layers(network)
         if missing := why_missing() or why_refused(network):
             raise EngineError(missing)
         from lenet import _native
@@ -117,11 +118,15 @@ class NativeEngine:
             nesterov=optimizer.nesterov,
             numbers=[
                 *(optimizer.momentum, optimizer.weight_decay, optimizer.beta1, optimizer.beta2),
-                *(optimizer.eps, optimizer.average),
+                optimizer.damping if optimizer.method == "sdlm" else optimizer.eps,
+                optimizer.average,
             ],
             label_smoothing=objective.label_smoothing,
+            rubbish=objective.rubbish_logit,
             threads=threads,
             instruction_set=self.instruction_set,
+            codes=_codes_of(network),
+            mask=_mask_of(network, self.layout),
             **({"class_weights": self._class_weights} if self._class_weights else {}),
         )
         moments = (self._core.moment1, self._core.moment2)
@@ -287,19 +292,38 @@ def _place(position: Position) -> tuple[int, int, int]:
     return seed, epoch, sample
 
 
-def _numbers_of(layer: Layer) -> tuple[str, int, int, int, int, int, float]:
+def _codes_of(network: Network) -> NDArray[np.float32] | None:
+    """The codes of every layer of radial units, one behind the other; None without any."""
+    found = [codes(layer).ravel() for layer in network.layers if isinstance(layer, RBF)]
+    return np.concatenate(found) if found else None
+
+
+def _mask_of(network: Network, layout: Layout) -> NDArray[np.float32] | None:
+    """0 for the weights that a table of connections leaves out, else 1, (size,); None without."""
+    mask = np.ones(layout.size, np.float32)
+    views = layout.views(mask)
+    for index, layer in enumerate(network.layers):
+        if isinstance(layer, Conv2d) and layer.connections is not None:
+            views[f"{index}.weight"][:] = connection_mask(layer)[:, :, None, None]
+    return None if mask.all() else mask
+
+
+def _numbers_of(layer: Layer) -> tuple[str, int, int, int, int, int, float, float]:
     """What the compiled part is told of a layer.
 
-    Kind, in, out, kernel size, stride, padding, and the number that Dropout and some activations
-    have for an argument.
+    Kind, in, out, kernel size, stride, padding, and the one or two numbers that Dropout and some
+    activations have for arguments.
     """
     kind = type(layer).__name__
     match layer:
         case Conv2d(i, o, k, stride, padding):
-            return kind, i, o, k, stride, padding, 0.0
+            return kind, i, o, k, stride, padding, 0.0, 0.0
+        case Subsample(channels, k):
+            return kind, 0, channels, k, k, 0, 0.0, 0.0
         case _ if isinstance(layer, Pooling):
-            return kind, 0, 0, layer.kernel_size, stride_of(layer), padding_of(layer), 0.0
-        case Linear(i, o):
-            return kind, i, o, 0, 1, 0, 0.0
+            return kind, 0, 0, layer.kernel_size, stride_of(layer), padding_of(layer), 0.0, 0.0
+        case Linear(i, o) | RBF(i, o):
+            return kind, i, o, 0, 1, 0, 0.0, 0.0
     numbers = [getattr(layer, field.name) for field in fields(layer)]
-    return kind, 0, 0, 0, 1, 0, numbers[0] if numbers else 0.0
+    first, second, *_ = *numbers, 0.0, 0.0
+    return kind, 0, 0, 0, 1, 0, first, second

@@ -30,13 +30,14 @@ from lenet.engines.protocol import (
     Position,
     class_weights_of,
     normalization_table,
-    refuse_1998_layers,
     shares,
 )
 from lenet.machine import keep_freed_memory
 from lenet.network.architecture import Network, trace
+from lenet.network.codes import codes
 from lenet.network.layers import (
     GELU,
+    RBF,
     SATURATED_SHARE,
     Activation,
     AvgPool2d,
@@ -50,6 +51,7 @@ from lenet.network.layers import (
     ScaledTanh,
     Sigmoid,
     SiLU,
+    Subsample,
     Tanh,
     Weighted,
     Windowed,
@@ -57,7 +59,7 @@ from lenet.network.layers import (
     padding_of,
     stride_of,
 )
-from lenet.network.parameters import Layout, Parameters, State, check_parameters
+from lenet.network.parameters import Layout, Parameters, State, check_parameters, connection_mask
 from lenet.optimization import Objective, Optimizer
 
 Array = NDArray[Any]  # of the engine's float type
@@ -81,7 +83,6 @@ class NumpyEngine:
         dtype: DTypeLike = np.float32,
     ) -> None:
         trace(network)
-        refuse_1998_layers(network)
         self._class_weights = class_weights_of(objective, network)
         self.network = network
         self.optimizer = optimizer
@@ -93,6 +94,11 @@ class NumpyEngine:
         found = self._blas.select(user_api="blas").info()
         self.instruction_set = str(found[0].get("architecture", "?")) if found else "?"
         self._pixel_values = normalization_table(network).astype(self.dtype)
+        self._codes = {
+            index: codes(layer).astype(self.dtype)
+            for index, layer in enumerate(network.layers)
+            if isinstance(layer, RBF)
+        }
         self._flat = np.zeros(self.layout.size, self.dtype)
         self._moments = {name: np.zeros_like(self._flat) for name in optimizer.moments}
         self._average = self._flat.copy() if optimizer.average else None
@@ -154,7 +160,11 @@ class NumpyEngine:
             place = Position(position.seed, position.epoch, position.first_sample + part.start)
             logits, caches = self._forward(images[part], parameters, place)
             losses, dlogits = cross_entropy(
-                logits, labels[part], self.objective.label_smoothing, self._class_weights
+                logits,
+                labels[part],
+                self.objective.label_smoothing,
+                self._class_weights,
+                self.objective.rubbish_logit,
             )
             if scale is None:
                 dlogits = dlogits / len(images)
@@ -262,6 +272,10 @@ class NumpyEngine:
                     x, cache = avg_pool2d_forward(x, layer)
                 case MaxPool2d():
                     x, cache = max_pool2d_forward(x, layer)
+                case Subsample():
+                    x, cache = subsample_forward(x, parameters[weight], parameters[bias], layer)
+                case RBF():
+                    x, cache = rbf_forward(x, self._codes[index])
                 case Dropout():
                     if position is not None and layer.p > 0:
                         cache = dropout_scale(layer.p, x.shape, index, position).astype(x.dtype)
@@ -299,6 +313,12 @@ class NumpyEngine:
                     dout = avg_pool2d_backward(dout, cache, layer)
                 case MaxPool2d():
                     dout = max_pool2d_backward(dout, cache, layer)
+                case Subsample():
+                    gradients[weight], gradients[bias], dout = subsample_backward(
+                        dout, parameters[weight], cache, layer
+                    )
+                case RBF():
+                    dout = rbf_backward(dout, self._codes[index], cache)
                 case Dropout():
                     dout = dout if cache is None else dout * cache
                 case Flatten():
@@ -338,6 +358,8 @@ def conv2d_backward_weight(dout: Array, cache: Any, layer: Conv2d) -> tuple[Arra
     columns, _ = cache
     dout = dout.reshape(len(dout), -1)
     dweight = (dout @ columns.T).reshape(-1, layer.in_channels, *(layer.kernel_size,) * 2)
+    if layer.connections is not None:  # the other weights do not exist: they are 0 and stay so
+        dweight *= connection_mask(layer)[:, :, None, None]
     return dweight, dout.sum(1)
 
 
@@ -404,6 +426,32 @@ def max_pool2d_backward(dout: Array, cache: Any, layer: MaxPool2d) -> Array:
     return unpad(dinp, layer.padding)
 
 
+def subsample_forward(x: Array, weight: Array, bias: Array, layer: Subsample) -> tuple[Array, Any]:
+    """Each window's sum times its channel's weight, plus its bias: x (c, h, w, n) → (c, oh, ow, n).
+
+    Kept: the sums and x's shape.
+    """
+    oh, ow = output_size(x, layer)
+    sums = np.zeros((len(x), oh, ow, x.shape[-1]), x.dtype)
+    for row in range(layer.kernel_size):
+        for column in range(layer.kernel_size):
+            sums += x[window_slice(layer, row, column, oh, ow)]
+    return sums * weight[:, None, None, None] + bias[:, None, None, None], (sums, x.shape)
+
+
+def subsample_backward(
+    dout: Array, weight: Array, cache: Any, layer: Subsample
+) -> tuple[Array, Array, Array]:
+    """dweight (c,), dbias (c,), dinp (c, h, w, n): every member of a window counts alike."""
+    sums, shape = cache
+    dsums = dout * weight[:, None, None, None]
+    dinp = np.zeros(shape, dout.dtype)
+    for row in range(layer.kernel_size):
+        for column in range(layer.kernel_size):
+            dinp[window_slice(layer, row, column, *dout.shape[1:3])] = dsums
+    return (dout * sums).sum((1, 2, 3)), dout.sum((1, 2, 3)), dinp
+
+
 # --- windows -----------------------------------------------------------------------------------
 
 
@@ -451,6 +499,17 @@ def linear_forward(x: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
 def linear_backward(dout: Array, weight: Array, x: Array) -> tuple[Array, Array, Array]:
     """dweight (out, in), dbias (out,), dinp (in, n)."""
     return dout @ x.T, dout.sum(1), weight.T @ dout
+
+
+def rbf_forward(x: Array, code: Array) -> tuple[Array, Array]:
+    """Minus the squared distance to each code (out, in): x (in, n) → (out, n); kept: x."""
+    return -((x - code[:, :, None]) ** 2).sum(1), x
+
+
+def rbf_backward(dout: Array, code: Array, x: Array) -> Array:
+    """dinp (in, n): the code pulls, or pushes, by twice the difference."""
+    dinp: Array = 2 * (code.T @ dout - x * dout.sum(0))
+    return dinp
 
 
 def _sum(losses: Array) -> float:
@@ -523,10 +582,16 @@ def cross_entropy(
     labels: NDArray[np.int64],
     label_smoothing: float,
     class_weights: Sequence[float] = (),
+    rubbish_logit: float = -math.inf,
 ) -> tuple[Array, Array]:
-    """Each picture's loss (n,), and its gradient (classes, n) by the logits (classes, n)."""
-    shifted = logits - logits.max(0)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(0))
+    """Each picture's loss (n,), and its gradient (classes, n) by the logits (classes, n).
+
+    ``rubbish_logit`` is that of one class more, which no picture has.
+    """
+    rubbish = logits.dtype.type(rubbish_logit)
+    highest = np.maximum(logits.max(0), rubbish)
+    shifted = logits - highest
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(0) + np.exp(rubbish - highest))
     target = np.full_like(logits, label_smoothing / len(logits))
     target[labels, np.arange(len(labels))] += 1 - label_smoothing
     if not class_weights:
@@ -608,6 +673,9 @@ def optimizer_step(
             buffer += gradient
             gradient = gradient + optimizer.momentum * buffer if optimizer.nesterov else buffer
         flat -= learning_rate * gradient
+        return
+    if optimizer.method == "sdlm":
+        flat -= learning_rate * gradient / (moments["curvature"] + optimizer.damping)
         return
     first, second = moments["exp_avg"], moments["exp_avg_sq"]
     first += (1 - optimizer.beta1) * (gradient - first)

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.network.architecture import Network
-from lenet.network.layers import Conv2d, is_of_1998
 from lenet.network.parameters import Layout, State
 from lenet.optimization import Objective
 
@@ -209,15 +208,3 @@ def check_pictures(
             f"labels go from {labels.min()} to {labels.max()}; network {network.name!r} has "
             f"classes 0 to {classes - 1}"
         )
-
-
-def refuse_1998_layers(network: Network) -> None:
-    """Raise EngineError, naming the layer, where a network has one that no engine computes yet."""
-    for index, layer in enumerate(network.layers):
-        if is_of_1998(layer):
-            table = isinstance(layer, Conv2d)
-            what = "Conv2d with a connection table" if table else type(layer).__name__
-            raise EngineError(
-                f"no engine computes layer {index} ({what}) of network {network.name!r} yet, so it "
-                "cannot be trained; it can be inspected. Train lenet or lenet-relu in its place"
-            )

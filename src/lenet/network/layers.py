@@ -202,8 +202,7 @@ IN_PLACE = ReLU | LeakyReLU | SiLU | Dropout  # inplace=True computes the same
 
 
 def is_of_1998(layer: Layer) -> bool:
-    """Whether LeCun et al. 1998 alone have it: PyTorch has no module for it, and no engine
-    computes it."""
+    """Whether LeCun et al. 1998 alone have it: PyTorch has no module for it."""
     return isinstance(layer, Of1998) or (
         isinstance(layer, Conv2d) and layer.connections is not None
     )

@@ -117,13 +117,21 @@ def initialize(network: Network, scheme: str, seed: int) -> Parameters:
                 bound = 2.4 / fan_in
             weight = random.uniform(-bound, bound, shape)
         if isinstance(layer, Conv2d) and layer.connections is not None:
-            for output, sources in enumerate(layer.connections):
-                weight[output, [i for i in range(layer.in_channels) if i not in sources]] = 0
+            weight[connection_mask(layer) == 0] = 0
         bias_bound = 1 / math.sqrt(fan_in)
         bias = random.uniform(-bias_bound, bias_bound, shapes[f"{index}.bias"])
         parameters[f"{index}.weight"] = weight.astype(np.float32)
         parameters[f"{index}.bias"] = bias.astype(np.float32)
     return parameters
+
+
+def connection_mask(layer: Conv2d) -> Array:
+    """1 where an output channel sees an input channel, else 0: (out_channels, in_channels)."""
+    mask = np.zeros((layer.out_channels, layer.in_channels), np.float32)
+    table = layer.connections or (range(layer.in_channels),) * layer.out_channels
+    for output, sources in enumerate(table):
+        mask[output, list(sources)] = 1
+    return mask
 
 
 def _next(network: Network, index: int) -> Layer | None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from lenet import engines
 from lenet.data import (
+    DERIVED,
     IN_MEMORY,
     KNOWN,
     DataError,
@@ -537,8 +538,6 @@ def check(recipe: Recipe) -> None:
                 f'layers describe a new network, but network is "{recipe.network}": give '
                 'it a name of its own, such as network = "mine"'
             )
-    else:
-        engines.refuse_1998_layers(zoo.build(recipe.network))
     if not 0 <= recipe.val < 1:
         raise recipes.RecipeError(
             f"val is {recipe.val}, must be the share to hold out: at least 0 and below 1"
@@ -547,7 +546,7 @@ def check(recipe: Recipe) -> None:
         raise recipes.RecipeError(
             f"pictures is {recipe.pictures}, must be how many to train on; 0 takes them all"
         )
-    known = recipe.data in KNOWN  # other pictures may bring a part to watch
+    known = recipe.data in {*KNOWN, *DERIVED}  # other pictures may bring a part to watch
     if known and recipe.settings.early_stopping.patience and not recipe.val:
         raise recipes.RecipeError(WATCH)
 
@@ -569,7 +568,7 @@ def hold_out_of_own(
         and not recipe.val
         and chosen is not None
         and "val" not in chosen
-        and loaded.name not in {*KNOWN, IN_MEMORY}
+        and loaded.name not in {*KNOWN, *DERIVED, IN_MEMORY}
         and len(loaded.train) >= LEAST_TO_HOLD_OUT * len(loaded.train.classes)
     ):
         recipe = replace(recipe, val=VAL_SHARE)

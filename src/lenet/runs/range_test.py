@@ -20,7 +20,12 @@ from lenet.engines import Batches, Engine, Position
 from lenet.network.architecture import Network
 from lenet.network.layers import Sigmoid
 from lenet.network.parameters import State, initialize
-from lenet.optimization import Settings, usual_learning_rate
+from lenet.optimization import (
+    DEFAULT_LEARNING_RATE,
+    SettingError,
+    Settings,
+    usual_learning_rate,
+)
 from lenet.training import draw_epoch
 
 STEPS: Final = 200
@@ -74,6 +79,12 @@ def range_test(
 
     A function of the arguments and ``settings.seed``; the engine's weights are others afterwards.
     """
+    method = settings.optimizer.method
+    if method not in BELOW:
+        raise SettingError(
+            f"no range test is made for {method}, whose steps depend on the curvature too: "
+            f"give a learning rate; its usual one is {DEFAULT_LEARNING_RATE[method]:g}"
+        )
     curves = tuple(
         _curve(engine, network, train, replace(settings, seed=seed), initialization)
         for seed in range(settings.seed, settings.seed + TESTS)

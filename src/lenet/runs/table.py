@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lenet.data import KNOWN
+from lenet.data import DERIVED, KNOWN
 from lenet.drawing import terminal_plot
 from lenet.drawing.listing import Column, listing
 from lenet.runs.record import RunRecord
@@ -43,7 +43,7 @@ def _row(run: RunRecord, name: str, ascii_only: bool) -> tuple[str, ...]:
         plain(name),
         run.state,
         plain(recipe.network),
-        plain(recipe.data if recipe.data in KNOWN else Path(recipe.data).name),
+        plain(recipe.data if recipe.data in {*KNOWN, *DERIVED} else Path(recipe.data).name),
         f"{history[-1].epoch:g}/{recipe.settings.epochs}" if history else "–",
         f"{history[-1].train_loss:.3f}" if history else "–",
         f"{tested[-1]:.3f}" if tested else "–",

@@ -19,6 +19,7 @@ from lenet.data import Split, mapped
 from lenet.engines import Batches, Engine, Metrics, Position
 from lenet.network.parameters import Parameters, State
 from lenet.optimization import BALANCED, Settings
+from lenet.training.curvature import with_curvature
 from lenet.training.diagnosis import diagnose
 from lenet.training.weighting import balanced_order
 
@@ -140,6 +141,8 @@ def fit(
     while not finished(progress, settings) and not stop():
         if drawn is None or progress.sample == 0:
             drawn = draw_epoch(settings, parts.train.labels, progress.epoch, in_file)
+            if progress.sample == 0 and settings.optimizer.method == "sdlm":
+                engine.load(with_curvature(engine, parts.train, settings, progress.epoch))
         before = progress
         for now in train_to_next_reading(engine, parts.train, settings, rates, progress, drawn):
             progress = now

@@ -242,7 +242,7 @@ def _slow(symptoms: Symptoms) -> str:
     return text + ", ".join(ways)
 
 
-_METHOD = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
+_METHOD = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "sdlm": "SDLM"}
 
 
 def _share(layer: ActivationSymptoms) -> str:
