@@ -49,6 +49,14 @@ UNIT = f"{PICTURE}&unit=3:555"
 SHOTS = (
     Shot("lab-explore", "explore", PICTURE, "[data-recomputed]"),
     Shot("lab-arithmetic", "explore", UNIT, "[data-recomputed]", ".part-lens"),
+    Shot("lab-backward", "explore", f"{UNIT}&lens=backward&weight=2.7", "[data-weight-gradient]"),
+    Shot(
+        "lab-why",
+        "explore",
+        f"{PICTURE}&lens=why",
+        "[data-way=occlusion] [data-most]",
+        ".part-lens",
+    ),
     Shot("lab-learn", "learn", "?run=lenet-sgd", "canvas"),
     Shot("lab-compare", "compare", "?runs=lenet-sgd,lenet-adam", "canvas"),
     Shot(

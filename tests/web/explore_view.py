@@ -45,6 +45,7 @@ import explore from "lenet/explore.js";
 import * as edits from "lenet/explore/edits/edits.js";
 import * as prepare from "lenet/explore/picture/prepare.js";
 import { sniff } from "lenet/explore/picture/picture-file.js";
+import { contrastGradients } from "lenet/explore/why/contrast.js";
 import { createHistory } from "lenet/explore/picture/history.js";
 import { translator } from "lenet/i18n.js";
 import backwardWords from "lenet/i18n/backward.js";
@@ -175,6 +176,16 @@ const digest = (array) => {
 Object.assign(globalThis, {
   announced, asked, begin, content, createHistory, digest, edits, memory, mount, moves,
   network: { forward, normalize, softmax, trace }, opened, prepare, settled, sniff,
+  async backendPredictions() {
+    const { labels: truth, predicted } = await backend.predictions();
+    return [[...truth], [...predicted]];
+  },
+  /** d (z(a) − z(b)) / d output of a layer. */
+  contrastOf(a, b, layer) {
+    const state = store.get();
+    const slopes = contrastGradients({ ...state, network: state.model.network }, a, b);
+    return [...slopes[layer + 1]];
+  },
   pixels: () => [...store.get().pixels],
   logits: () => digest(store.get().outputs.at(-1)),
   weightsNow: () => [...store.get().weights].map(([name, { data }]) => [name, digest(data)]),

@@ -24,6 +24,7 @@ The state that the parts share:
              known; touched if its pixels are no longer those of the data set
   pixels     uint8 (c·h·w): the picture as it was prepared, before anything covers it
   cover      {top, left, size, value} over the picture, or null
+  why        {a, b} where it was asked why class a rather than b (null: a alone); else null
   truth      the class that the loss is of, where it was chosen; null: the picture's, or the verdict
   gradients  of the loss by everything, {…, label, of} (backward/pass.js); null while not asked for
   backwards  whether the figure shows the gradients in the place of the numbers
@@ -46,6 +47,7 @@ const EMPTY = {
   picture: null,
   pixels: null,
   cover: null,
+  why: null,
   truth: null,
   gradients: null,
   backwards: false,
@@ -97,10 +99,11 @@ export default function mount(root, context) {
       draw: mountedInput.draw,
       nextMistake: mountedInput.nextMistake,
       showEdits: () => mountedLens.open("what-if"),
+      why: () => mountedLens.open("why"),
       link: link.element,
     }),
     mountedInput,
-    mountMaps(maps, tools),
+    mountMaps(maps, { ...tools, askWhy: mountedLens.askWhy }),
     mountedLens,
     link,
   ];

@@ -6,6 +6,7 @@ import mountBackward from "lenet/explore/backward/backward.js";
 import mountPlay from "lenet/explore/arithmetic/play.js";
 import mountWhatIf from "lenet/explore/edits/what-if.js";
 import mountExplanation from "lenet/explore/network/explanation.js";
+import mountWhy from "lenet/explore/why/why.js";
 
 /**
  * The lens's sides, in their order: `mount(section, tools)` returns {destroy, shown(is)}, of which
@@ -15,11 +16,12 @@ const SIDES = [
   { key: "sum", part: "arithmetic", mount: mountArithmetic },
   { key: "slide", part: "play", mount: mountPlay },
   { key: "backward", part: "backward", mount: mountBackward },
+  { key: "why", part: "why", mount: mountWhy },
   { key: "what-if", part: "what-if", mount: mountWhatIf },
   { key: "words", part: "explanation", mount: mountExplanation },
 ];
 
-/** The lens in a section: {open(key), destroy}. */
+/** The lens in a section: {open(key), askWhy(class), destroy}. */
 export default function mountLens(section, tools) {
   const { t, memory, params, setParams } = tools;
   const named = SIDES.find(({ key }) => key === params.get("lens"));
@@ -102,8 +104,16 @@ export default function mountLens(section, tools) {
     tab.click();
   }
 
+  /** A click on a class asks why, unless one looks at gradients or changes the network. */
+  function askWhy(index) {
+    if (["backward", "what-if"].includes(memory.lens.side)) return;
+    mounted[SIDES.findIndex(({ key }) => key === "why")].ask(index);
+    if (memory.lens.side !== "why") select("why", true);
+  }
+
   return {
     open: (key) => select(key, true),
+    askWhy,
     destroy() {
       for (const side of mounted) side.destroy?.();
     },

@@ -5,13 +5,14 @@ import { softmax } from "lenet/network/softmax.js";
 const PLACES = 32; // rows and columns of the map at most
 
 /**
- * The places that the cover is laid on: {rows, columns, step, pictures, covers}.
+ * The places that the cover is laid on: {rows, columns, step, pictures, covers}; at most `most` of
+ * them beside one another.
  *
  * `covers` are {top, left, size, value}, row by row, each with its middle at its place; `pictures`
  * the covered ones, uint8 c·h·w each, one after the other, led by the picture as it is.
  */
-export function occlusions([channels, height, width], pixels, size, value) {
-  const step = Math.max(1, Math.ceil(Math.max(height, width) / PLACES));
+export function occlusions([channels, height, width], pixels, size, value, most = PLACES) {
+  const step = Math.max(1, Math.ceil(Math.max(height, width) / most));
   const [rows, columns] = [Math.ceil(height / step), Math.ceil(width / step)];
   const covers = [];
   for (let y = 0; y < rows; y++) {

@@ -7,11 +7,11 @@ import { mountVerdict } from "lenet/explore/headline/verdict.js";
 
 /**
  * The headline in a section: {destroy}. `draw()` begins a drawing, `nextMistake()` shows the next
- * misread picture (and returns false where there is none), `showEdits()` leads to what was changed;
- * `link` is the button that copies the address.
+ * misread picture (and returns false where there is none), `showEdits()` leads to what was changed,
+ * `why()` to why the network says so; `link` is the button that copies the address.
  */
 export default function mountHeadline(section, tools) {
-  const { t, store, draw, nextMistake, showEdits, link } = tools;
+  const { t, store, draw, nextMistake, showEdits, why, link } = tools;
   const said = h("div", { class: "verdict-part" });
   const edited = h("button", { class: "edited", hidden: true, onclick: showEdits }, t("edited"));
   edited.title = t("edited.why");
@@ -26,6 +26,7 @@ export default function mountHeadline(section, tools) {
     h(
       "div",
       { class: "headline-actions" },
+      h("button", { class: "headline-why", onclick: why }, t("verdict.why")),
       h("button", { class: "headline-draw", onclick: draw }, t("verdict.draw")),
       mistake,
     ),

@@ -12,7 +12,7 @@ const MOST = 12; // of more classes so many are shown at first
  * Few of them stand beside the units of the last layer's panel, in their order; else they are a
  * list in `rest`, the most probable first. A class points at its logit.
  */
-export function createBars({ store, t }, classes) {
+export function createBars({ store, t, askWhy }, classes) {
   const list = h("ol", { class: "bars-list", "aria-label": t("bars.title"), onclick: choose });
   const more = h("button", { class: "quiet small", hidden: true, onclick: showAll });
   const element = h("div", { class: "bars" }, list, more);
@@ -26,6 +26,7 @@ export function createBars({ store, t }, classes) {
     const { traced } = store.get();
     if (index === undefined || !traced) return;
     store.set({ unit: { layer: traced.length - 1, index: Number(index) }, pinned: true });
+    askWhy?.(Number(index));
   }
 
   function place(panel, rest, wide) {

@@ -1,0 +1,70 @@
+/** A picture in pale grey with numbers over it as colours: orange for, blue against. */
+
+import { css, currentTheme, inkColor, sequentialColor, signedColor } from "lenet/colors.js";
+
+const SCALE = 8; // pixels of the canvas for one of the picture's: what lies between is smooth
+const PALE = 0.45; // of the ink, so that colours stand out from it
+
+/**
+ * Draws pixels (uint8, c·h·w) and over them values (rows × columns) up to `limit`, in `box` {top,
+ * left, height, width} of the picture: all of it unless given. With `smooth` the values flow into
+ * one another; with `signed` false they are never negative.
+ */
+export function paintTint(canvas, pixels, shape, { values, rows, columns, box, ...how }) {
+  const { limit, smooth = false, signed = true } = how;
+  const [channels, height, width] = shape;
+  canvas.width = width * SCALE;
+  canvas.height = height * SCALE;
+  const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  context.fillStyle = css(inkColor(0, 1));
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(
+    palePicture(pixels, channels, height, width),
+    0,
+    0,
+    canvas.width,
+    canvas.height,
+  );
+  if (!values) return;
+  const { top, left, height: h, width: w } = box ?? { top: 0, left: 0, height, width };
+  context.imageSmoothingEnabled = smooth;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(
+    colours(values, rows, columns, limit, signed),
+    left * SCALE,
+    top * SCALE,
+    w * SCALE,
+    h * SCALE,
+  );
+}
+
+function palePicture(pixels, channels, height, width) {
+  const size = height * width;
+  return sprite(height, width, (i) => {
+    let sum = 0;
+    for (let c = 0; c < channels; c++) sum += pixels[c * size + i];
+    return [...inkColor((PALE * sum) / channels, 255), 255];
+  });
+}
+
+/** Each value in its scale's last colour, the more opaque the larger. */
+function colours(values, rows, columns, limit, signed) {
+  const theme = currentTheme();
+  const ends = signed
+    ? { for: signedColor(1, 1, theme), against: signedColor(-1, 1, theme) }
+    : { for: sequentialColor(0.65, 1, theme), against: [0, 0, 0] };
+  return sprite(rows, columns, (i) => {
+    const share = limit > 0 ? Math.min(Math.abs(values[i]) / limit, 1) || 0 : 0;
+    return [...(values[i] < 0 ? ends.against : ends.for), Math.round(225 * share ** 0.8)];
+  });
+}
+
+function sprite(rows, columns, colorOf) {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [columns, rows];
+  const image = new ImageData(columns, rows);
+  for (let i = 0; i < rows * columns; i++) image.data.set(colorOf(i), 4 * i);
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
