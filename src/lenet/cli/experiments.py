@@ -75,23 +75,35 @@ def runs(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List your runs: what was trained, how it ended, and a small curve."""
+    """List your runs: what was trained, how it ended, and a small curve.
+
+    The runs of a sweep or a reproduction are one line, with their number; --root FOLDER lists them.
+    """
     from lenet import runs as folders
     from lenet.runs import table
+
+    def when(row: folders.RunRecord | folders.Group) -> str:
+        return row.started if isinstance(row, folders.Group) else row.info.get("started") or ""
 
     if root is not None and not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise typer.BadParameter(f"{root} {what}: give the folder that holds the runs")
     root = root or RUNS
     found = folders.list_runs(root, tell=lambda line: print(f"lenet: {line}", file=sys.stderr))
+    groups = folders.list_groups(root)  # of sweeps and reproductions: a line each
     if json:
-        print_json([{"folder": str(run.folder), "status": run.state, **run.info} for run in found])
+        own = [{"folder": str(run.folder), "status": run.state, **run.info} for run in found]
+        print_json([*own, *({"folder": str(one.folder), "runs": one.runs} for one in groups)])
         return
-    if not found:
+    if not found and not groups:
         print(f"no runs in {root}; 'lenet train' makes one")
         return
-    typed = [typed_as(run.folder) for run in found]
-    show(lambda width: table.render(found, typed, width, ascii_only=ascii_only()))
+    both: list[folders.RunRecord | folders.Group] = [*found, *groups]
+    rows = sorted(both, key=when)
+    typed = [
+        str(row.folder) if isinstance(row, folders.Group) else typed_as(row.folder) for row in rows
+    ]
+    show(lambda width: table.render(rows, typed, width, ascii_only=ascii_only()))
 
 
 @commands.command(

@@ -11,9 +11,10 @@ import itertools
 import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
@@ -128,6 +129,59 @@ def list_runs(
         except RunError as error:
             tell(str(error))
     return sorted(found, key=lambda run: run.info.get("started") or "")
+
+
+MOST_IN_A_GROUP: Final = 10_000  # runs of one folder that are counted
+
+
+@dataclass(frozen=True)
+class Group:
+    """A folder of runs that belong together, such as those of a sweep: one line of a list."""
+
+    folder: Path
+    runs: int
+    started: str  # when the first was
+    networks: tuple[str, ...]
+    data: tuple[str, ...]
+
+
+def list_groups(root: str | os.PathLike[str] = "runs") -> list[Group]:
+    """The folders in a folder that are no runs but hold some, oldest first.
+
+    What cannot be read in one of them is left out of its networks and data.
+    """
+    root = Path(root)
+    found = []
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        if folder.name.startswith(".") or folder.is_symlink() or not folder.is_dir():
+            continue
+        inside = itertools.islice(folder.iterdir(), 2 * MOST_IN_A_GROUP)
+        runs = [] if _holds_run(folder) else sorted(filter(_holds_run, inside))[:MOST_IN_A_GROUP]
+        if runs:
+            found.append(_group(folder, runs))
+    return sorted(found, key=lambda group: group.started)
+
+
+def _holds_run(folder: Path) -> bool:
+    return not folder.name.startswith(".") and os.path.lexists(folder / "run.json")
+
+
+def _group(folder: Path, runs: list[Path]) -> Group:
+    records = []
+    for path in runs[:MOST_READ]:
+        with suppress(RunError):
+            records.append(read(path, history=False))
+    recipes_ = [record.recipe for record in records]
+    return Group(
+        folder,
+        len(runs),
+        min((record.info.get("started") or "" for record in records), default=""),
+        tuple(dict.fromkeys(recipe.network for recipe in recipes_)),
+        tuple(dict.fromkeys(recipe.data for recipe in recipes_)),
+    )
+
+
+MOST_READ: Final = 50  # runs of a group that are asked what they are
 
 
 def _as_path(value: object, what: str) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lenet.data import DERIVED, KNOWN
 from lenet.drawing import terminal_plot
 from lenet.drawing.listing import Column, listing
-from lenet.runs.record import RunRecord
+from lenet.runs.record import Group, RunRecord
 from lenet.untrusted import plain
 
 if TYPE_CHECKING:
@@ -29,11 +29,33 @@ CURVE_CELLS = 12
 
 
 def render(
-    runs: Sequence[RunRecord], names: Sequence[str], width: int, *, ascii_only: bool = False
+    runs: Sequence[RunRecord | Group],
+    names: Sequence[str],
+    width: int,
+    *,
+    ascii_only: bool = False,
 ) -> RenderableType | str:
-    """The runs as a table of at most ``width`` cells; ``names`` are what to call them, in order."""
-    rows = [_row(run, name, ascii_only) for run, name in zip(runs, names, strict=True)]
+    """The runs as a table of at most ``width`` cells; ``names`` are what to call them, in order.
+
+    A group of runs is one row, with how many there are.
+    """
+    rows = [
+        _group_row(run, name) if isinstance(run, Group) else _row(run, name, ascii_only)
+        for run, name in zip(runs, names, strict=True)
+    ]
     return listing(COLUMNS, rows, width)
+
+
+def _group_row(group: Group, name: str) -> tuple[str, ...]:
+    network = _one_of(group.networks)
+    data = _one_of(tuple(data if data in KNOWN else Path(data).name for data in group.data))
+    count = f"{group.runs:,} run{'s' if group.runs > 1 else ''}"
+    return (plain(name), count, plain(network), plain(data), "–", "–", "–", "")
+
+
+def _one_of(values: tuple[str, ...]) -> str:
+    """The value where there is one alone."""
+    return values[0] if len(values) == 1 else f"{len(values)} kinds" if values else "–"
 
 
 def _row(run: RunRecord, name: str, ascii_only: bool) -> tuple[str, ...]:
