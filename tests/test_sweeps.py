@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lenet import cli
 from lenet.optimization import SettingError
 from lenet.sweeps import ablation, comparing, folder, report, running, sampling, student, view
 from lenet.sweeps import plan as plans
@@ -21,6 +22,7 @@ from lenet.sweeps.trial import FAILED, FINISHED, PRUNED, REACHED, Result, result
 from lenet.training import recipes
 from lenet.untrusted import UntrustedError
 
+SMALL = "fashion-mnist-small"
 D2L = recipes.load("d2l")
 PICTURES = ((1, 28, 28), tuple("0123456789"))
 INFO = {
@@ -454,3 +456,22 @@ def test_ablation_asks_the_classic_questions_that_a_network_has_layers_for() -> 
     flat, said = ablation.plan(recipes.change(D2L, "network", "mlp"))
     assert "pooling" not in flat.vary
     assert said == ["mlp has no pooling layers: that question is left out"]
+
+
+@pytest.mark.needs("links")
+def test_runs_of_a_sweep_are_one_line_of_the_list(
+    in_tmp: Path, calibrated_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("0000-seed0", "0000-seed1", "0001-seed0"):
+        target = in_tmp / "runs/2026-sweep" / name
+        target.mkdir(parents=True)
+        (target / "run.json").write_bytes((calibrated_run / "run.json").read_bytes())
+    (target / "run.json").write_text("no run")
+    (in_tmp / "runs/empty").mkdir()
+    (in_tmp / "runs/link").symlink_to(in_tmp / "runs/2026-sweep")
+    assert cli.run(["runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].split()[:5] == ["runs/2026-sweep", "3", "runs", "lenet-relu", SMALL]
+    assert cli.run(["runs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [{"folder": "runs/2026-sweep", "runs": 3}]

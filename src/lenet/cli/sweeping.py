@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lenet.cli import completion
+from lenet.cli.naming import RUNS
 from lenet.cli.options import (
     DataDir,
     Json,
@@ -20,7 +21,7 @@ from lenet.cli.options import (
     number,
     whole,
 )
-from lenet.cli.printing import complain, print_json, say, show
+from lenet.cli.printing import complain, print_json, show
 from lenet.cli.stopping import stop_on_signals
 from lenet.system import command_line
 
@@ -229,8 +230,13 @@ def ablate(
         **given,
     )
     for line in said:
-        say(f"note: {line}")
+        _note(line)
     return _begin(plan, chosen, out, _How(data_dir, engine, device, jobs, threads, ray, json))
+
+
+def _note(line: str) -> None:
+    """A line beside the result, which --json prints alone."""
+    print(f"note: {line}", file=sys.stderr)
 
 
 def _refuse_with_resume(given: list[Any]) -> None:
@@ -269,7 +275,7 @@ def _recipe(
         name = defaults.RECIPE
         if "data" not in changes:
             changes["data"], why = defaults.choose_data(data_dir, progress=sys.stderr.isatty())
-            say(why)
+            _note(why)
     return _changed(recipes.load(name), changes), recipes.chosen_keys(name, changes)
 
 
@@ -307,7 +313,7 @@ def _begin(plan: Plan, chosen: set[str], out: Path | None, how: _How) -> int:
         sweep = folders.resume(out, plan)
     else:
         for line in said:
-            say(f"note: {line}")
+            _note(line)
         parts = experiments.divide(plan.recipe, loaded)
         described = experiments.describe_data(loaded, replace(parts, test=None))
         sweep = folders.create(plan, described, out)
@@ -315,11 +321,14 @@ def _begin(plan: Plan, chosen: set[str], out: Path | None, how: _How) -> int:
 
 
 def _resume(folder: Path, how: _How) -> int:
+    """Go on with a sweep, by its folder or its name in runs."""
     from lenet.runs import experiments
     from lenet.sweeps import folder as folders
     from lenet.sweeps import running
     from lenet.sweeps.plan import SweepError
 
+    if not folder.exists() and folders.is_sweep(RUNS / folder):
+        folder = RUNS / folder
     sweep = folders.resume(folder)
     try:
         loaded = running.load(sweep.plan, how.data_dir, progress=sys.stderr.isatty())

@@ -1,0 +1,236 @@
+"""Sweeps that really run: killed, interrupted, on Ray; the same results each time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet import cli, data, runs
+from lenet.sweeps import folder
+from lenet.sweeps.trial import Job, run_trial
+from lenet.training import recipes
+
+TRIALS = 40
+LINE = [
+    *("sweep", "quickstart", "--network", "linear", "--epochs", "2", "--set", "batch_size=32"),
+    *("--vary", "schedule.learning_rate=1e-3..1e-1:log", "--sampler", "random"),
+    *("--set", "optimizer.method=sgd"),
+]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """240 pictures of three classes, which a dense layer tells apart."""
+    random = np.random.default_rng(0)
+    labels = np.arange(240) % 3
+    images = random.integers(0, 60, (240, 1, 28, 28)) + 60 * labels[:, None, None, None]
+    path = tmp_path_factory.mktemp("data") / "tiny.npz"
+    np.savez(path, images=images.astype(np.uint8), labels=labels)
+    return path
+
+
+def started(words: list[str], cwd: Path) -> subprocess.Popen[bytes]:
+    code = "import sys; from lenet.__main__ import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def lines(out: Path) -> list[dict[str, object]]:
+    path = out / folder.RESULTS
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+def wait_for(count: int, out: Path, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 120
+    while len(lines(out)) < count:
+        assert time.monotonic() < until
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+
+
+def hashes(out: Path) -> dict[str, str]:
+    found = runs.list_runs(out)
+    return {run.folder.name: run.info["outcome"].get("model_sha256", "") for run in found}
+
+
+@pytest.mark.slow
+@pytest.mark.needs("signals")
+def test_a_sweep_killed_three_times_ends_with_all_results_and_none_run_twice(
+    tiny: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "sweep"
+    words = [*LINE, "--data", str(tiny), "--trials", str(TRIALS), "--out", str(out)]
+    before: dict[str, str] = {}
+    for count in (6, 16, 28):
+        process = started(words, tmp_path)
+        wait_for(count, out, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+        done = {f"{line['setting']:04}-seed{line['seed']}" for line in lines(out)}
+        for run in runs.list_runs(out):
+            if run.folder.name in done:
+                begun = (run.folder / "run.json").read_text()
+                assert before.setdefault(run.folder.name, begun) == begun
+    process = started(words, tmp_path)
+    said = process.communicate(timeout=200)[1].decode()
+    assert process.returncode == 0, said
+    found = lines(out)
+    assert len(found) == TRIALS  # a line each: no run was made twice
+    assert {(line["setting"], line["seed"]) for line in found} == {(n, 0) for n in range(TRIALS)}
+    assert {line["state"] for line in found} == {"finished"}
+    for name, begun in before.items():  # what had ended before a kill was not touched after it
+        assert (out / name / "run.json").read_text() == begun
+    assert len(before) >= 28
+    assert folder.read(out).tested is not None
+    assert "<svg" in (out / "report.html").read_text()
+    assert not list(out.glob(".new-run-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.needs("signals")
+def test_ctrl_c_leaves_a_sweep_that_goes_on_to_the_same_weights(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*LINE, "--data", str(tiny), "--trials", "6", "--seeds", "2", "--prune", "halving"]
+    out = tmp_path / "stopped"
+    process = started([*words, "--out", str(out)], tmp_path)
+    wait_for(3, out, process)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 130, said
+    assert f"go on with: lenet sweep --resume {out}" in said
+    assert cli.run(["sweep", "--resume", str(out), "--jobs", "1", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert cli.run([*words, "--out", str(tmp_path / "whole"), "--threads", "1", "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert hashes(out) == hashes(tmp_path / "whole")
+    keys = ("rows", "levels", "best", "tested")
+    assert [shown[key] for key in keys] == [whole[key] for key in keys]
+    states = [row["state"] for row in whole["rows"]]
+    assert states == ["finished", "finished", *["given up"] * 4]
+    for name, sha in hashes(out).items():  # one that was given up kept its checkpoint alone
+        checkpoints = list((out / name / "checkpoints").iterdir())
+        assert len(checkpoints) == 1
+        assert bool(sha) == (out / name / "model.safetensors").exists()
+    assert all("test" not in run.info["data"]["examples"] for run in runs.list_runs(out))
+    # the same line again is at its end at once; another one is refused
+    assert cli.run([*words, "--out", str(out), "--json"]) == 0
+    assert cli.run([*words, "--out", str(out), "--factor", "2"]) == 2
+    assert "holds another sweep: factor is 3 there, not 2" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_a_result_and_the_others_go_on(
+    tiny: Path, in_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sweep", "quickstart", "--data", str(tiny), "--epochs", "1", "--jobs", "1"]
+    vary = ["--vary", "schedule.learning_rate=0.01,1e30", "--set", "optimizer.method=sgd"]
+    assert cli.run([*words, *vary, "--out", "s"]) == 0
+    shown = capsys.readouterr()
+    assert "1 setting failed" in shown.out
+    assert "failed: the loss of step" in shown.err
+    failed = next(line for line in lines(Path("s")) if line["state"] == "failed")
+    assert "Try a smaller learning rate" in str(failed["message"])
+    assert "Try a smaller learning rate" in Path("s/report.md").read_text()
+    assert cli.run(["sweep", "--resume", "s", "--epochs", "2"]) == 2
+    assert "--resume goes on with the plan as it was" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_on_ray_a_lost_machine_is_made_good_and_the_results_are_the_local_ones(
+    tiny: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed")
+    out = tmp_path / "ray"
+    words = [*LINE, "--data", str(tiny), "--trials", "6", "--epochs", "300"]
+    words += ["--prune", "halving", "--least", "100", "--factor", "2"]
+    script = tmp_path / "cluster.py"
+    script.write_text(RAY)
+    result = subprocess.run(
+        [sys.executable, str(script), str(out), *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env={
+            **os.environ,
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        },
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert "killed a node with runs on it" in result.stdout
+    assert cli.run([*words, "--out", str(tmp_path / "local")]) == 0
+    assert hashes(out) == hashes(tmp_path / "local")
+    assert len(hashes(out)) == 6
+
+
+RAY = """
+import sys, threading, time
+from pathlib import Path
+import ray
+from ray.cluster_utils import Cluster
+from lenet import cli
+
+out = Path(sys.argv[1])
+small = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
+cluster = Cluster(initialize_head=True, head_node_args={**small, "num_cpus": 0})
+nodes = [cluster.add_node(**small) for _ in range(3)]
+cluster.wait_for_nodes()
+
+def kill() -> None:
+    while True:  # while a task runs on each of the three
+        if out.is_dir() and ray.is_initialized() and not ray.available_resources().get("CPU"):
+            break
+        time.sleep(0.05)
+    cluster.remove_node(nodes[0], allow_graceful=False)
+    print("killed a node with runs on it", flush=True)
+
+threading.Thread(target=kill, daemon=True).start()
+code = cli.run([*sys.argv[2:], "--out", str(out), "--ray", cluster.address])
+cluster.shutdown()
+sys.exit(code)
+"""
+
+
+def test_a_job_finds_what_is_there(tiny: Path, tmp_path: Path) -> None:
+    loaded = data.load(str(tiny))
+    recipe = recipes.load("quickstart", {"epochs": 3, "val": 0.25, "network": "linear"})
+    values = recipes.to_dict(recipes.change(recipe, "data", str(tiny)))
+    reached = [
+        run_trial(Job(0, 0, values, epochs, {}, threads=1), tmp_path, lambda _: loaded)
+        for epochs in (1, 1, 3, 3)
+    ]
+    assert [(one.state, one.epochs) for one in reached] == [
+        *[("reached", 1)] * 2,
+        *[("finished", 3)] * 2,
+    ]
+    assert reached[0] == reached[1]
+    assert reached[2] == reached[3]
+    assert reached[2].curve[0] == reached[0].val_acc
+    stopped = run_trial(Job(0, 1, values, 3, {}), tmp_path, lambda _: loaded, stop=lambda: True)
+    assert stopped.state == "stopped"
+    below = run_trial(Job(0, 1, values, 3, {2: 1.1}), tmp_path, lambda _: loaded)
+    assert (below.state, below.epochs) == ("pruned", 2)
+    other = {**values, "batch_size": 7}
+    refused = run_trial(Job(0, 1, other, 3, {}), tmp_path, lambda _: loaded)
+    assert refused.state == "failed"
+    assert "is a run with batch_size" in refused.message
+    blocked = Job(5, 0, values, 1, {})
+    (tmp_path / blocked.name).write_text("a file where the run would lie")
+    assert run_trial(blocked, tmp_path, lambda _: loaded).state in ("failed", "broken")
