@@ -45,6 +45,7 @@ class Shot:
 
 
 PICTURE = "?model=run:lenet-adam&picture=6"
+LESSON = "?model=run:lenet-adam&lesson=convolution.3"
 UNIT = f"{PICTURE}&unit=3:555"
 SHOTS = (
     Shot("lab-explore", "explore", PICTURE, "[data-recomputed]"),
@@ -57,6 +58,7 @@ SHOTS = (
         "[data-way=occlusion] [data-most]",
         ".part-lens",
     ),
+    Shot("lab-lesson", "explore", LESSON, ".lesson-answer input"),
     Shot("lab-learn", "learn", "?run=lenet-sgd", "canvas"),
     Shot("lab-compare", "compare", "?runs=lenet-sgd,lenet-adam", "canvas"),
     Shot(

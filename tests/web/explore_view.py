@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 import lenet
 from lenet import data
+from lenet.lab.lessons.reading import built_in
 from lenet.looking import evaluation, explanations
 from lenet.network import weights, zoo
 from lenet.network.architecture import Network, to_dict
@@ -34,6 +36,7 @@ PAGE = f"""<!doctype html>
 <link rel="stylesheet" href="/web/explore.css">
 <link rel="stylesheet" href="/web/backward.css">
 <link rel="stylesheet" href="/web/input.css">
+<link rel="stylesheet" href="/web/lessons.css">
 <script type="importmap">{IMPORT_MAP}</script>
 <script type="module" src="/explore-input.js"></script>
 <body><main class="view-explore"></main></body>
@@ -51,6 +54,7 @@ import { translator } from "lenet/i18n.js";
 import backwardWords from "lenet/i18n/backward.js";
 import exploreWords from "lenet/i18n/explore.js";
 import inputWords from "lenet/i18n/input.js";
+import lessonWords from "lenet/i18n/lessons.js";
 import shellWords from "lenet/i18n/shell.js";
 import { readSafetensors } from "lenet/network/file.js";
 import { forward, normalize } from "lenet/network/forward.js";
@@ -102,6 +106,7 @@ const backend = {
       return indices.map((i) => pictures.slice(i * height * width, (i + 1) * height * width));
     },
   }),
+  lessons: async () => content.lessons,
   async post(path, body) {
     const said = Object.fromEntries(new URLSearchParams(path.split("?")[1]));
     opened.push({ ...said, size: body.size });
@@ -128,7 +133,7 @@ function mount(params = location.hash.slice(2), language = "en", theme = "light"
   const now = new URLSearchParams(params);
   view = explore(root, {
     backend, memory, language,
-    t: translator(language, [exploreWords, backwardWords, inputWords, shellWords]),
+    t: translator(language, [exploreWords, backwardWords, inputWords, shellWords, lessonWords]),
     params: new URLSearchParams(now),
     navigate: (...move) => moves.push(move),
     setParams(patch) {
@@ -267,6 +272,7 @@ def add_material(site: Any) -> None:
         "snapshots": [{"step": 10, "epoch": 0.25}, {"step": 40, "epoch": 1.0}],
         "set": {**facts, "count": len(small.test)},
         "predictions": found,
+        "lessons": built_in(),
         "explanations": {
             name: {language: explained(*pair, language) for language in ("en", "zh")}
             for name, pair in packed.items()
@@ -361,3 +367,14 @@ def pixels_of(page: Any) -> NDArray[np.uint8]:
 
 def state(page: Any, name: str) -> Any:
     return page.evaluate("name => store.get()[name]", name)
+
+
+def axe(page: Any) -> list[Any]:
+    """The serious faults that axe-core finds in the view: [] where there are none."""
+    tool = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = tool.run(page, context=[["main"]])
+    return [
+        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
+        for violation in found.response["violations"]
+        if violation["impact"] in ("serious", "critical")
+    ]

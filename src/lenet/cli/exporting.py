@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lenet.cli import completion
-from lenet.cli.options import DataDir, RunOrModel
+from lenet.cli.options import DataDir, Lessons, RunOrModel
 
 commands = typer.Typer()
 KINDS = ("html", "onnx", "c", "torch", "tensorboard", "card")
@@ -36,6 +36,7 @@ def export(
     quantize: Annotated[
         str | None, typer.Option(help="Compute in int8, a quarter of the size (onnx and c).")
     ] = None,
+    lesson: Lessons = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -46,21 +47,25 @@ def export(
     if quantize is not None and (quantize.lower() != "int8" or kind not in ("onnx", "c")):
         wrong = "goes with --to onnx and --to c" if quantize.lower() == "int8" else "must be int8"
         raise typer.BadParameter(f"--quantize {wrong}, got {quantize!r} and --to {to}")
+    if lesson and kind != "html":
+        raise typer.BadParameter(f"--lesson goes with --to html, got --to {to}")
     if out is not None and out.exists() and not force:
         raise typer.BadParameter(f"{out} is already there; --force writes over it")
     folder = run if run.is_dir() else run.parent
     if kind == "html":
-        _html(run, out or folder / f"{run.resolve().name}.html", data_dir)
+        _html(run, out or folder / f"{run.resolve().name}.html", data_dir, lesson or [])
     else:
         _file(run, folder, kind, out, quantize is not None, data_dir)
 
 
-def _html(run: Path, path: Path, data_dir: Path | None) -> None:
+def _html(run: Path, path: Path, data_dir: Path | None, lessons: list[Path]) -> None:
     from lenet.files import write_atomically
     from lenet.lab.export import html
+    from lenet.lab.lessons.reading import read_all
     from lenet.looking.explanations import known_language
 
-    content = html.of_run(run, data_dir, known_language(None)).encode()
+    offered = read_all(lessons)
+    content = html.of_run(run, data_dir, known_language(None), offered).encode()
     write_atomically(path, content)
     print(f"{path}  ({len(content) / 1e3:,.0f} kB)")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lenet.cli.options import whole
+from lenet.cli.options import Lessons, whole
 
 commands = typer.Typer()
 
@@ -16,7 +16,8 @@ commands = typer.Typer()
     epilog="""\
 lenet lab                                       opens the page of runs/
 lenet lab --runs experiments --port 8080
-lenet lab --no-browser                          only prints the address"""
+lenet lab --no-browser                          only prints the address
+lenet lab --lesson kernels.json                 offers a lesson of your own"""
 )
 def lab(
     runs: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
@@ -29,8 +30,11 @@ def lab(
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in your browser.")
     ] = True,
+    lesson: Lessons = None,
 ) -> None:
     """Open the lab: a page in your browser that shows networks computing and learning."""
     from lenet import lab as server
 
-    server.serve(runs, host=host, port=port, browser=None if browser else False)
+    server.serve(
+        runs, host=host, port=port, browser=None if browser else False, lessons=lesson or []
+    )

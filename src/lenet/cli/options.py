@@ -56,6 +56,12 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Look for data sets here before $LENET_DATA."),
 ]
+Lessons = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--lesson", metavar="FILE", help="Offer this lesson (docs/lessons.md); several times."
+    ),
+]
 Threads = Annotated[
     int | None, typer.Option(parser=whole, metavar="N", help="CPU threads; all by default.")
 ]

@@ -12,9 +12,10 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from lenet import system
 from lenet.installing import how_to_install
@@ -25,20 +26,36 @@ NEEDED = ("fastapi", "starlette", "uvicorn", "pydantic")
 
 
 def serve(
-    folder: Path, *, host: str = "127.0.0.1", port: int = 0, browser: bool | None = None
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    browser: bool | None = None,
+    lessons: Sequence[Path] = (),
 ) -> None:
     """Serve until SIGINT or SIGTERM comes; then what trains is paused, with a checkpoint.
 
     ``port`` 0 takes one that is free. ``browser``: whether to open the page, None where there
-    seems to be a screen. Raises ServerError where it cannot be served, OSError where the folder
-    cannot be written to.
+    seems to be a screen. ``lessons`` are files that the page offers besides its own. Raises
+    ServerError where it cannot be served, OSError where the folder cannot be written to.
     """
     check_installed()
+    offered = _read_lessons(lessons)
     listening = listen(host, port)
     try:
-        _serve(folder, listening, host, wants_browser(os.environ) if browser is None else browser)
+        wanted = wants_browser(os.environ) if browser is None else browser
+        _serve(folder, listening, host, wanted, offered)
     finally:
         listening.close()
+
+
+def _read_lessons(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    from lenet.lab.lessons.reading import LessonError, read_all
+
+    try:
+        return read_all([*paths])
+    except LessonError as wrong:
+        raise ServerError(str(wrong)) from None
 
 
 def check_installed() -> None:
@@ -62,7 +79,13 @@ def wants_browser(environment: Mapping[str, str]) -> bool:
     return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 
 
-def _serve(folder: Path, listening: socket.socket, host: str, browser: bool) -> None:
+def _serve(
+    folder: Path,
+    listening: socket.socket,
+    host: str,
+    browser: bool,
+    lessons: Sequence[Mapping[str, Any]],
+) -> None:
     import uvicorn
 
     from lenet.lab.app import make_app
@@ -72,7 +95,7 @@ def _serve(folder: Path, listening: socket.socket, host: str, browser: bool) -> 
 
     port = listening.getsockname()[1]
     try:
-        lab = Lab(folder)
+        lab = Lab(folder, lessons)
     except LabError as error:
         raise ServerError(str(error)) from None
     token = secrets.token_urlsafe(24)

@@ -77,6 +77,10 @@ def _add_lab(router: APIRouter, lab: Lab, hub: Hub) -> None:
     async def state() -> Response:
         return as_json(lab.state())
 
+    @router.get("/lessons")
+    async def lessons() -> Response:
+        return as_json({"lessons": lab.lessons})
+
     @router.get("/access")
     async def access(request: Request) -> Response:
         return as_json({"fault": request.scope.get(TOKEN_FAULT)})
@@ -187,7 +191,7 @@ def _add_models(router: APIRouter, lab: Lab) -> None:
     @router.get("/models/{reference}/html")
     async def page(reference: str, language: str = "en") -> Response:
         asked = await resolve(reference)
-        text = await asyncio.to_thread(models.page, asked, shelf, _language(language))
+        text = await asyncio.to_thread(models.page, asked, shelf, _language(language), lab.lessons)
         name = re.sub(r"[^\w.-]+", "-", asked.title, flags=re.ASCII).strip("-.") or "network"
         headers = {"content-disposition": f'attachment; filename="{name}.html"'}
         return Response(text.encode(errors="replace"), 200, headers, "text/html; charset=utf-8")

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,7 @@ from lenet.lab import datasets
 from lenet.lab.chinese import in_chinese
 from lenet.lab.datasets import Described
 from lenet.lab.jobs import LabError, Queue, open_queue
+from lenet.lab.lessons.reading import built_in
 from lenet.lab.watching import Changes, Watched, remarks_in_chinese, watch
 from lenet.looking.explanations import language_of
 from lenet.network import layer_text, zoo
@@ -43,11 +45,15 @@ Event = tuple[str, dict[str, Any]]
 
 
 class Lab:
-    """The state of one folder of runs. Raises LabError where another lab serves it."""
+    """The state of one folder of runs, and the page's ``lessons`` besides ours.
 
-    def __init__(self, root: Path) -> None:
+    Raises LabError where another lab serves the folder.
+    """
+
+    def __init__(self, root: Path, lessons: Sequence[Mapping[str, Any]] = ()) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root = root.resolve()
+        self.lessons = [*built_in(), *lessons]
         self.queue: Queue = open_queue(self.root)
         self.runs: dict[str, Watched] = {}
         self.damaged: dict[str, str] = {}  # folders that hold a run which cannot be shown, and why

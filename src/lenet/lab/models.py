@@ -11,7 +11,7 @@ import base64
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -162,7 +162,9 @@ def explanation(asked: Model, shelf: Shelf, language: str) -> dict[str, Any]:
     }
 
 
-def page(asked: Model, shelf: Shelf, language: Language) -> str:
+def page(
+    asked: Model, shelf: Shelf, language: Language, lessons: Sequence[Mapping[str, Any]]
+) -> str:
     """The model as one HTML file, as ``lenet export --to html`` makes it. Raises DataError."""
     from lenet.lab.export import html
 
@@ -181,6 +183,7 @@ def page(asked: Model, shelf: Shelf, language: Language) -> str:
         explained,
         language,
         asked.notes,
+        lessons=lessons,
     )
 
 

@@ -11,7 +11,7 @@ import base64
 import html
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from lenet import data, looking, runs
 from lenet.data import Split
 from lenet.lab.export.bundle import WEB, modules
+from lenet.lab.lessons.reading import built_in
 from lenet.looking import evaluation, explanations
 from lenet.network.weights import pack_network
 from lenet.runs import RunError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 SAMPLES: Final = 100  # pictures
 MISREAD: Final = 3  # of each class
-STYLES: Final = ("style.css", "explore.css", "backward.css", "input.css")
+STYLES: Final = ("style.css", "explore.css", "backward.css", "input.css", "lessons.css")
 ENTRY: Final = "lenet/standalone.js"
 WORKER: Final = "lenet/network/worker.js"
 # A worker may import data alone (standalone-worker.js): a script to Chromium, a worker to Firefox.
@@ -87,8 +88,9 @@ def of_run(
     path: Path,
     data_dir: str | os.PathLike[str] | None = None,
     language: explanations.Language = "en",
+    lessons: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """The page for a run's folder, or a model.safetensors in one.
+    """The page for a run's folder, or a model.safetensors in one, with ``lessons`` besides ours.
 
     Raises RunError or WeightsError where that is none, DataError where its test pictures are not
     to be had.
@@ -113,6 +115,7 @@ def of_run(
         explained,
         language,
         subject.notes,
+        lessons=[*built_in(), *lessons],
     )
 
 
@@ -125,6 +128,7 @@ def to_html(
     explained: Mapping[explanations.Language, explanations.Explanation],
     language: explanations.Language = "en",
     notes: Mapping[str, Any] = MappingProxyType({}),
+    lessons: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The page for a trained network, with ``SAMPLES`` of these test pictures, each class alike.
 
@@ -157,6 +161,7 @@ def to_html(
         "predicted": _base64(seen.predicted[chosen].astype(np.uint8).tobytes()),
         "probability": _base64(seen.probability[chosen].astype("<f4").tobytes()),
         "label_probability": _base64(seen.label_probability[chosen].astype("<f4").tobytes()),
+        "lessons": [*lessons],
         "explanations": {spoken: asdict(words) for spoken, words in explained.items()},
     }
     return PAGE.format(

@@ -124,6 +124,8 @@ export function serverBackend() {
     /** A model, read once; a run's newest weights change while it trains: `fresh` reads anew. */
     model: (ref, { fresh = false } = {}) => remember(models, ref, () => readModel(ref), fresh),
     explanation: (ref, language) => json(`${address(ref, "explanation")}?language=${language}`),
+    /** The lessons: the tour, ours, challenges, and those that the lab was started with. */
+    lessons: async () => (await json("/api/lessons")).lessons,
     statistics: (ref) => json(address(ref, "statistics")),
     async predictions(ref) {
       const answer = await json(address(ref, "predictions"));

@@ -6,6 +6,7 @@ import { createChanges } from "lenet/explore/edits/changes.js";
 import { covered } from "lenet/explore/edits/occlusion.js";
 import mountHeadline from "lenet/explore/headline/headline.js";
 import mountLens from "lenet/explore/lens.js";
+import { createLessons } from "lenet/explore/lessons/lessons.js";
 import { createLink } from "lenet/explore/link.js";
 import mountMaps from "lenet/explore/network/maps.js";
 import { unitInOther } from "lenet/explore/network/units.js";
@@ -38,6 +39,7 @@ The state that the parts share:
   pinned     whether the unit stays when the pointer goes elsewhere
   channel    of what the unit is computed from, the channel (or unit) that is looked at; or null
   mistakes   whether there are pictures known to be misread
+  guessing   whether the verdict is hidden, since it is to be foreseen
 */
 const EMPTY = {
   model: null,
@@ -59,6 +61,7 @@ const EMPTY = {
   pinned: false,
   channel: null,
   mistakes: false,
+  guessing: false,
 };
 
 const MOST_OFFERED = 5; // runs, where the one that was asked for is not there
@@ -93,6 +96,8 @@ export default function mount(root, context) {
   const link = createLink(tools);
   const mountedInput = mountInput(input, tools);
   const mountedLens = mountLens(lens, tools);
+  const lessons = createLessons({ ...tools, input: mountedInput, lens: mountedLens }, root);
+  explore.append(lessons.panel);
   const mounted = [
     mountHeadline(headline, {
       ...tools,
@@ -101,11 +106,13 @@ export default function mount(root, context) {
       showEdits: () => mountedLens.open("what-if"),
       why: () => mountedLens.open("why"),
       link: link.element,
+      lessons,
     }),
     mountedInput,
     mountMaps(maps, { ...tools, askWhy: mountedLens.askWhy }),
     mountedLens,
     link,
+    lessons,
   ];
 
   function fail(error) {

@@ -8,6 +8,7 @@ import backwardWords from "lenet/i18n/backward.js";
 import exploreWords from "lenet/i18n/explore.js";
 import inputWords from "lenet/i18n/input.js";
 import learnWords from "lenet/i18n/learn.js";
+import lessonWords from "lenet/i18n/lessons.js";
 import shellWords from "lenet/i18n/shell.js";
 import learn from "lenet/learn.js";
 import { showPage } from "lenet/shell.js";
@@ -16,7 +17,15 @@ await takeToken();
 showPage({
   backend: serverBackend(),
   views: { explore, learn, compare },
-  words: [shellWords, exploreWords, backwardWords, inputWords, learnWords, compareWords],
+  words: [
+    shellWords,
+    exploreWords,
+    backwardWords,
+    inputWords,
+    learnWords,
+    compareWords,
+    lessonWords,
+  ],
   // the training where nothing has been trained yet, else what was
   first: ({ runs }) => (runs.some(isTrained) ? "explore" : "learn"),
 });

@@ -5,6 +5,7 @@ import explore from "lenet/explore.js";
 import backwardWords from "lenet/i18n/backward.js";
 import exploreWords from "lenet/i18n/explore.js";
 import inputWords from "lenet/i18n/input.js";
+import lessonWords from "lenet/i18n/lessons.js";
 import shellWords from "lenet/i18n/shell.js";
 import { readSafetensors } from "lenet/network/file.js";
 import { product } from "lenet/network/shapes.js";
@@ -35,6 +36,7 @@ function fileBackend(content, startWorker) {
     model: async () => ({ ref, title: content.title, data: name, ...read }),
     explanation: async (_, language) => content.explanations[language],
     statistics: refuse,
+    lessons: async () => content.lessons,
     predictions: async () => ({
       data: name,
       labels,
@@ -64,6 +66,6 @@ const startWorker = starter(read("lenet-modules"), "lenet/network/worker.js");
 showPage({
   backend: fileBackend(read("lenet-content"), startWorker),
   views: { explore },
-  words: [shellWords, exploreWords, backwardWords, inputWords],
+  words: [shellWords, exploreWords, backwardWords, inputWords, lessonWords],
   first: () => "explore",
 });

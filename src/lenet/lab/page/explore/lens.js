@@ -21,7 +21,7 @@ const SIDES = [
   { key: "words", part: "explanation", mount: mountExplanation },
 ];
 
-/** The lens in a section: {open(key), askWhy(class), destroy}. */
+/** The lens in a section: {open(key), show(key), askWhy(class), destroy}. */
 export default function mountLens(section, tools) {
   const { t, memory, params, setParams } = tools;
   const named = SIDES.find(({ key }) => key === params.get("lens"));
@@ -114,6 +114,12 @@ export default function mountLens(section, tools) {
   return {
     open: (key) => select(key, true),
     askWhy,
+    /** Shows a side where there is one of that name; the sheet of a small screen stays as it is. */
+    show(key) {
+      if (!SIDES.some((side) => side.key === key)) return;
+      select(key);
+      setParams({ lens: key === "sum" ? null : key });
+    },
     destroy() {
       for (const side of mounted) side.destroy?.();
     },

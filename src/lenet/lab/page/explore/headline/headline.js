@@ -8,10 +8,11 @@ import { mountVerdict } from "lenet/explore/headline/verdict.js";
 /**
  * The headline in a section: {destroy}. `draw()` begins a drawing, `nextMistake()` shows the next
  * misread picture (and returns false where there is none), `showEdits()` leads to what was changed,
- * `why()` to why the network says so; `link` is the button that copies the address.
+ * `why()` to why the network says so; `link` is the button that copies the address, `lessons` has
+ * the tour's button and the menu.
  */
 export default function mountHeadline(section, tools) {
-  const { t, store, draw, nextMistake, showEdits, why, link } = tools;
+  const { t, store, draw, nextMistake, showEdits, why, link, lessons } = tools;
   const said = h("div", { class: "verdict-part" });
   const edited = h("button", { class: "edited", hidden: true, onclick: showEdits }, t("edited"));
   edited.title = t("edited.why");
@@ -29,6 +30,8 @@ export default function mountHeadline(section, tools) {
       h("button", { class: "headline-why", onclick: why }, t("verdict.why")),
       h("button", { class: "headline-draw", onclick: draw }, t("verdict.draw")),
       mistake,
+      lessons.tour,
+      lessons.menu,
     ),
     h("div", { class: "headline-network" }, time.element, link, menu.element),
   );

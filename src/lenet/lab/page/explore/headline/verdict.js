@@ -35,6 +35,7 @@ export function mountVerdict(section, { store, t, announce }) {
   function settle(text) {
     clearTimeout(timer);
     timer = setTimeout(() => {
+      if (store.get().guessing) return; // it is to be foreseen
       if (text !== announced) announce(t("bars.announce", { text }));
       announced = text;
     }, SETTLED_MS);

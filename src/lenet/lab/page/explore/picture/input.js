@@ -11,7 +11,7 @@ const WAYS = ["draw", "data", "upload"];
 
 /**
  * The three ways of giving the network a picture, as tabs in `section`, with the picture itself in
- * `slot`: {draw(), nextMistake(), destroy}.
+ * `slot`: {draw(), nextMistake(), show(asked, packed), destroy}.
  */
 export default function mount(section, tools) {
   const { t, store, memory, params, fail, slot } = tools;
@@ -21,6 +21,7 @@ export default function mount(section, tools) {
   let wantedPixels = params.get("pixels");
   let wantedSet = params.get("data");
   let closed = false;
+  let settling = Promise.resolve(false); // → whether there are pictures of a data set
 
   const panels = Object.fromEntries(
     WAYS.map((way) => [
@@ -187,7 +188,14 @@ export default function mount(section, tools) {
   for (const [name, call] of Object.entries(listeners)) document.addEventListener(name, call);
 
   const unsubscribe = store.subscribe(({ model }, changed) => {
-    if (changed.has("model") && model) settle(model).catch((error) => !closed && fail(error));
+    if (!changed.has("model") || !model) return;
+    settling = settle(model).then(
+      () => pick.any(),
+      (error) => {
+        if (!closed) fail(error);
+        return false;
+      },
+    );
   });
 
   return {
@@ -199,6 +207,17 @@ export default function mount(section, tools) {
     nextMistake() {
       select("data");
       pick.nextMistake();
+    },
+    /** What a link or a lesson names: a number, "mistake", "right", "unsure", "class:3", pixels. */
+    async show(asked, packed = null) {
+      const any = await settling;
+      const { model } = store.get();
+      if (closed || !model) return;
+      if (packed !== null) await carried(asked, packed, any, model);
+      else if (any) {
+        select("data");
+        await pick.choose(pick.indexOf(asked));
+      }
     },
     destroy() {
       closed = true;

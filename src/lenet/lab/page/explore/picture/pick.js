@@ -3,6 +3,7 @@
 import { count, fill, focusIn, h, percent } from "lenet/dom.js";
 import {
   fittingSets,
+  indexNamed,
   misread,
   numberOf,
   predictionsOf,
@@ -363,6 +364,9 @@ export function mountPick(panel, tools, use) {
   return {
     model,
     nextMistake,
+    any: () => shown !== null,
+    /** The picture that a text names: its number, "mistake", "right", "unsure" or "class:3". */
+    indexOf: (text) => indexNamed(text, shown.set, shown.predictions),
     /** Chooses a picture by its number, or the first of the list. */
     async choose(index = null) {
       const first = index !== null && index >= 0 && index < shown.set.count ? index : list[0];

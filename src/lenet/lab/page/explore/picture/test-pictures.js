@@ -41,6 +41,30 @@ export function misread({ labels, predicted, probability }) {
 }
 
 /**
+ * The number of the picture that a text names, or null: a number itself; "mistake", the surest one;
+ * "right", the surest that is right; "unsure", the least sure that is right; "class:3", the surest
+ * of a class that is right. Where no predictions are known, the first of that class.
+ */
+export function indexNamed(text, { labels, count }, predictions) {
+  if (/^\d+$/.test(text)) return Number(text) < count ? Number(text) : null;
+  const label = /^class:(\d+)$/.exec(text)?.[1];
+  if (predictions === null) {
+    const first = label === undefined ? 0 : labels.indexOf(Number(label));
+    return first < 0 ? null : first;
+  }
+  if (text === "mistake") return misread(predictions)[0] ?? null;
+  const { predicted, probability } = predictions;
+  const sign = text === "unsure" ? -1 : 1;
+  let best = null;
+  for (let i = 0; i < count; i++) {
+    if (labels[i] !== predicted[i] || (label !== undefined && labels[i] !== Number(label)))
+      continue;
+    if (best === null || sign * (probability[i] - probability[best]) > 0) best = i;
+  }
+  return best;
+}
+
+/**
  * For each class, the number of the picture of another class that the model takes for this one with
  * the highest probability; null for a class that nothing is mistaken for.
  */
