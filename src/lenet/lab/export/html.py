@@ -11,6 +11,7 @@ import base64
 import html
 import json
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -44,22 +45,27 @@ POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline' blob: data:; style-src 'unsafe-inline'; "
     "img-src data: blob:; worker-src blob: data:"
 )
-# An import map that is made of blobs, before the first module is asked for.
-LOADER: Final = f"""\
-const modules = JSON.parse(document.getElementById("lenet-modules").textContent);
-const imports = {{}};
-for (const [name, text] of Object.entries(modules)) {{
-  imports[name] = URL.createObjectURL(new Blob([text], {{ type: "text/javascript" }}));
-}}
-for (const [type, text] of [
-  ["importmap", JSON.stringify({{ imports }})],
-  ["module", 'import "{ENTRY}";'],
-]) {{
-  const script = document.createElement("script");
-  script.type = type;
-  script.textContent = text;
-  document.head.append(script);
-}}
+# The modules unpacked, and an import map that is made of blobs, before the first is asked for.
+LOADER: Final = """\
+(async () => {
+  const place = document.getElementById("lenet-modules");
+  const packed = Uint8Array.from(atob(place.textContent), (letter) => letter.charCodeAt(0));
+  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  place.textContent = await new Response(unpacked).text();
+  const imports = {};
+  for (const [name, text] of Object.entries(JSON.parse(place.textContent))) {
+    imports[name] = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+  }
+  for (const [type, text] of [
+    ["importmap", JSON.stringify({ imports })],
+    ["module", 'import "ENTRY";'],
+  ]) {
+    const script = document.createElement("script");
+    script.type = type;
+    script.textContent = text;
+    document.head.append(script);
+  }
+})();
 """
 PAGE: Final = """\
 <!doctype html>
@@ -170,8 +176,8 @@ def to_html(
         title=html.escape(title),
         style="".join((WEB / name).read_text(encoding="utf-8") for name in STYLES),
         content=_json(content),
-        modules=_json(modules(ENTRY) | modules(WORKER)),
-        loader=LOADER,
+        modules=_packed(json.dumps(modules(ENTRY) | modules(WORKER)).encode()),
+        loader=LOADER.replace("ENTRY", ENTRY),
     )
 
 
@@ -193,6 +199,11 @@ def sample(split: Split, seen: Predictions, count: int) -> NDArray[np.int64]:
 
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
+
+
+def _packed(content: bytes) -> str:
+    """Deflated, as base64."""
+    return _base64(zlib.compress(content, 9))
 
 
 def _json(value: Any) -> str:
