@@ -262,13 +262,14 @@ NB_MODULE(_native, m) {
         .def(
             "train",
             [](Engine& self, Array<const std::uint8_t> images, Array<const std::int64_t> labels,
-               Array<const std::int64_t> order, OptionalArray<const std::int8_t> augmentation,
+               Array<const std::int64_t> order, OptionalArray<const std::int16_t> augmentation,
                std::int64_t batch_size, Array<const double> learning_rates, const Place32& position,
                Array<double> losses, OptionalArray<const float> shares) {
                 Pictures pictures = pictures_of(images);
                 pictures.labels = labels.data();
                 pictures.order = order.data();
                 pictures.augmentation = data(augmentation);
+                pictures.changes = augmentation ? augmentation->shape(1) : 0;
                 pictures.shares = data(shares);
                 pictures.count = static_cast<std::int64_t>(order.size());
                 return without_gil([&] {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "augmentation.hpp"
+
 namespace lenet {
 
 namespace {
@@ -255,8 +257,8 @@ std::int64_t Engine::batch_of_few(const Pictures& pictures, double* loss, const 
         const std::uint8_t* picture = pictures.bytes + source * single_.picture_size();
         if (pictures.augmentation) {
             moved_.resize(single_.picture_size());
-            move_picture(picture, pictures.augmentation + 3 * i, single_.picture_shape(),
-                         moved_.data());
+            change_picture(picture, pictures.augmentation + i * pictures.changes,
+                           pictures.changes > moves, single_.picture_shape(), moved_.data());
             picture = moved_.data();
         }
         single_.forward(picture, packed, row.data());
@@ -350,7 +352,7 @@ std::int64_t Engine::train(const Pictures& pictures, std::int64_t batch_size,
     for (std::int64_t first = 0; first < pictures.count; first += batch_size) {
         Pictures part = pictures;
         part.order += first;
-        if (part.augmentation) part.augmentation += 3 * first;
+        if (part.augmentation) part.augmentation += first * part.changes;
         if (part.shares) part.shares += first;
         part.count = std::min(batch_size, pictures.count - first);
         position.first_sample = first_sample + static_cast<std::uint32_t>(first);

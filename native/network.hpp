@@ -85,7 +85,8 @@ struct Pictures {
     const float* floats = nullptr;  // instead of bytes: what the first layer sees
     const std::int64_t* labels = nullptr;
     const std::int64_t* order = nullptr;        // which of them; null: as they lie
-    const std::int8_t* augmentation = nullptr;  // (n, 3) rows down, columns right, mirrored
+    const std::int16_t* augmentation = nullptr;  // (n, changes), see augmentation.hpp
+    std::int64_t changes = 0;
     const float* shares = nullptr;              // (n,) of their batch's mean; null: all alike
     std::int64_t count = 0;
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "augmentation.hpp"
+
 namespace lenet {
 
 using Kind = Layer::Kind;
@@ -154,19 +156,6 @@ Workspace Program::make_workspace(int groups) const {
     return ws;
 }
 
-void move_picture(const std::uint8_t* from, const std::int8_t* row, const Shape& shape,
-                  std::uint8_t* to) {
-    const int down = row[0], right = row[1];
-    for (int c = 0; c < shape.channels; ++c)
-        for (int y = 0; y < shape.height; ++y)
-            for (int x = 0; x < shape.width; ++x) {
-                const int fy = y - down, fx = x - right;
-                const bool inside = fy >= 0 && fy < shape.height && fx >= 0 && fx < shape.width;
-                const int column = row[2] ? shape.width - 1 - fx : fx;
-                *to++ = inside ? from[(Stride(c) * shape.height + fy) * shape.width + column] : 0;
-            }
-}
-
 void Program::load(Workspace& ws, const Pictures& pictures, std::int64_t first, int count,
                    const Position& position) const {
     ws.groups = (count + lanes - 1) / lanes;
@@ -191,7 +180,8 @@ void Program::load(Workspace& ws, const Pictures& pictures, std::int64_t first, 
             bytes[lane] = pictures.bytes + source * size;
             if (pictures.augmentation) {
                 std::uint8_t* moved = ws.moved.data() + lane * size;
-                move_picture(bytes[lane], pictures.augmentation + 3 * i, input.shape(), moved);
+                change_picture(bytes[lane], pictures.augmentation + i * pictures.changes,
+                               pictures.changes > moves, input.shape(), moved);
                 bytes[lane] = moved;
             }
         }

@@ -34,9 +34,6 @@ struct Workspace {
     const float* weights = nullptr;  // those of now, for layers that read a few for each row
 };
 
-// The picture mirrored, then moved, as a row (down, right, mirrored) says; 0 moves in.
-void move_picture(const std::uint8_t* from, const std::int8_t* row, const Shape&, std::uint8_t* to);
-
 class Program {
 public:
     Program(const Description&, const Kernels&);

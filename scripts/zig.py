@@ -24,7 +24,7 @@ WASM = ROOT / "src/lenet/lab/page/network/engine.wasm"
 # As CMakeLists.txt; without exceptions and without a C++ library (native/c/alone.cpp).
 FLAGS = ["-std=c++20", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 FLAGS += ["-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"]
-ALONE = ["-fno-exceptions", "-fno-rtti", "-DLENET_ONE_THREAD"]
+ALONE = ["-fno-exceptions", "-fno-rtti", "-DLENET_ONE_THREAD", "-DLENET_PICTURES_AS_THEY_ARE"]
 # One table of kernels, with the instructions that every processor of the target has.
 TABLE = ["-DLENET_KERNELS=kernels_default_4", "-DLENET_LANES=4"]
 # What every browser has had since 2021, and Safari since 2023.

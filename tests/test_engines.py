@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import math
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -139,10 +141,13 @@ def part_of(whole: Batches, first: int, last: int) -> Batches:
     )
 
 
-def random_table(n: int, reach: int = 3) -> NDArray[np.int8]:
+def random_table(n: int, reach: int = 3, warped: bool = False) -> NDArray[np.int16]:
     random = np.random.default_rng(n)
-    table = random.integers(-reach, reach, (n, 3), np.int8, endpoint=True)
+    table = random.integers(-reach, reach, (n, 53 if warped else 3), np.int16, endpoint=True)
     table[:, 2] = random.integers(0, 2, n)
+    table[:, 3:] *= 256 // 2  # of the grid: up to half of `reach` pixels
+    if warped:  # what is far outside, and the farthest of all
+        table[0, 3:28], table[1, 28:], table[2, 3:] = -32_768, 32_767, 1
     return table
 
 
@@ -556,7 +561,7 @@ MIXED = network_of(
 @every_engine
 @every_optimizer
 def test_train_is_gradients_and_apply_repeated(kind: str, optimizer: Optimizer) -> None:
-    split, table = random_pictures(MIXED, 23), random_table(23)
+    split, table = random_pictures(MIXED, 23), random_table(23, warped=True)
     plan = batches(23, 5, table=table)
     whole, stepwise = (make(kind, MIXED, optimizer, Objective(0.1)) for _ in range(2))
     metrics = whole.train(split, plan)
@@ -820,7 +825,7 @@ def test_engines_agree_on_any_network(network: Network, n: int, seed: int) -> No
 # --- augmentation ------------------------------------------------------------------------------
 
 
-def augment(kind: str, images: NDArray[np.uint8], table: NDArray[np.int8]) -> NDArray[np.uint8]:
+def augment(kind: str, images: NDArray[np.uint8], table: NDArray[np.int16]) -> NDArray[np.uint8]:
     if kind == "numpy":
         return numpy_engine.augment(images, table)
     import torch
@@ -832,11 +837,11 @@ def augment(kind: str, images: NDArray[np.uint8], table: NDArray[np.int8]) -> ND
     return result.numpy()
 
 
-def changed_with_loops(images: NDArray[np.uint8], table: NDArray[np.int8]) -> NDArray[np.uint8]:
+def changed_with_loops(images: NDArray[np.uint8], table: NDArray[np.int16]) -> NDArray[np.uint8]:
     result = np.zeros_like(images)
     n, channels, height, width = images.shape
     for i, c, y, x in itertools.product(range(n), range(channels), range(height), range(width)):
-        down, right, mirrored = map(int, table[i])
+        down, right, mirrored = map(int, table[i, :3])
         from_y, from_x = y - down, x - right
         if 0 <= from_y < height and 0 <= from_x < width:
             if mirrored:
@@ -859,12 +864,82 @@ def test_augmentation_is_what_plain_loops_do(
 @every_array_library
 def test_augmentation_that_does_nothing(kind: str) -> None:
     images = np.random.default_rng(0).integers(0, 256, (10, 2, 6, 5), np.uint8)
-    nothing, mirror = np.zeros((10, 3), np.int8), np.zeros((10, 3), np.int8)
+    nothing, mirror = np.zeros((10, 3), np.int16), np.zeros((10, 3), np.int16)
     mirror[:, 2] = 1
     assert np.array_equal(augment(kind, images, nothing), images)
     mirrored = augment(kind, images, mirror)
     assert np.array_equal(mirrored, images[..., ::-1])
     assert np.array_equal(augment(kind, mirrored, mirror), images)
+    unbent = np.zeros((10, 53), np.int16)
+    assert np.array_equal(augment(kind, images, unbent), images)
+    unbent[:, 3:28] = -512  # every row from two rows above: the same as two rows down
+    nothing[:, 0] = 2
+    assert np.array_equal(augment(kind, images, unbent), augment(kind, images, nothing))
+
+
+def warped_with_fractions(
+    image: NDArray[np.uint8], row: NDArray[np.int16], y: int, x: int
+) -> Fraction:
+    """A pixel of one plane after its warp, exactly, the source taken to the nearest 1/256."""
+    height, width = image.shape
+    grid = row[3:].reshape(2, 5, 5)
+    where = []
+    for axis, pixel in enumerate((y, x)):
+        moved = Fraction(0)
+        (i, v), (j, u) = (divmod(p * 1024 // side, 256) for p, side in ((y, height), (x, width)))
+        for (a, b), share in {
+            (0, 0): (256 - v) * (256 - u),
+            (0, 1): (256 - v) * u,
+            (1, 0): v * (256 - u),
+            (1, 1): v * u,
+        }.items():
+            moved += Fraction(share * int(grid[axis, i + a, j + b]), 256**2)
+        where.append(pixel + Fraction(math.floor(moved + Fraction(1, 2)), 256))
+    value = Fraction(0)
+    for near_y, near_x in itertools.product(
+        *(range(math.floor(w), math.floor(w) + 2) for w in where)
+    ):
+        if 0 <= near_y < height and 0 <= near_x < width:
+            share = (1 - abs(where[0] - near_y)) * (1 - abs(where[1] - near_x))
+            value += share * int(image[near_y, near_x])
+    return value
+
+
+@every_array_library
+@pytest.mark.parametrize("shape", [(1, 7, 5), (2, 3, 12), (1, 1, 1)])
+def test_a_warp_is_two_linear_interpolations(kind: str, shape: tuple[int, int, int]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (8, *shape), np.uint8)
+    table = random_table(8, warped=True)
+    table[:, :3] = 0
+    found = augment(kind, images, table)
+    for i, c, y, x in np.ndindex(found.shape):
+        exact = warped_with_fractions(images[i, c], table[i], y, x)
+        assert found[i, c, y, x] == math.floor(exact + Fraction(1, 2))
+    whole = random_table(8, warped=True)  # mirrored first, then warped, then moved
+    moves = whole[:, :3].copy()
+    mirror, table[:, 3:] = moves * np.int16([0, 0, 1]), whole[:, 3:]
+    in_turn = augment(kind, augment(kind, images, mirror), table)
+    in_turn = augment(kind, in_turn, moves * np.int16([1, 1, 0]))
+    assert np.array_equal(augment(kind, images, whole), in_turn)
+
+
+@every_engine
+def test_few_pictures_are_changed_as_many_are(kind: str) -> None:
+    network = Network(
+        "plain",
+        (3, 9, 8),
+        (Conv2d(3, 4, 3), ReLU(), Flatten(), Linear(168, 10)),
+        zoo.class_names(10),
+    )
+    split, table = random_pictures(network, 9), random_table(9, warped=True)
+    plan = batches(9, 2, table=table)
+    metrics = make(kind, network, OPTIMIZERS["momentum"]).train(split, plan)
+    changed = Pictures(
+        numpy_engine.augment(split.images[plan.order], table), split.labels[plan.order]
+    )
+    plan = replace(plan, order=np.arange(9), augmentation=None)
+    again = make(kind, network, OPTIMIZERS["momentum"]).train(changed, plan)
+    assert metrics.losses.tolist() == again.losses.tolist()
 
 
 # --- dropout -----------------------------------------------------------------------------------

@@ -525,8 +525,10 @@ def test_wrong_input_is_refused_before_the_loops_see_it() -> None:
         engine.logits(split.images / 255)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"needs uint8 \(10, 1, 28, 28\)"):
         engine.activations(split.images[:, :, :27])
-    table = np.zeros((9, 3), np.int8)
-    with pytest.raises(ValueError, match=r"the augmentation has shape \(9, 3\), not \(10, 3\)"):
+    table = np.zeros((9, 3), np.int16)
+    with pytest.raises(
+        ValueError, match=r"the augmentation has shape \(9, 3\), not \(10, 3 or 53\)"
+    ):
         engine.train(split, Batches(np.arange(10), 10, np.ones(1), table, Position(0, 0, 0)))
     for name, value in engine.state().parameters.items():
         assert np.array_equal(value, before[name])

@@ -72,7 +72,7 @@ SETTINGS = {
         PLAIN,
         optimizer=Optimizer("adamw", weight_decay=0.01, average=0.95),
         schedule=Schedule("cosine", 0.003, warmup_epochs=0.6),
-        augmentation=Augmentation(shift=2, flip=True),
+        augmentation=Augmentation(2, True, rotate=8, scale=0.1, shear=5, elastic=0.5),
         objective=Objective(label_smoothing=0.1),
     ),
     "early stopping": dataclasses.replace(
@@ -173,6 +173,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "optimizer.average": 0.95,
         "augmentation.shift": 2,
         "augmentation.flip": True,
+        "augmentation.rotate": 8,
+        "augmentation.elastic": 0.5,
     },
     "early stopping": {
         **BASE,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lenet import data, engines, training
 from lenet.engines.numpy import NumpyEngine
@@ -15,6 +16,7 @@ from lenet.network.layers import Flatten, Linear
 from lenet.network.parameters import State, initialize
 from lenet.optimization import Augmentation, EarlyStopping, Objective, Optimizer, Schedule, Settings
 from lenet.training import Callbacks, Checkpoint, Parts, Progress, fit
+from lenet.training.augmentation import draw_grids
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,7 @@ def begin(
     return engine, Checkpoint(State(initialize(network, scheme, settings.seed)))
 
 
+SIZE = (28, 28)
 CALM = Settings(epochs=3, batch_size=64, schedule=Schedule(learning_rate=0.1))
 
 
@@ -56,9 +59,9 @@ def test_it_learns_and_reads_five_times_an_epoch(parts: Parts) -> None:
 def test_the_order_of_an_epoch_is_drawn_once(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
 
-    def draw_epoch(settings: Settings, labels: Any, epoch: int, in_blocks: bool) -> training.Drawn:
+    def draw_epoch(settings: Settings, labels: Any, epoch: int, *others: Any) -> training.Drawn:
         drawn.append(epoch)
-        return draw(settings, labels, epoch, in_blocks)
+        return draw(settings, labels, epoch, *others)
 
     draw = training.draw_epoch
     monkeypatch.setattr(training, "draw_epoch", draw_epoch)
@@ -83,7 +86,7 @@ def test_readings_are_where_the_tutorials_plot(parts: Parts) -> None:
 def test_train_loss_is_the_mean_since_the_epoch_began(parts: Parts) -> None:
     engine, start = begin(CALM)
     first = fit(engine, parts, CALM, start).history[0]
-    order, _ = training.draw_epoch(CALM, parts.train.labels, 0)
+    order, _ = training.draw_epoch(CALM, parts.train.labels, 0, SIZE)
     again, _ = begin(CALM)
     again.load(start.state)
     rates = np.full(2, 0.1)
@@ -97,20 +100,56 @@ def test_train_loss_is_the_mean_since_the_epoch_began(parts: Parts) -> None:
 
 def test_an_epoch_is_a_function_of_seed_and_epoch() -> None:
     settings = dataclasses.replace(CALM, augmentation=Augmentation(shift=2, flip=True))
-    order, table = training.draw_epoch(settings, np.zeros(500, np.int64), 3)
-    same_order, same_table = training.draw_epoch(settings, np.zeros(500, np.int64), 3)
+    order, table = training.draw_epoch(settings, np.zeros(500, np.int64), 3, SIZE)
+    same_order, same_table = training.draw_epoch(settings, np.zeros(500, np.int64), 3, SIZE)
     assert table is not None
     assert same_table is not None
     assert sorted(order) == list(range(500))
     assert (order == same_order).all()
     assert (table == same_table).all()
-    assert not (order == training.draw_epoch(settings, np.zeros(500, np.int64), 4)[0]).all()
+    assert not (order == training.draw_epoch(settings, np.zeros(500, np.int64), 4, SIZE)[0]).all()
     other_seed = dataclasses.replace(settings, seed=1)
-    assert not (order == training.draw_epoch(other_seed, np.zeros(500, np.int64), 3)[0]).all()
+    assert not (order == training.draw_epoch(other_seed, np.zeros(500, np.int64), 3, SIZE)[0]).all()
     assert set(np.unique(table[:, :2])) == {-2, -1, 0, 1, 2}
     assert set(np.unique(table[:, 2])) == {0, 1}
     # augmentation must not change the order: two runs can then be compared
-    assert (order == training.draw_epoch(CALM, np.zeros(500, np.int64), 3)[0]).all()
+    assert (order == training.draw_epoch(CALM, np.zeros(500, np.int64), 3, SIZE)[0]).all()
+    bent = dataclasses.replace(CALM, augmentation=Augmentation(shift=2, flip=True, elastic=1))
+    bent_order, bent_table = training.draw_epoch(bent, np.zeros(500, np.int64), 3, SIZE)
+    assert bent_table is not None
+    assert (order == bent_order).all()
+    assert (table == bent_table[:, :3]).all()
+
+
+def grids(**augmentation: float) -> NDArray[np.float64]:
+    """Displacements in pixels of 2,000 pictures of 28 × 20, (n, rows or columns, 5, 5)."""
+    random = np.random.default_rng(0)
+    drawn = draw_grids(random, Augmentation(**augmentation), 2_000, (28, 20))  # type: ignore[arg-type]
+    return drawn.reshape(-1, 2, 5, 5) / 256
+
+
+def test_grids_are_the_rotations_scales_slants_and_bends_that_were_asked_for() -> None:
+    y, x = np.linspace(0, 28, 5)[:, None] - 13.5, np.linspace(0, 20, 5) - 9.5
+    turned = grids(rotate=30) + np.stack(np.broadcast_arrays(y, x))
+    assert np.allclose(np.hypot(*turned.swapaxes(0, 1)), np.hypot(y, x), atol=0.01)
+    angle = np.degrees(np.arctan2(turned[:, 1], turned[:, 0]) - np.arctan2(x, y))[:, 0, 0]
+    assert abs(angle).max() == pytest.approx(30, abs=0.2)
+    assert abs(angle.mean()) < 1
+
+    height, width = grids(scale=0.5).swapaxes(0, 1)
+    share = 1 + height[:, 0, 0] / y[0, 0]
+    assert (share.min(), share.max()) == pytest.approx((1 / 1.5, 1.5), abs=0.01)
+    assert np.allclose(height, (share - 1)[:, None, None] * y, atol=0.05)
+    assert np.corrcoef(share, width[:, 0, 0])[0, 1] ** 2 < 0.01  # each its own
+
+    rows, columns = grids(shear=45).swapaxes(0, 1)
+    assert not rows.any()
+    slant = columns[:, 0, 0] / y[0, 0]
+    assert (slant.min(), slant.max()) == pytest.approx((-1, 1), abs=0.01)
+
+    bent = grids(elastic=1.5)
+    assert bent.std() == pytest.approx(1.5, rel=0.02)
+    assert abs(np.corrcoef(bent[:, 0, 0, 0], bent[:, 0, 0, 1])[0, 1]) < 0.1
 
 
 VARIANTS = {
@@ -125,7 +164,7 @@ VARIANTS = {
         optimizer=Optimizer("adamw", weight_decay=0.01, average=0.99),
         schedule=Schedule("one-cycle", 0.003),
         objective=Objective(label_smoothing=0.1),
-        augmentation=Augmentation(shift=2, flip=True),
+        augmentation=Augmentation(shift=2, flip=True, rotate=10, elastic=0.5),
     ),
     "early stopping": dataclasses.replace(CALM, early_stopping=EarlyStopping(patience=2)),
     "class weights, balanced sampling": dataclasses.replace(
@@ -167,7 +206,7 @@ def test_stopping_anywhere_and_going_on_changes_nothing(
 def test_balanced_sampling_shows_each_class_equally_often() -> None:
     settings = dataclasses.replace(CALM, sampling="balanced")
     labels = np.repeat([0, 1, 3], [70, 10, 23])  # class 2 has no pictures
-    order, table = training.draw_epoch(settings, labels, 3)
+    order, table = training.draw_epoch(settings, labels, 3, SIZE)
     assert table is None
     assert len(order) == 103
     counts = np.bincount(labels[order], minlength=4)
@@ -178,8 +217,8 @@ def test_balanced_sampling_shows_each_class_equally_often() -> None:
     assert set(times[70:80]) <= {3, 4}  # of a small one all equally often
     assert set(times[80:]) <= {1, 2}
     assert not (np.diff(labels[order]) == 0).all()
-    assert (order == training.draw_epoch(settings, labels, 3)[0]).all()
-    other = training.draw_epoch(settings, labels, 4)[0]
+    assert (order == training.draw_epoch(settings, labels, 3, SIZE)[0]).all()
+    other = training.draw_epoch(settings, labels, 4, SIZE)[0]
     assert not (order == other).all()
     seen = {*order[labels[order] == 0], *other[labels[other] == 0]}
     assert len(seen) > 40  # the next epoch shows others of the large class

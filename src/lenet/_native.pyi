@@ -56,7 +56,7 @@ class Engine:
         images: NDArray[np.uint8],
         labels: NDArray[np.int64],
         order: NDArray[np.int64],
-        augmentation: NDArray[np.int8] | None,
+        augmentation: NDArray[np.int16] | None,
         batch_size: int,
         learning_rates: NDArray[np.float64],
         position: tuple[int, int, int],

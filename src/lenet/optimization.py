@@ -311,14 +311,30 @@ class Augmentation:
 
     ``shift``: up to so many pixels in each direction, background moving in.
     ``flip``: mirrored left to right half of the time.
+    ``rotate``: up to so many degrees to either side, about the middle.
+    ``scale``: height and width each larger or smaller by up to this share.
+    ``shear``: slanted by up to so many degrees to either side.
+    ``elastic``: bent; the standard deviation, in pixels, of how far points move.
     """
 
     shift: int = 0
     flip: bool = False
+    rotate: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+    elastic: float = 0.0
 
     def __post_init__(self) -> None:
-        # 127: the table of changes is int8
         _check("augmentation.shift", self.shift, 0, 127, whole=True)
+        _check("augmentation.rotate", self.rotate, 0, 90)
+        _check("augmentation.scale", self.scale, 0, 1)
+        _check("augmentation.shear", self.shear, 0, 60)
+        _check("augmentation.elastic", self.elastic, 0, 100)
+
+    @property
+    def warps(self) -> bool:
+        """Whether pixels are interpolated, not just moved."""
+        return bool(self.rotate or self.scale or self.shear or self.elastic)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from lenet.engines.protocol import (
     normalization_table,
     shares,
 )
+from lenet.engines.warping import COLUMNS, MOVES
 from lenet.network.architecture import Network, trace
 from lenet.network.codes import codes
 from lenet.network.layers import (
@@ -183,14 +184,15 @@ class NativeEngine:
                 f"there are {len(batches.learning_rates)} learning rates for {steps} steps"
             )
         table = batches.augmentation
-        if table is not None and table.shape != (len(order), 3):
-            raise ValueError(f"the augmentation has shape {table.shape}, not ({len(order)}, 3)")
+        if table is not None and table.shape not in ((len(order), MOVES), (len(order), COLUMNS)):
+            wanted = f"({len(order)}, {MOVES} or {COLUMNS})"
+            raise ValueError(f"the augmentation has shape {table.shape}, not {wanted}")
         losses = np.zeros(steps)
         correct = self._core.train(
             images=images,
             labels=labels,
             order=order,
-            augmentation=None if table is None else np.ascontiguousarray(table, np.int8),
+            augmentation=None if table is None else np.ascontiguousarray(table, np.int16),
             batch_size=batches.batch_size,
             learning_rates=np.ascontiguousarray(batches.learning_rates, np.float64),
             position=_place(batches.position),

@@ -32,6 +32,7 @@ from lenet.engines.protocol import (
     normalization_table,
     shares,
 )
+from lenet.engines.warping import MOVES, warp
 from lenet.machine import keep_freed_memory
 from lenet.network.architecture import Network, trace
 from lenet.network.codes import codes
@@ -634,8 +635,20 @@ def hash32(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return x ^ (x >> np.uint32(16))
 
 
-def augment(images: NDArray[np.uint8], table: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """The pictures (n, c, h, w) mirrored, then moved, as each row of the table says; 0 moves in."""
+def augment(images: NDArray[np.uint8], table: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """The pictures (n, c, h, w) mirrored, warped, then moved, as each row of the table says.
+
+    0 moves in. Without displacements in the table nothing is warped.
+    """
+    if table.shape[1] > MOVES:
+        mirrored = move(images, table[:, :MOVES] * np.array([0, 0, 1], np.int16))
+        warped = warp(mirrored, table[:, MOVES:])
+        return move(warped, table[:, :MOVES] * np.array([1, 1, 0], np.int16))
+    return move(images, table)
+
+
+def move(images: NDArray[np.uint8], table: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """The pictures mirrored, then moved."""
     height, width = images.shape[2:]
     down, right, mirrored = table.T.astype(np.int64)
     rows = np.arange(height) - down[:, None]  # (n, h) the row that comes here

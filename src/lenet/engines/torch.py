@@ -33,6 +33,7 @@ from lenet.engines.protocol import (
     normalization_table,
     shares,
 )
+from lenet.engines.warping import GRID, MOVES, UNITS, grid_place
 from lenet.machine import keep_freed_memory
 from lenet.network.architecture import Network, trace
 from lenet.network.codes import codes
@@ -618,10 +619,44 @@ def step_numbers(optimizer: Optimizer, learning_rate: float, step: int) -> tuple
 
 
 def augment(images: Tensor, table: Tensor) -> Tensor:
-    """The pictures (n, c, h, w) mirrored, then moved, as each row of the table says; 0 moves in.
+    """The pictures (n, c, h, w) mirrored, warped, then moved, as each row of the table says.
 
     As numpy.augment, bit for bit.
     """
+    if table.shape[1] == MOVES:
+        return move(images, table)
+    moves, displacements = table[:, :MOVES], table[:, MOVES:]
+    mirrored = move(images, moves * moves.new_tensor([0, 0, 1]))
+    return move(warp(mirrored, displacements), moves * moves.new_tensor([1, 1, 0]))
+
+
+def warp(images: Tensor, displacements: Tensor) -> Tensor:
+    """As warping.warp, where each step is explained, bit for bit."""
+    n, channels, height, width = images.shape
+    grid = displacements.long().reshape(n, 2, GRID, GRID)
+    (i, y), (j, x) = (
+        (torch.from_numpy(numbers).long().to(images.device) for numbers in grid_place(size))
+        for size in (height, width)
+    )
+    rows = grid[:, :, i] * (UNITS - y)[:, None] + grid[:, :, i + 1] * y[:, None]
+    moved = (rows[..., j] * (UNITS - x) + rows[..., j + 1] * x + UNITS * UNITS // 2) >> 16
+    from_row = torch.arange(height, device=images.device)[:, None] * UNITS + moved[:, 0]
+    from_column = torch.arange(width, device=images.device) * UNITS + moved[:, 1]
+    top, y = (from_row >> 8)[:, None], (from_row & 255)[:, None]
+    left, x = (from_column >> 8)[:, None], (from_column & 255)[:, None]
+    around = F.pad(images.long(), (1, 1, 1, 1)).flatten(2)
+
+    def at(row: Tensor, column: Tensor) -> Tensor:
+        place = (row.clamp(-1, height) + 1) * (width + 2) + column.clamp(-1, width) + 1
+        return around.gather(2, place.flatten(2).expand(-1, channels, -1)).view(images.shape)
+
+    above = at(top, left) * (UNITS - x) + at(top, left + 1) * x
+    below = at(top + 1, left) * (UNITS - x) + at(top + 1, left + 1) * x
+    return ((above * (UNITS - y) + below * y + UNITS * UNITS // 2) >> 16).to(images.dtype)
+
+
+def move(images: Tensor, table: Tensor) -> Tensor:
+    """The pictures mirrored, then moved, as numpy.move does."""
     _, channels, height, width = images.shape
     down, right, mirrored = table.long().unbind(1)
     rows = torch.arange(height, device=images.device) - down[:, None]  # (n, h) that come here

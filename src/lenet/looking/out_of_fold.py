@@ -100,8 +100,9 @@ def train_on(
     steps = -(-len(kept) // size)
     rates = settings.schedule.learning_rates(steps, settings.epochs)
     stretch = max(1, STRETCH // size)
+    height, width = pictures.images.shape[2:]
     for epoch in range(settings.epochs):
-        order, table = draw_epoch(settings, labels, epoch)
+        order, table = draw_epoch(settings, labels, epoch, (height, width))
         for step in range(0, steps, stretch):
             part = slice(step * size, min((step + stretch) * size, len(kept)))
             first = epoch * steps + step

@@ -128,7 +128,7 @@ def _curve(
     rates = np.geomspace(LOWEST, HIGHEST[settings.optimizer.method], STEPS)
     size = min(settings.batch_size, len(train))
     epochs = -(-STEPS * size // len(train))
-    drawn = [draw_epoch(settings, train.labels, epoch)[0] for epoch in range(epochs)]
+    drawn = [draw_epoch(settings, train.labels, epoch, (1, 1))[0] for epoch in range(epochs)]
     order = np.concatenate(drawn)[: STEPS * size]
     losses: list[float] = []
     smoothed: list[float] = []

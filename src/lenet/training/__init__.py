@@ -19,6 +19,7 @@ from lenet.data import Split, mapped
 from lenet.engines import Batches, Engine, Metrics, Position
 from lenet.network.parameters import Parameters, State
 from lenet.optimization import BALANCED, Settings
+from lenet.training.augmentation import draw_changes
 from lenet.training.curvature import with_curvature
 from lenet.training.diagnosis import diagnose
 from lenet.training.weighting import balanced_order
@@ -136,11 +137,14 @@ def fit(
     told_epoch = -math.inf
     saved = start
     in_file = mapped.is_mapped(parts.train.images)
+    height, width = parts.train.images.shape[2:]
     drawn = None
 
     while not finished(progress, settings) and not stop():
         if drawn is None or progress.sample == 0:
-            drawn = draw_epoch(settings, parts.train.labels, progress.epoch, in_file)
+            drawn = draw_epoch(
+                settings, parts.train.labels, progress.epoch, (height, width), in_file
+            )
             if progress.sample == 0 and settings.optimizer.method == "sdlm":
                 engine.load(with_curvature(engine, parts.train, settings, progress.epoch))
         before = progress
@@ -205,15 +209,20 @@ def reading_points(settings: Settings, train: Split) -> list[int]:
     return [min(batch * settings.batch_size, len(train)) for batch in batches]
 
 
-Drawn = tuple[NDArray[np.int64], NDArray[np.int8] | None]  # order (n,), augmentation (n, 3)
+Drawn = tuple[NDArray[np.int64], NDArray[np.int16] | None]  # order (n,), augmentation (n, …)
 
 
 def draw_epoch(
-    settings: Settings, labels: NDArray[np.int64], epoch: int, in_blocks: bool = False
+    settings: Settings,
+    labels: NDArray[np.int64],
+    epoch: int,
+    size: tuple[int, int],
+    in_blocks: bool = False,
 ) -> Drawn:
-    """The order of an epoch's pictures (n,), and how each is changed (n, 3) or None.
+    """The order of an epoch's pictures (n,), and how each is changed (n, 3 or 53) or None.
 
-    ``in_blocks`` is for pictures that stay in their file (``mapped.epoch_order``).
+    ``size`` is their height and width. ``in_blocks`` is for pictures that stay in their file
+    (``mapped.epoch_order``).
     """
     random = np.random.default_rng((settings.seed, epoch + 1))
     examples = len(labels)
@@ -223,14 +232,7 @@ def draw_epoch(
         order = mapped.epoch_order(random, examples)
     else:
         order = random.permutation(examples)
-    shift, flip = settings.augmentation.shift, settings.augmentation.flip
-    if not shift and not flip:
-        return order, None
-    table = np.zeros((examples, 3), np.int8)  # rows down, columns right, mirrored or not
-    table[:, :2] = random.integers(-shift, shift, (examples, 2), endpoint=True)
-    if flip:
-        table[:, 2] = random.integers(0, 2, examples)
-    return order, table
+    return order, draw_changes(random, settings.augmentation, examples, size)
 
 
 def train_to_next_reading(

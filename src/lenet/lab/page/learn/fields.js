@@ -45,6 +45,10 @@ export const FIELDS = [
   { key: "sampling", ...oneOf(SAMPLINGS), more: true },
   { key: "augmentation.shift", ...whole(0, 127), more: true },
   { key: "augmentation.flip", ...flag, more: true },
+  { key: "augmentation.rotate", ...real(0, 90), more: true },
+  { key: "augmentation.scale", ...real(0, 1), more: true },
+  { key: "augmentation.shear", ...real(0, 60), more: true },
+  { key: "augmentation.elastic", ...real(0, 100), more: true },
   { key: "early_stopping.patience", ...whole(0), more: true },
   { key: "early_stopping.min_delta", ...real(0), more: true },
 ];

@@ -1,0 +1,67 @@
+"""How the pictures of an epoch are changed: drawn here, done by the engines."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.engines.warping import COLUMNS, GRID, MOVES, UNITS
+from lenet.optimization import Augmentation
+
+CHUNK = 4096  # pictures whose grids are made at once
+FARTHEST = 32_767  # of a point: the table is int16, so 128 pixels
+
+
+def draw_changes(
+    random: np.random.Generator, augmentation: Augmentation, count: int, size: tuple[int, int]
+) -> NDArray[np.int16] | None:
+    """The change of each of an epoch's pictures, (count, 3 or 53) int16; None where none changes.
+
+    Rows down, columns right, mirrored or not; where pictures are warped, then the grid that
+    ``engines.warping`` reads. ``size`` is the pictures' height and width.
+    """
+    shift, flip, warps = augmentation.shift, augmentation.flip, augmentation.warps
+    if not shift and not flip and not warps:
+        return None
+    table = np.zeros((count, COLUMNS if warps else MOVES), np.int16)
+    if shift or flip:
+        table[:, :2] = random.integers(-shift, shift, (count, 2), endpoint=True)
+    if flip:
+        table[:, 2] = random.integers(0, 2, count)
+    for start in range(0, count if warps else 0, CHUNK):
+        part = table[start : start + CHUNK, MOVES:]
+        part[...] = draw_grids(random, augmentation, len(part), size)
+    return table
+
+
+def draw_grids(
+    random: np.random.Generator, augmentation: Augmentation, count: int, size: tuple[int, int]
+) -> NDArray[np.int16]:
+    """Displacements of the points of so many grids, (count, 50) in 1/256 of a pixel.
+
+    A point says where its picture's value comes from. No sine or exponential is taken of what is
+    drawn, since libraries round these differently: every machine draws the same pictures.
+    """
+    drawn = random.uniform(-1, 1, (4, count, 1, 1))
+    rows, columns = (np.arange(GRID) * side / (GRID - 1) - (side - 1) / 2 for side in size)
+    rows, columns = np.broadcast_arrays(rows[:, None], columns)  # (GRID, GRID) from the middle
+    half = drawn[0] * _tangent(augmentation.rotate / 2)
+    cosine, sine = (1 - half * half) / (1 + half * half), 2 * half / (1 + half * half)
+    # larger by 1 + s, or smaller by as much: the source is nearer to the middle, or farther
+    reach = drawn[1:3] * augmentation.scale
+    height, width = np.where(reach > 0, 1 + reach, 1 / (1 - reach))
+    slant = drawn[3] * _tangent(augmentation.shear)
+    found = np.empty((count, 2, GRID, GRID))
+    found[:, 0] = (cosine * rows + sine * columns) * height - rows
+    found[:, 1] = (cosine * columns - sine * rows) * width + slant * rows - columns
+    if augmentation.elastic:
+        found += augmentation.elastic * random.standard_normal(found.shape)
+    whole = np.rint(found * UNITS).clip(-FARTHEST, FARTHEST)
+    return np.asarray(whole.reshape(count, -1), np.int16)
+
+
+def _tangent(degrees: float) -> float:
+    """Of an angle, rounded so that every library says the same."""
+    return round(math.tan(math.radians(degrees)) * 2**24) / 2**24
