@@ -10,7 +10,10 @@ from lenet.training.recipes import RecipeError
 
 
 def test_the_named_recipes() -> None:
-    assert recipes.names() == ["d2l", "d2l-adam", "d2l-max", "lenet5", "mnist-adamw", "quickstart"]
+    assert recipes.names() == [
+        *("d2l", "d2l-adam", "d2l-max", "lenet5", "mnist-adamw"),
+        *("modern-fashion", "modern-mnist", "quickstart", "small-mnist"),
+    ]
 
 
 @pytest.mark.parametrize("name", recipes.names())

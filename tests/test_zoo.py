@@ -12,6 +12,7 @@ from lenet.network.layers import (
     ArchitectureError,
     AvgPool2d,
     Conv2d,
+    Dropout,
     Flatten,
     Linear,
     MaxPool2d,
@@ -66,6 +67,17 @@ def test_lenet_relu_differs_from_lenet_in_activation_and_pooling_alone():
     newer = {Sigmoid(): ReLU(), AvgPool2d(2, 2): MaxPool2d(2, 2)}
     assert zoo.lenet_relu().layers == tuple(newer.get(x, x) for x in zoo.lenet().layers)
     assert parameters(zoo.lenet_relu()) == 61_706
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "exactly"), [("modern", 61_706, 54_410), ("small", 20_000, 19_194)]
+)
+def test_modern_and_small_keep_to_the_familys_plan(name, most, exactly):
+    network = zoo.build(name)
+    weighted = [type(layer) for layer in network.layers if isinstance(layer, Conv2d | Linear)]
+    assert weighted == [Conv2d, Conv2d, Conv2d, Linear, Linear]
+    assert kinds(network) == {Conv2d, ReLU, MaxPool2d, Flatten, Dropout, Linear}
+    assert parameters(network) == exactly <= most
 
 
 def test_mlp_is_tutorial_004s_comparison():

@@ -163,7 +163,7 @@ def compare(
 
 @commands.command(
     epilog="""\
-lenet reproduce                                 every recipe, five seeds each (takes minutes)
+lenet reproduce                                 every recipe, five seeds each (takes an hour)
 lenet reproduce d2l --seeds 3
 lenet reproduce quickstart --seeds 2 --set epochs=2 --out runs/short"""
 )

@@ -70,7 +70,8 @@ Settings = Annotated[list[str] | None, settings_option("Change any value of the 
 NetworkName = Annotated[
     str | None,
     typer.Option(
-        help="lenet, lenet-max, lenet-relu, mlp, linear.", autocompletion=completion.networks
+        help="lenet, lenet-max, lenet-relu, modern, small, mlp, linear.",
+        autocompletion=completion.networks,
     ),
 ]
 BatchSize = Annotated[

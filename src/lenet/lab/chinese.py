@@ -215,6 +215,9 @@ RECIPES: Final = (
     ("Tutorial 002's hint: the same LeNet with Adam at 0.001", "教程 002 的提示：同一个 LeNet，用 Adam，学习率 0.001"),
     ("Tutorial 002's class: no padding, max pooling", "教程 002 的类：不填充，最大汇聚"),
     ("Tutorial 003's LeNet on MNIST with AdamW", "教程 003 的 LeNet，数据为 MNIST，用 AdamW"),
+    ("The best at LeNet's size that was found, on Fashion-MNIST", "与 LeNet 同样大小的网络中找到的最好的一个，数据为 Fashion-MNIST"),
+    ("The best at LeNet's size that was found, on MNIST with warped digits", "与 LeNet 同样大小的网络中找到的最好的一个，数据为 MNIST，数字经过变形"),
+    ("MNIST with fewer than 20,000 parameters, warped digits", "参数少于 20,000 个，数据为 MNIST，数字经过变形"),
     ("LeNet with ReLU and Adam on the pictures that come with the program", "带 ReLU 和 Adam 的 LeNet，用程序自带的图片"),
     ("tutorial {}", "教程 {}"),
 )  # fmt: skip
