@@ -361,6 +361,18 @@ def until(page: Any, condition: str) -> None:
     raise AssertionError(f"never: {condition}")
 
 
+def axe_finds_nothing_serious(page: Any) -> None:
+    """Holds the view to what axe calls serious or critical; skips where there is no axe."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(page, context=[["main"]]).response["violations"]
+    serious = [
+        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
 def pixels_of(page: Any) -> NDArray[np.uint8]:
     return np.array(page.evaluate("pixels()"), np.uint8)
 

@@ -144,6 +144,7 @@ def test_a_number_s_gradient_is_the_sum_over_what_it_feeds(explore: Any) -> None
     assert "figure=numbers" in page.url
     page.get_by_role("tab", name="Sum").click()
     assert state(page, "backwards") is False
+    assert page.get_by_role("button", name="Gradients", exact=True).count() == 0
 
 
 def test_one_step_is_taken_kept_and_undone(explore: Any) -> None:
@@ -203,3 +204,4 @@ def test_a_network_of_colours_in_chinese_on_a_phone(explore: Any) -> None:
     assert "权重" in page.locator(".gradient-title:visible").inner_text()
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 360
+    explore_view.axe_finds_nothing_serious(page)

@@ -107,6 +107,9 @@ export default {
       "Says roughly in which region the last convolution found what speaks for the answer.",
     "why.gradcam.cannot":
       "Cannot say what speaks against it, or any detail: {layer} has {size} numbers a map.",
+    "why.gradcam.zero":
+      "Shows nothing here: all together, the maps of {layer} speak against the answer in each of "
+      + "their {size} places, and what speaks against it is left out.",
     "why.gradcam.none": "This network has no convolution, so it has no maps to ask.",
   },
   zh: {
@@ -198,6 +201,8 @@ export default {
     "why.gradcam": "Grad-CAM",
     "why.gradcam.can": "能说：最后一层卷积大致在哪个区域找到了支持这个答案的东西。",
     "why.gradcam.cannot": "不能说什么反对它，也没有细节：{layer} 每个特征图只有 {size} 个数。",
+    "why.gradcam.zero":
+      "这里什么也没有：{layer} 的特征图合起来在 {size} 个位置上都反对这个答案，而反对的部分被略去。",
     "why.gradcam.none": "这个网络没有卷积，没有特征图可问。",
   },
 };

@@ -172,7 +172,8 @@ export default function mountBackward(section, tools) {
     shown(is) {
       seen = is;
       pass.watch(is);
-      store.set({ backwards: is && kept.figure });
+      // what nobody renews would be of another picture soon
+      store.set({ backwards: is && kept.figure, ...(is ? {} : { gradients: null }) });
       if (is) renew();
     },
     destroy() {

@@ -3,7 +3,7 @@
 import { backwardPass } from "lenet/network/backward.js";
 
 const MOST_MACS = 2e7; // of a network that goes back in the page: a larger one would stop it
-const BEHIND_MS = 60; // after a new result: the maps come first
+const SETTLED_MS = 160; // without a new result: while one draws, the maps come first
 
 /**
  * Keeps the store's `gradients` up to date while `watch(true)`: {watch, destroy}.
@@ -15,9 +15,9 @@ export function createPass(store) {
   let watched = false;
   let timer = 0;
 
-  function renew() {
+  function renew(wait = SETTLED_MS) {
     clearTimeout(timer);
-    timer = setTimeout(() => requestAnimationFrame(compute), BEHIND_MS);
+    timer = setTimeout(() => requestAnimationFrame(compute), wait);
   }
 
   function compute() {
@@ -38,7 +38,7 @@ export function createPass(store) {
   return {
     watch(is) {
       watched = is;
-      if (is) renew();
+      if (is) renew(0);
     },
     destroy() {
       clearTimeout(timer);

@@ -51,7 +51,9 @@ export function mountMethods(root, { t, backend, fail }) {
     if (cam) {
       const layer = layerName(t, traced, cam.layer);
       const size = `${cam.rows}×${cam.columns}`;
-      parts.gradcam.say(t("why.gradcam.cannot", { layer, size }));
+      const silent = cam.values.every((value) => value === 0);
+      const key = silent ? "why.gradcam.zero" : "why.gradcam.cannot";
+      parts.gradcam.say(t(key, { layer, size }));
     } else {
       parts.gradcam.say(t("why.gradcam.none"));
     }
@@ -155,7 +157,8 @@ function createPart(t, way) {
       const signed = way !== "gradcam";
       const limit = roundLimit(largest(found.values, 0));
       paintTint(canvas, pixels, shape, { ...found, limit, signed });
-      scale.textContent = signed ? `±${figure(limit)}` : `0 – ${figure(limit)}`;
+      const silent = found.values.every((value) => value === 0);
+      scale.textContent = silent ? "0" : signed ? `±${figure(limit)}` : `0 – ${figure(limit)}`;
       const most = strongest(found.values);
       const place = { row: Math.floor(most / found.columns), column: most % found.columns };
       const of = names.b === "" ? "why.picture.one" : "why.picture.two";

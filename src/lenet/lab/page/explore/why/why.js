@@ -7,7 +7,7 @@ import { lastTerms } from "lenet/explore/why/contrast.js";
 import { mountMethods } from "lenet/explore/why/methods.js";
 
 const MOST_MACS = 2e7; // of a network that goes back in the page, as in backward/pass.js
-const BEHIND_MS = 80;
+const SETTLED_MS = 200; // without a new result: while one draws, the maps come first
 const SHOWN = ["outputs", "picture", "why", "traced"];
 
 /** The side of the lens in `section`: {shown(is), ask(index), destroy}. */
@@ -79,9 +79,9 @@ export default function mountWhy(section, tools) {
     set(second ? { a: why.a, b: index } : { a: index, b: null });
   }
 
-  function renew() {
+  function renew(wait = SETTLED_MS) {
     clearTimeout(timer);
-    timer = setTimeout(() => requestAnimationFrame(update), BEHIND_MS);
+    timer = setTimeout(() => requestAnimationFrame(update), wait);
   }
 
   function update() {
@@ -177,7 +177,7 @@ export default function mountWhy(section, tools) {
     if (changed.has("why")) {
       setParams({ why: why && [why.a, why.b].filter((each) => each !== null).join(".") });
     }
-    if (seen && SHOWN.some((name) => changed.has(name))) renew();
+    if (seen && SHOWN.some((name) => changed.has(name))) renew(changed.has("why") ? 0 : SETTLED_MS);
   });
 
   const said = /^(\d+)(?:\.(\d+))?$/.exec(params.get("why") ?? "");
@@ -189,7 +189,7 @@ export default function mountWhy(section, tools) {
     ask,
     shown(is) {
       seen = is;
-      if (is) renew();
+      if (is) renew(0);
       else methods.pause();
     },
     destroy() {
