@@ -190,11 +190,41 @@ def test_one_step_is_taken_kept_and_undone(explore: Any) -> None:
     assert "edits=" not in page.url
 
 
+def test_a_step_on_a_drawing_is_kept_with_its_pixels(explore: Any) -> None:
+    page = explore(f"picture={PICTURE}")
+    page.evaluate(
+        """() => {
+          const pixels = store.get().pixels.map((value, i) => (i % 3 ? value : 255 - value));
+          const picture = { source: "draw", index: null, label: null, name: "drawing" };
+          store.set({ picture, pixels });
+        }"""
+    )
+    page.evaluate("settled()")
+    page.wait_for_timeout(700)  # the address has the drawing
+    verdict = int(page.evaluate("store.get().gradients.label"))
+    page.get_by_label("True class").select_option(str((verdict + 1) % 10))
+    page.wait_for_timeout(400)
+    page.get_by_role("button", name="Take the step").click()
+    page.evaluate("settled()")
+    moved = page.evaluate("weightsNow()")
+    address = page.url.partition("#?")[2]
+    assert parse_qs(address)["edits"] == [f"!:0:{(verdict + 1) % 10}:0.1!"]
+    page.evaluate("address => begin(address, {})", address)
+    until(page, "store.get().steps.length === 1")
+    page.evaluate("settled()")
+    assert page.evaluate("weightsNow()") == moved
+    # of another picture the address cannot say it, and says nothing wrong
+    page.get_by_role("button", name="Next mistake").click()
+    page.evaluate("settled()")
+    assert "edits=" not in page.url
+
+
 def test_wrong_steps_in_an_address_are_left_out(explore: Any) -> None:
     for wrong in ("!fashion-mnist-small:5:10:0.1!", "!a:1:1:1e9!", "!!!", "!x", "!%25:1:1:0.1!"):
         page = explore(f"picture={PICTURE}&edits={wrong}&weight=99.99&truth=77")
         assert state(page, "steps") == []
         assert page.evaluate("store.get().weights === store.get().model.weights")
+        assert "malformed" not in page.locator("main").inner_text()
 
 
 def test_a_network_of_colours_in_chinese_on_a_phone(explore: Any) -> None:

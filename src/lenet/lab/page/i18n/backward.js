@@ -73,6 +73,7 @@ export default {
     "step.hint":
       "Every weight moves against its gradient, times the learning rate. You can undo it.",
     "step.taken": "Steps taken: {count}.",
+    "step.lost": "A step in this address was taken on a picture that is not here.",
     "step.undone": "The change is undone.",
     "step.loss": "Loss {before} → {after}",
     "step.verdict": "Verdict: {before} → {after}",
@@ -174,6 +175,7 @@ export default {
     "step.take": "走这一步",
     "step.hint": "每个权重都逆着自己的梯度移动，幅度乘以学习率。可以撤销。",
     "step.taken": "已走步数：{count}。",
+    "step.lost": "这个地址中的一步所用的图片不在这里。",
     "step.undone": "已撤销这次改动。",
     "step.loss": "损失 {before} → {after}",
     "step.verdict": "判断：{before} → {after}",

@@ -8,6 +8,7 @@ import { gateable } from "lenet/explore/edits/edits.js";
  * @typedef {{weights: Weights, gates: Map<number, Uint8Array> | null, cover: Cover | null}} Edits
  * @typedef {object} Step of gradient descent
  * @property {{source: string, name: string, index: number | null, touched?: boolean}} picture
+ * @property {Uint8Array} pixels
  * @property {number} label
  * @property {number} rate
  * @property {Edits} from what computed before it
@@ -27,18 +28,21 @@ const MOST_STEPS = 50; // of descent that are taken again
  * All that was changed as a text, null where nothing is, or too much. `edits` has {weights, gates,
  * cover, steps}: what was changed before each step of descent, the step, and what was changed
  * since, with "!" between them. A step is "fashion-mnist:17:5:0.1": the picture it was taken on,
- * its label, the rate; one on a drawing cannot be said.
+ * its label, the rate; ":0:5:0.1" one on the drawing whose pixels are in the address, which are
+ * those that are `shown`. One on another drawing cannot be said.
  * @param {Weights} trained
  * @param {Edits & {steps: Step[]}} edits
+ * @param {Uint8Array | null} [shown]
  * @returns {string | null}
  */
-export function encodeChanges(trained, { steps, ...now }) {
+export function encodeChanges(trained, { steps, ...now }, shown = null) {
   const parts = [];
   let before = trained;
-  for (const { picture, label, rate, from, to } of steps) {
-    const said = picture?.source === "data" && !picture.touched;
-    if (!said || steps.length > MOST_STEPS) return null;
-    const place = `${encodeURIComponent(picture.name)}:${picture.index}`;
+  for (const { picture, pixels, label, rate, from, to } of steps) {
+    const numbered = picture.source === "data" && !picture.touched;
+    const here = shown !== null && pixels.every((value, i) => value === shown[i]);
+    if ((!numbered && !here) || steps.length > MOST_STEPS) return null;
+    const place = numbered ? `${encodeURIComponent(picture.name)}:${picture.index}` : ":0";
     parts.push(encodePart(before, from), `${place}:${label}:${rate}`);
     before = to;
   }
@@ -60,7 +64,8 @@ function encodePart(before, edits) {
 /**
  * The changes that a text says, {weights, gates, cover, steps}; null where it says none.
  *
- * `take(step, edits)` takes a step {name, index, label, rate} again: it promises a Step.
+ * `take(step, edits)` takes a step {name, index, label, rate} again: it promises a Step. `name` is
+ * "" for the drawing in the address.
  * @param {string} text
  * @param {{network: import("lenet/network/trace.js").Network, weights: Weights}} model
  * @param {import("lenet/network/trace.js").TracedLayer[]} traced
@@ -88,11 +93,15 @@ export async function decodeChanges(text, { network, weights: trained }, traced,
  * @param {number} classes
  */
 function stepOf(text, classes) {
-  const match = /^([^:]+):(\d+):(\d+):([\d.e-]+)$/.exec(text);
+  const match = /^([^:]*):(\d+):(\d+):([\d.e-]+)$/.exec(text);
   if (!match) return null;
   const [index, label, rate] = match.slice(2).map(Number);
   if (label >= classes || !(rate > 0) || rate > LARGEST_RATE) return null;
-  return { name: decodeURIComponent(match[1]), index, label, rate };
+  try {
+    return { name: decodeURIComponent(match[1]), index, label, rate };
+  } catch {
+    return null; // a % that says nothing
+  }
 }
 
 /**

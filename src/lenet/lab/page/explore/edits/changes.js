@@ -2,8 +2,10 @@
 
 import { decodeChanges, encodeChanges } from "lenet/explore/edits/address.js";
 import { stepOn } from "lenet/explore/edits/steps.js";
+import { decodePixels } from "lenet/explore/picture/address.js";
 import { createHistory } from "lenet/explore/picture/history.js";
 import { readPicture } from "lenet/explore/picture/test-pictures.js";
+import { product } from "lenet/network/shapes.js";
 
 /**
  * The changes of the model that is shown; they are in the store as weights, gates, cover and steps.
@@ -13,9 +15,10 @@ import { readPicture } from "lenet/explore/picture/test-pictures.js";
  * - `undo()`, `redo()`, `reset()`; `can()` says which of them change anything: {undo, redo, reset}.
  * - `subscribe(call)` has `call()` called after each; it returns the function that ends it.
  */
-export function createChanges({ store, backend, memory, params, setParams, fail }) {
+export function createChanges({ t, store, backend, memory, params, setParams, fail }) {
   let history = null;
   let asked = params.get("edits"); // what the address says of the first model
+  const [drawn, packed] = [params.get("picture"), params.get("pixels")];
   let replaying = false; // the address still says more than is there
   let closed = false;
   const listeners = new Set();
@@ -37,8 +40,15 @@ export function createChanges({ store, backend, memory, params, setParams, fail 
     const { model } = store.get();
     memory.edits = { model, history: history.dump() };
     store.set(value);
-    if (!replaying) setParams({ edits: encodeChanges(model.weights, value) });
+    keep();
     for (const call of listeners) call();
+  }
+
+  /** What is changed stands in the address. */
+  function keep() {
+    const { model, pixels } = store.get();
+    if (replaying) return;
+    setParams({ edits: encodeChanges(model.weights, history.get(), pixels) });
   }
 
   /** A model that was opened begins without changes, or, after a change of theme, with its own. */
@@ -57,9 +67,7 @@ export function createChanges({ store, backend, memory, params, setParams, fail 
   async function replay(text, model, mine) {
     const { traced } = store.get();
     const step = async ({ name, index, label, rate }, { weights, gates, cover }) => {
-      const set = await backend.dataset(name);
-      if (index >= set.count) throw new Error(`${name} has no picture ${index}`);
-      const { picture, pixels } = await readPicture(set, index, model);
+      const { picture, pixels } = await pictureOf(name, index, model);
       const from = { weights, gates, cover };
       return stepOn(model.network, from, { picture, pixels, label, rate });
     };
@@ -75,8 +83,23 @@ export function createChanges({ store, backend, memory, params, setParams, fail 
     apply();
   }
 
-  const unsubscribe = store.subscribe(({ model }, changed) => {
+  /** The picture that a step was taken on: one of a data set, or the drawing in the address. */
+  async function pictureOf(name, index, model) {
+    if (name === "") {
+      const pixels = await decodePixels(packed ?? "", product(model.network.input_shape));
+      if (pixels === null) throw new Error(t("step.lost"));
+      const source = drawn === "upload" ? "upload" : "draw";
+      return { picture: { source, index: null, label: null, name: "" }, pixels };
+    }
+    const set = await backend.dataset(name);
+    if (index >= set.count) throw new Error(t("step.lost"));
+    return readPicture(set, index, model);
+  }
+
+  const unsubscribe = store.subscribe(({ model, steps }, changed) => {
     if (changed.has("model") && model) begin(model);
+    // a step on a drawing can be said as long as that is the one in the address
+    else if (changed.has("pixels") && steps.length > 0) keep();
   });
 
   return {

@@ -30,6 +30,7 @@ export function stepOn(network, from, { picture, pixels, label, rate }) {
   const logits = forward(network, to, input, { traced, gates }).at(-1);
   return {
     picture,
+    pixels,
     label,
     rate,
     from,

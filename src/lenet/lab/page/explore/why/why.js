@@ -133,7 +133,7 @@ export default function mountWhy(section, tools) {
           " ",
           t("why.odds", {
             more: classes[more],
-            odds: odds < 1e4 ? show(odds, odds < 10 ? 1 : 0) : "10 000+",
+            odds: odds < 1e4 ? show(odds, odds < 10 ? 1 : 0) : "> 10,000 ",
           }),
         ),
     );
