@@ -185,7 +185,6 @@ TRAINING: Final = (
     ("{}, so no gradient passes them; {}", "{}，梯度因此无法通过；{}"),
     ("{}, so no gradient reaches layer {}; {}", "{}，梯度因此到不了第 {} 层；{}"),
     ("{}, so little gradient passes; {}", "{}，能通过的梯度因此很少；{}"),
-    ("{}, so the gradient shrinks {}-fold on its way from layer {} to layer {}; {}", "{0}，梯度因此从第 {2} 层到第 {3} 层缩小为 {1} 分之一；{4}"),
     ("{}. It can end by itself: the steps of {} do not shrink with the gradient", "{}。这可能会自行结束：{} 的步子不随梯度变小"),
     ("{}, as are most of {}", "{}，{} 的大多数也是如此"),
     ("{} of the {} outputs of {} are saturated (their slope is below {} of the steepest)", "{2} 的 {1} 输出有 {0} 已饱和（斜率不到最陡处的 {3}）"),
@@ -196,7 +195,6 @@ TRAINING: Final = (
     ("the outputs hardly depend on the picture (they differ by {} from one to the next) although nothing is saturated: from layer {} to layer {} the differences shrink from {} to {}, and {}. This often ends by itself after some more epochs. What shortens it: {}", "输出几乎不随图片变化（相邻图片只差 {}），虽然没有饱和：从第 {} 层到第 {} 层，差别从 {} 缩小到 {}，而且 {}。再过几轮往往会自行结束。可以缩短的办法：{}"),
     ("no gradient reaches layer {}", "梯度到不了第 {} 层"),
     ("little gradient passes", "能通过的梯度很少"),
-    ("the gradient shrinks {}-fold on its way from layer {} to layer {}", "梯度从第 {1} 层到第 {2} 层缩小为 {0} 分之一"),
     ("batches of {} in place of {}: there are only {} training pictures (batch_size is yours to set)", "批量用 {} 代替 {}：只有 {} 张训练图片（batch_size 可自行设置）"),
     ("{} epochs in place of {}: with {} training pictures it takes so many to make {} steps (epochs is yours to set)", "用 {} 轮代替 {} 轮：{} 张训练图片要这么多轮才有 {} 步（epochs 可自行设置）"),
 )  # fmt: skip

@@ -269,16 +269,9 @@ def _also(others: Sequence[ActivationSymptoms]) -> str:
 
 
 def _shrinking(symptoms: Symptoms) -> str:
-    first, last = symptoms.weights[0], symptoms.weights[-1]
-    if not first.gradient:
-        return f"no gradient reaches layer {first.index}"
-    fold = last.gradient / first.gradient
-    if fold < 10:
-        return "little gradient passes"
-    return (
-        f"the gradient shrinks {_figure(fold)}-fold on its way from layer {last.index} "
-        f"to layer {first.index}"
-    )
+    # No ratio of weight gradients: layers sum over different numbers of places.
+    first = symptoms.weights[0]
+    return "little gradient passes" if first.gradient else f"no gradient reaches layer {first.index}"
 
 
 def _way(symptoms: Symptoms, layer: WeightSymptoms) -> str:
