@@ -28,6 +28,14 @@ def test_the_version_is_the_same_everywhere(release_check: ModuleType) -> None:
     assert release_check.wrong_with_versions(ROOT, final=False) == []
 
 
+def test_the_citation_names_this_version_and_licence() -> None:
+    yaml = pytest.importorskip("yaml")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+
+
 def test_another_version_and_a_missing_date_are_found(
     release_check: ModuleType, tmp_path: Path
 ) -> None:
