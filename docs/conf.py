@@ -18,7 +18,7 @@ sys.path.insert(0, str(DOCS.parent / "scripts"))
 import make_reference  # noqa: E402  (beside this folder, not in a package)
 
 project = "LeNet"
-author = "the authors of LeNet"
+author = "the LeNet authors"
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 autodoc_typehints = "none"  # the docstrings say what the types cannot; signatures stay short
 root_doc = "README"
