@@ -271,7 +271,9 @@ def _also(others: Sequence[ActivationSymptoms]) -> str:
 def _shrinking(symptoms: Symptoms) -> str:
     # No ratio of weight gradients: layers sum over different numbers of places.
     first = symptoms.weights[0]
-    return "little gradient passes" if first.gradient else f"no gradient reaches layer {first.index}"
+    return (
+        "little gradient passes" if first.gradient else f"no gradient reaches layer {first.index}"
+    )
 
 
 def _way(symptoms: Symptoms, layer: WeightSymptoms) -> str:
