@@ -16,6 +16,7 @@ SOURCE = Path(lenet.__file__).parent
 LAYERS = (
     {"files", "system", "names", "untrusted", "_native", "__version__"},
     {"installing", "machine", "web"},
+    {"processes"},
     {"network", "data", "optimization"},
     {"engines"},
     {"training", "torch"},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lenet.cli import completion
+from lenet.cli import completion, several
 from lenet.cli.naming import run_folder
 from lenet.cli.options import (
     BatchSize,
@@ -26,9 +26,11 @@ from lenet.cli.options import (
 )
 from lenet.cli.printing import ascii_only, complain, print_json, reason, say, show
 from lenet.cli.stopping import listen_to, stop_on_signals
+from lenet.processes import place
 from lenet.system import command_line, quote
 
 if TYPE_CHECKING:
+    from lenet.processes import Place
     from lenet.runs.experiments import Experiment
     from lenet.training.recipes import Recipe
 
@@ -122,6 +124,9 @@ def train(
     ] = None,
 ) -> int:
     """Train a network, show how it learns, and save it in a run's folder."""
+    here = place()
+    if here is not None and here.rank:
+        return several.follow(here, data_dir, threads, compile)
     # held from before everything that takes time, until this process or this function ends
     listening = None if stop_file is None else listen_to(stop_file)  # noqa: F841
     from lenet.runs import experiments
@@ -138,46 +143,48 @@ def train(
     }
     find_rate = lr == AUTO
     changes = {key: value for key, value in flags.items() if value is not None}
-    if resume is not None:
-        changed = {*changes, *(settings or ()), *filter(None, (recipe, optimizer, out))}
-        changed |= {"--lr auto"} if find_rate else set()
-        if extra := changed - {"epochs"}:
-            raise typer.BadParameter(
-                f"--resume continues with the recipe as it was; {sorted(map(str, extra))[0]} "
-                "cannot be given with it (--epochs, --engine, --device, --threads can)"
+    begun = several.begun_before(out)
+    with several.leading(here) as group:
+        if resume is not None and begun is None:
+            changed = {*changes, *(settings or ()), *filter(None, (recipe, optimizer, out))}
+            changed |= {"--lr auto"} if find_rate else set()
+            if extra := changed - {"epochs"}:
+                raise typer.BadParameter(
+                    f"--resume continues with the recipe as it was; {sorted(map(str, extra))[0]} "
+                    "cannot be given with it (--epochs, --engine, --device, --threads can)"
+                )
+        how: dict[str, Any] = {
+            "data_dir": data_dir,
+            "threads": here.threads if here and threads is None else threads,
+            "compile": compile,
+            "progress": sys.stderr.isatty(),
+            "snapshots": snapshots,
+            "processes": here.size if here else 1,
+        }
+        if (going_on := begun or resume) is not None:
+            experiment = experiments.go_on(
+                going_on, epochs=epochs, engine=engine, device=device, **how
             )
-        experiment = experiments.go_on(
-            resume,
-            epochs=epochs,
-            data_dir=data_dir,
-            engine=engine,
-            device=device,
-            threads=threads,
-            compile=compile,
-            progress=sys.stderr.isatty(),
-            snapshots=snapshots,
-        )
-    else:
-        asked, chosen = _recipe(recipe, changes, settings or [], optimizer, data_dir)
-        experiment = experiments.begin(
-            asked,
-            chosen=chosen,
-            engine=engine or "auto",
-            device=device or "auto",
-            out=out,
-            data_dir=data_dir,
-            threads=threads,
-            compile=compile,
-            progress=sys.stderr.isatty(),
-            snapshots=snapshots,
-            find_rate=find_rate,
-        )
+        else:
+            asked, chosen = _recipe(recipe, changes, settings or [], optimizer, data_dir)
+            experiment = experiments.begin(
+                asked,
+                chosen=chosen,
+                engine=engine or "auto",
+                device=device or "auto",
+                out=out,
+                find_rate=find_rate,
+                **how,
+            )
+        experiment = several.led(experiment, group)
     from lenet.drawing import live  # was loaded while the pictures were read
 
     run = experiment.run
     go_on = command_line(["lenet", "train", "--resume", str(run.folder)])
     try:
-        _introduce(experiment)
+        if begun is not None:
+            say(f"torchrun has restarted the processes: going on with {begun}")
+        _introduce(experiment, here)
         view = live.choose_view(
             experiment.recipe.settings,
             len(experiment.parts.train),
@@ -185,8 +192,9 @@ def train(
             earlier=run.earlier,
         )
         with stop_on_signals(stop_file) as signalled, view as callbacks:
-            outcome = experiment.train([callbacks], stop=lambda: bool(signalled()))
-            stopped_by = signalled()
+            stop = several.Stop(group, signalled, stop_file)
+            outcome = experiment.train([callbacks], stop)
+            stopped_by = stop.exit_code()
     except BaseException as error:
         run.fail(error)  # also where it came before the training, from the first lines on
         run.close()
@@ -325,7 +333,7 @@ def _recipe(
     return recipe, recipes.chosen_keys(name, changes)
 
 
-def _introduce(experiment: Experiment) -> None:
+def _introduce(experiment: Experiment, here: Place | None) -> None:
     """The first lines: what is trained, on which pictures, by which engine, into which folder."""
     from lenet.network.architecture import trace
     from lenet.training import finished
@@ -349,8 +357,10 @@ def _introduce(experiment: Experiment) -> None:
         f"{recipe.name}: {engine.network.name} ({parameters:,} parameters) on {data['name']} "
         f"({len(parts.train):,} pictures{held_out})"
     )
+    threads = f"{engine.threads} thread{'s' if engine.threads > 1 or not here else ''}"
+    each = f" in each of {here.size} processes" if here else ""
     say(
-        f"engine {engine.name} on {engine.device}, {engine.threads} threads "
+        f"engine {engine.name} on {engine.device}, {threads}{each} "
         f"({experiment.choice.reason}); seed {recipe.settings.seed}; into {run.folder}"
     )
     for remark in run.remarks:

@@ -208,3 +208,12 @@ def check_pictures(
             f"labels go from {labels.min()} to {labels.max()}; network {network.name!r} has "
             f"classes 0 to {classes - 1}"
         )
+
+
+def check_batch(batch_size: int, processes: int) -> None:
+    """Raise EngineError for a batch that leaves some of the processes without a picture."""
+    if batch_size < processes:
+        raise EngineError(
+            f"{processes} processes cannot share a batch of {batch_size}: start at most "
+            f"{batch_size}, or give a larger --batch-size"
+        )

@@ -24,8 +24,8 @@ NAME = re.compile(r"step-([0-9]{7,18})\.([0-9a-f]{16})\.safetensors")
 LARGEST_WHOLE = 2**63 - 1
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint into a run's folder and remove all but the last three."""
+def to_bytes(checkpoint: Checkpoint) -> bytes:
+    """A checkpoint as the content of a safetensors file."""
     state = checkpoint.state
     groups = {
         "parameters": state.parameters,
@@ -36,7 +36,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     progress = dataclasses.asdict(checkpoint.progress)
     if math.isinf(checkpoint.progress.lowest_val_loss):
         progress["lowest_val_loss"] = None  # JSON has no infinity
-    content = pack(
+    return pack(
         {
             f"{group}/{name}": value
             for group, values in groups.items()
@@ -44,7 +44,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         },
         {"step": state.step, "progress": progress},
     )
-    path = folder / "checkpoints" / f"step-{state.step:07}.{_checksum(content)}.safetensors"
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint into a run's folder and remove all but the last three."""
+    content, step = to_bytes(checkpoint), checkpoint.state.step
+    path = folder / "checkpoints" / f"step-{step:07}.{_checksum(content)}.safetensors"
     write_atomically(path, content)
     files = checkpoint_files(folder)
     # later ones are of a line that was given up, because they were damaged
@@ -85,7 +90,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
     content = read_whole(path, links=False)
     if _checksum(content) != path.name.split(".")[-2]:
         raise WeightsError(f"{path}: damaged: its bytes do not match the checksum in its name")
-    tensors, metadata = unpack(content, str(path))
+    checkpoint = from_bytes(content, str(path))
+    if checkpoint.state.step != step_of(path):
+        raise WeightsError(
+            f"{path}: not a checkpoint of this version: its step is {checkpoint.state.step}, by "
+            f"its name {step_of(path)}"
+        )
+    return checkpoint
+
+
+def from_bytes(content: bytes, where: str) -> Checkpoint:
+    """What ``to_bytes`` was given. Raises WeightsError, naming ``where``, for other content."""
+    tensors, metadata = unpack(content, where)
     groups: dict[str, Parameters] = {}
     for name, value in tensors.items():
         group, _, key = name.rpartition("/")
@@ -96,23 +112,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if group.startswith("moments/")
     }
     step = metadata.get("step")
-    if type(step) is not int or step != step_of(path):
-        raise WeightsError(
-            f"{path}: not a checkpoint of this version: its step is {shown(step)}, by its name "
-            f"{step_of(path)}"
-        )
+    if type(step) is not int or not 0 <= step <= LARGEST_WHOLE:
+        raise WeightsError(f"{where}: not a checkpoint of this version: its step is {shown(step)}")
     if "parameters" not in groups:
-        raise WeightsError(f"{path}: not a checkpoint of this version: parameters are missing")
+        raise WeightsError(f"{where}: not a checkpoint of this version: parameters are missing")
     state = State(groups["parameters"], moments, groups.get("average"), step)
-    return Checkpoint(state, _progress(metadata.get("progress"), path), groups.get("best"))
+    return Checkpoint(state, _progress(metadata.get("progress"), where), groups.get("best"))
 
 
-def _progress(values: Any, path: Path) -> Progress:
+def _progress(values: Any, where: str) -> Progress:
     """How far a checkpoint's training had come. Raises WeightsError for what none can come to."""
     known = {name: type(value) for name, value in dataclasses.asdict(Progress()).items()}
     if not isinstance(values, dict) or values.keys() != known.keys():
         raise WeightsError(
-            f"{path}: not a checkpoint of this version: progress must have {', '.join(known)}"
+            f"{where}: not a checkpoint of this version: progress must have {', '.join(known)}"
         )
     if values["lowest_val_loss"] is None:
         values = {**values, "lowest_val_loss": math.inf}
@@ -120,7 +133,7 @@ def _progress(values: Any, path: Path) -> Progress:
         value = values[name]
         whole = type(value) is int and 0 <= value <= LARGEST_WHOLE
         if not whole and (kind is int or not isinstance(value, float)):
-            raise WeightsError(f"{path}: not a checkpoint: its {name} is {shown(value)}")
+            raise WeightsError(f"{where}: not a checkpoint: its {name} is {shown(value)}")
     return Progress(**{name: kind(values[name]) for name, kind in known.items()})
 
 

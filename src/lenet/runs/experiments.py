@@ -35,6 +35,7 @@ from lenet.data import load as load_data
 from lenet.data.preparation import Preparation, usual
 from lenet.drawing import load_ahead
 from lenet.engines import Choice, Engine
+from lenet.engines.protocol import check_batch
 from lenet.files import as_path
 from lenet.network import layer_text, zoo
 from lenet.network.architecture import Network, trace, trouble_with_name
@@ -82,11 +83,12 @@ class Experiment:
     remarks: tuple[str, ...] = ()  # what was fitted to the pictures, a line each
     preparation: Preparation | None = None  # of the photographs that the pictures were made of
     curves: bool = True  # drawn at the end
+    fit: Callable[..., Outcome] = fit  # or one that trains with other processes
 
     @property
     def settings(self) -> Settings:
         """The recipe's settings, with numbers for the class weights of these pictures."""
-        return _settled(self.recipe.settings, self.parts)
+        return settled(self.recipe.settings, self.parts)
 
     def train(
         self, callbacks: Sequence[Callbacks] = (), stop: Callable[[], bool] = lambda: False
@@ -114,7 +116,9 @@ class Experiment:
                     told.append(keeping)
                 for remark in self.remarks:
                     call(told, "on_remark", remark)
-                outcome = fit(self.engine, self.parts, self.settings, self.run.start, told, stop)
+                outcome = self.fit(
+                    self.engine, self.parts, self.settings, self.run.start, told, stop
+                )
                 if self.snapshots:
                     keep_last(outcome)
                 if outcome.finished and not last_words and (last := self._verdict(outcome)):
@@ -195,6 +199,7 @@ def begin(
     find_rate: bool = False,
     tested: bool = True,
     curves: bool = True,
+    processes: int = 1,
 ) -> Experiment:
     """A new experiment in a new folder; with ``snapshots`` of the weights at every reading or not.
 
@@ -203,9 +208,9 @@ def begin(
     its layers, name and normalization and the classes of the pictures. ``chosen`` are the keys of
     the recipe that somebody chose: the others are fitted to pictures that are few
     (``defaults.fit_to_few``). Without it the recipe is taken as it is.
-    ``find_rate``: the learning rate is what a range test finds (``range_test``).
-    Unless ``tested``, the test part is not looked at, and unless ``curves``, none are drawn: for
-    one run of many, which are compared by what is held out.
+    ``find_rate``: the learning rate is what a range test finds (``range_test``). ``processes`` will
+    train it together (``together.lead``). Unless ``tested``, the test part is not looked at, and
+    unless ``curves``, none are drawn: for one run of many, which are compared by what is held out.
 
     Raises the ValueErrors of what it puts together (DataError, ArchitectureError, EngineError,
     SettingError, RunError), before anything is written, and OSError when nothing can be.
@@ -216,13 +221,14 @@ def begin(
     )
     recipe, made = ready.recipe, ready.engine
     parts = ready.parts if tested else replace(ready.parts, test=None)
+    check_batch(recipe.settings.batch_size, processes)
     remarks = list(ready.remarks)
     if find_rate:
         recipe, line = _with_found_rate(ready)
         remarks.append(line)
     folder = None if out is None else as_path(out, "out")
     described = describe_data(ready.loaded, parts)
-    run = create_run(recipe, made.network, described, made, folder)
+    run = create_run(recipe, made.network, described, made, folder, processes)
     run.remarks += ready.said
     return Experiment(
         recipe,
@@ -305,7 +311,7 @@ def _prepare(
     else:
         network = _fitted(network, shape, loaded.train.classes)
     choice = engines.choose(engine, network, device)
-    made = _engine_for(recipe, parts, choice, network, threads, compile)
+    made = engine_for(recipe, parts, choice, network, threads, compile)
     said = (*loaded.remarks, *said_of_own)
     return _Ready(recipe, loaded, parts, made, choice, tuple(remarks), said)
 
@@ -318,7 +324,7 @@ def _with_found_rate(ready: _Ready) -> tuple[Recipe, str]:
 
 
 def _find_rate(ready: _Ready) -> RangeTest:
-    settings = _settled(ready.recipe.settings, ready.parts)
+    settings = settled(ready.recipe.settings, ready.parts)
     return range_test(
         ready.engine,
         ready.engine.network,
@@ -366,19 +372,21 @@ def go_on(
     progress: bool = False,
     snapshots: bool = False,
     curves: bool = True,
+    processes: int = 1,
 ) -> Experiment:
     """An experiment that goes on where a run's last checkpoint stands: its folder, or its record.
 
-    Engine, device and threads are the run's own where not given; ``epochs`` trains it further
-    than its recipe says; a run that has snapshots goes on keeping them. ``data`` are the pictures
-    of a run that was trained on arrays, as ``train`` takes them. Raises RunError when it is no run,
-    in use, or its pictures are others.
+    Engine, device and threads are the run's own where not given, but for the threads of another
+    number of ``processes``; ``epochs`` trains it further than its recipe says; a run that has
+    snapshots goes on keeping them. ``data`` are the pictures of a run that was trained on arrays,
+    as ``train`` takes them. Raises RunError when it is no run, in use, or its pictures are others.
     """
     if isinstance(folder, RunRecord):
         folder = folder.folder
     folder = as_path(folder, "folder")
     record = read_run(folder)
     recipe = record.recipe
+    check_batch(recipe.settings.batch_size, processes)
     if isinstance(data, str | os.PathLike):
         raise RunError(
             f"data is {os.fspath(data)!r}: {folder} goes on with the pictures it was trained on, "
@@ -409,9 +417,10 @@ def go_on(
     if device is None:  # that of another engine may be none of the one asked for
         device = before["device"] if engine in (None, before["name"]) else "auto"
     choice = engines.choose(engine or before["name"], record.network, device)
-    threads = before["threads"] if threads is None else threads
-    made = _engine_for(recipe, parts, choice, record.network, threads, compile)
-    run = resume_run(folder, recipe, made)
+    if threads is None and before.get("processes", 1) == processes:
+        threads = before["threads"]
+    made = engine_for(recipe, parts, choice, record.network, threads, compile)
+    run = resume_run(folder, recipe, made, processes)
     wanted = snapshots or folder_of(folder).is_dir()
     return Experiment(
         recipe, parts, made, choice, run, wanted, preparation=loaded.preparation, curves=curves
@@ -498,11 +507,12 @@ def train(
     return read_run(experiment.run.folder)
 
 
-def _settled(settings: Settings, parts: Parts) -> Settings:
+def settled(settings: Settings, parts: Parts) -> Settings:
+    """The settings with numbers for the class weights of these pictures."""
     return replace(settings, objective=weighting.resolved(settings.objective, parts.train))
 
 
-def _engine_for(
+def engine_for(
     recipe: Recipe,
     parts: Parts,
     choice: Choice,
@@ -511,7 +521,7 @@ def _engine_for(
     compile: bool,
 ) -> Engine:
     """The engine that trains this network on these pictures."""
-    settings = _settled(recipe.settings, parts)
+    settings = settled(recipe.settings, parts)
     return engines.make(choice, network, settings.optimizer, settings.objective, threads, compile)
 
 

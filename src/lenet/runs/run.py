@@ -167,19 +167,20 @@ def create(
     data: Mapping[str, Any],
     engine: Engine,
     out: Path | None = None,
+    processes: int = 1,
 ) -> Run:
     """A new run's folder, held by this process: ``out``, or the next runs/DATE-RECIPE-N.
 
-    ``data`` says which pictures: name, source and hashes. Raises RunError when ``out`` is taken,
-    SettingError or UntrustedError for what ``read`` would refuse, OSError when it cannot be
-    written.
+    ``data`` says which pictures: name, source and hashes; ``processes`` how many train together.
+    Raises RunError when ``out`` is taken, SettingError or UntrustedError for what ``read`` would
+    refuse, OSError when it cannot be written.
     """
     start = first_checkpoint(recipe, network)
     info: dict[str, Any] = {
         "recipe": recipes.to_dict(recipe),
         "network": to_dict(network),
         "data": dict(data),
-        "engine": describe_engine(engine),
+        "engine": describe_engine(engine, processes),
         "versions": _versions(engine),
         "machine": {"system": platform.platform(), "processor": processor()},
         "command": command_line(["lenet", *sys.argv[1:]])[: run_info.LONGEST_TEXT],
@@ -193,7 +194,7 @@ def create(
     return Run(folder, info, network, start, _lock=_take(folder))
 
 
-def resume(folder: Path, recipe: recipes.Recipe, engine: Engine) -> Run:
+def resume(folder: Path, recipe: recipes.Recipe, engine: Engine, processes: int = 1) -> Run:
     """A run to go on with from its last whole checkpoint, held by this process.
 
     history.csv is cut back to that checkpoint; ``recipe`` may train it further than before.
@@ -222,7 +223,7 @@ def resume(folder: Path, recipe: recipes.Recipe, engine: Engine) -> Run:
         write_atomically(folder / "history.csv", history_text(kept).encode())
         _cut_remarks(folder / "remarks.jsonl", seen)
         record.info["recipe"] = recipes.to_dict(recipe)
-        remarks += _note_resumption(record.info, engine, checkpoint)
+        remarks += _note_resumption(record.info, engine, processes, checkpoint)
         _write_json(folder / "run.json", record.info)
     except BaseException:
         lock.release()
@@ -230,13 +231,14 @@ def resume(folder: Path, recipe: recipes.Recipe, engine: Engine) -> Run:
     return Run(folder, record.info, engine.network, checkpoint, kept, remarks, lock, _seen=seen)
 
 
-def describe_engine(engine: Engine) -> dict[str, Any]:
+def describe_engine(engine: Engine, processes: int = 1) -> dict[str, Any]:
     """What decides the last bits of a result, for run.json."""
     return {
         "name": engine.name,
         "device": engine.device,
-        "threads": engine.threads,
+        "threads": engine.threads,  # of each process
         "instruction_set": engine.instruction_set,
+        **({"processes": processes} if processes > 1 else {}),
     }
 
 
@@ -313,14 +315,19 @@ def _take(folder: Path) -> FileLock:
     return lock
 
 
-def _note_resumption(info: dict[str, Any], engine: Engine, checkpoint: Checkpoint) -> list[str]:
+def _note_resumption(
+    info: dict[str, Any], engine: Engine, processes: int, checkpoint: Checkpoint
+) -> list[str]:
     """Record that the run goes on, and how; a remark where the last bits may differ."""
-    now = {"engine": describe_engine(engine), "versions": _versions(engine)}
-    earlier = [info, *info["resumed"]][-1]
+    now = {"engine": describe_engine(engine, processes), "versions": _versions(engine)}
+    last = [info, *info["resumed"]][-1]
+    earlier = {part: {**last[part]} for part in ENVIRONMENT}
+    earlier["engine"].setdefault("processes", 1)
+    compared = {**now, "engine": {**now["engine"], "processes": processes}}
     changed = [
         f"{'engine' if name == 'name' else name} {earlier[part].get(name)} → {after}"
         for part in ENVIRONMENT
-        for name, after in now[part].items()
+        for name, after in compared[part].items()
         if earlier[part].get(name) != after
         # PyTorch's sums alone depend on how many threads there are
         and not (name == "threads" and engine.name != "torch")

@@ -75,6 +75,7 @@ _ENVIRONMENT_OPTIONAL: Final[dict[str, Kind]] = {
     "engine.device": _NAME,
     "engine.threads": _COUNT,
     "engine.instruction_set": _NAME,
+    "engine.processes": _COUNT,
 }
 _NEEDED: Final[dict[str, Kind]] = {  # to go on with the run
     "recipe": _OBJECT,
@@ -96,6 +97,7 @@ _OPTIONAL: Final[dict[str, Kind]] = {  # absent or null
     "data.licence": _TEXT,
     "data.bundled": _FLAG,
     "engine.instruction_set": _NAME,
+    "engine.processes": _COUNT,
     "machine": _OBJECT,
     "machine.system": _TEXT,
     "machine.processor": _TEXT,

@@ -122,11 +122,14 @@ def fit(
     start: Checkpoint,
     callbacks: Sequence[Callbacks] = (),
     stop: Callable[[], bool] = lambda: False,
+    largest: Callable[[float], float] = float,
 ) -> Outcome:
     """Train from ``start`` to the last epoch, or until ``stop()`` says so.
 
-    Two calls that stop and go on give the same weights and readings, bit for bit, as one call
-    that does not, wherever they stop. Raises TrainingError when a loss is not finite.
+    Where several processes train together, ``largest`` is the largest of their numbers: what
+    depends on time must be the same in all of them. Two calls that stop and go on give the same
+    weights and readings, bit for bit, as one call that does not, wherever they stop. Raises
+    TrainingError when a loss is not finite.
     """
     engine.load(start.state)
     progress, best = start.progress, start.best
@@ -148,7 +151,9 @@ def fit(
             if progress.sample == 0 and settings.optimizer.method == "sdlm":
                 engine.load(with_curvature(engine, parts.train, settings, progress.epoch))
         before = progress
-        for now in train_to_next_reading(engine, parts.train, settings, rates, progress, drawn):
+        for now in train_to_next_reading(
+            engine, parts.train, settings, rates, progress, drawn, largest
+        ):
             progress = now
             call(callbacks, "on_stretch", progress)
             if stop():
@@ -242,10 +247,11 @@ def train_to_next_reading(
     rates: NDArray[np.float64],
     progress: Progress,
     drawn: Drawn,
+    largest: Callable[[float], float] = float,
 ) -> Iterator[Progress]:
     """The progress after each stretch of about ``STRETCH_S``, up to the next reading point.
 
-    ``drawn`` is what ``draw_epoch`` gives for the epoch.
+    ``drawn`` is what ``draw_epoch`` gives for the epoch; ``largest`` is as in ``fit``.
     """
     point = next(p for p in reading_points(settings, train) if p > progress.sample)
     order, table = drawn
@@ -270,7 +276,7 @@ def train_to_next_reading(
                 ),
             )
             check_finite(metrics, step, rates)
-            elapsed = time.perf_counter() - started
+            elapsed = largest(time.perf_counter() - started)
             progress = advanced(progress, metrics, elapsed)
             steps = max(1, int(STRETCH_S / elapsed * len(metrics.losses)))
             yield progress
