@@ -16,6 +16,7 @@ import pytest
 
 from lenet import cli, data
 from lenet.lab.export import html
+from lenet.lab.lessons.reading import built_in
 from lenet.looking import evaluation
 from lenet.network import weights
 from lenet.runs import load_model, load_model_and_notes
@@ -128,6 +129,22 @@ def test_both_languages_are_inside(scripts: Scripts) -> None:
     assert set(explanations) == {"en", "zh"}
     assert len(explanations["en"]["sections"]) == len(explanations["zh"]["sections"]) == 12
     assert explanations["en"]["sections"][0]["run"]  # what training made of it, not only theory
+
+
+def test_the_lessons_are_inside_and_a_teacher_s_too(run: Path, tmp_path: Path) -> None:
+    lesson = tmp_path / "mine.json"
+    lesson.write_text(
+        '{"form": "lenet-lesson-1", "title": "</script><b>", "steps": [{"text": "a"}]}'
+    )
+    out = tmp_path / "page.html"
+    command = ["export", str(run), "--out", str(out), "--lesson", str(lesson)]
+    assert cli.run([*command, "--to", "card"]) == 2
+    assert cli.run([*command, "--to", "html"]) == 0
+    parser = Scripts()
+    parser.feed(out.read_text(encoding="utf-8"))
+    lessons = content(parser)["lessons"]
+    assert [each["id"] for each in lessons] == [*(each["id"] for each in built_in()), "mine"]
+    assert lessons[-1]["title"] == {"en": "</script><b>"}
 
 
 def test_every_import_is_inside_and_the_other_views_are_not(scripts: Scripts) -> None:

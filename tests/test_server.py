@@ -122,6 +122,14 @@ def test_the_state_has_all_that_a_page_begins_with(client: Client) -> None:
     assert state["runs"][0]["data"] in names
 
 
+def test_the_lessons_are_ours_and_those_that_the_lab_was_given(client: Client, lab: Lab) -> None:
+    ours = good(client.ask("GET", "/api/lessons"))["lessons"]
+    assert [each["id"] for each in ours][:3] == ["tour", "picture", "convolution"]
+    lab.lessons.append({"id": "mine"})
+    assert good(client.ask("GET", "/api/lessons"))["lessons"] == [*ours, {"id": "mine"}]
+    lab.lessons.pop()
+
+
 def test_a_summary_is_a_run_in_short(client: Client, root: Path) -> None:
     done, half = good(client.get("/api/state"))["runs"]
     record = runs.read(root / "done")
