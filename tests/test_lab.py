@@ -901,3 +901,15 @@ def test_beyond_this_machine_it_warns(root: Path) -> None:
         process.wait(20)
         assert process.stderr is not None
         assert "others on the network can reach this page" in process.stderr.read()
+
+
+def test_the_runs_of_a_sweep_are_one_line(root: Path, labs: Callable[[], Lab]) -> None:
+    (run,) = [path.parent for path in root.glob("*/run.json")][:1]
+    for name in ("0000-seed0", "0001-seed0"):
+        (root / "a sweep" / name).mkdir(parents=True)
+        (root / "a sweep" / name / "run.json").write_bytes((run / "run.json").read_bytes())
+    state = labs().state()
+    assert [(group["name"], group["runs"]) for group in state["groups"]] == [("a sweep", 2)]
+    assert state["groups"][0]["folder"].endswith("a sweep'")  # quoted, to be typed
+    assert "a sweep" not in [summary["name"] for summary in state["runs"]]
+    assert state["damaged"] == []

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import lenet
-from lenet import engines, runs, training
+from lenet import engines, runs, system, training
 from lenet.lab import datasets
 from lenet.lab.chinese import in_chinese
 from lenet.lab.datasets import Described
@@ -81,6 +81,7 @@ class Lab:
             "token_needed": True,
             "folder": str(self.root),
             "runs": self.summaries(),
+            "groups": self.groups(),
             "trash": self.queue.thrown_away(),
             **self.warnings(),
             **_choices(),
@@ -96,6 +97,20 @@ class Lab:
             except Exception as wrong:  # a stranger's folder: whatever it is, the others are shown
                 self._give_up(name, wrong)
         return sorted(found, key=lambda each: (each["started"] or "", each["name"]))
+
+    def groups(self) -> list[dict[str, Any]]:
+        """The folders of runs that belong together, such as a sweep's, and how many they hold."""
+        with suppress(OSError):
+            found = runs.list_groups(self.root)
+            return [
+                {
+                    "name": plain(group.folder.name),
+                    "runs": group.runs,
+                    "folder": plain(system.quote(str(group.folder))),
+                }
+                for group in found
+            ]
+        return []
 
     def warnings(self) -> dict[str, Any]:
         """``damaged``: the folders whose run cannot be read, and why; ``trouble``: the lab's."""

@@ -97,7 +97,7 @@ export default function mount(root, context) {
     } else if (runs.record(shown) === null) {
       loadShown();
     }
-    list.update(runs.all(), runs.queue(), shown, runs.warnings());
+    list.update(runs.all(), runs.queue(), shown, runs.warnings(), runs.groups());
     drawWelcome();
   }
 
@@ -126,7 +126,7 @@ export default function mount(root, context) {
     Object.assign(memory, { run: name, step });
     setParams({ run: name, step });
     tellGone();
-    list.update(runs.all(), runs.queue(), shown, runs.warnings());
+    list.update(runs.all(), runs.queue(), shown, runs.warnings(), runs.groups());
     if (runs.record(name)) draw();
     else loadShown();
   }

@@ -10,8 +10,8 @@ const MOST_DONE = 6;
 /**
  * The list in `section`; `choose(name)` is called for the one to show.
  *
- * `update(runs, queue, shown, warnings)`: summaries oldest first, the waiting names in order, the
- * shown name, and what keeps runs from being shown.
+ * `update(runs, queue, shown, warnings, groups)`: summaries oldest first, the waiting names in
+ * order, the shown name, what keeps runs from being shown, and the folders of runs, a line each.
  */
 export default function mountRunList(section, { t, choose, navigate }) {
   let key = "";
@@ -21,9 +21,10 @@ export default function mountRunList(section, { t, choose, navigate }) {
     { class: "small" },
     h("a", { href: "#/compare", onclick: toCompare }, t("learn.all-runs")),
   );
+  const folded = h("ul", { class: "run-groups small muted" });
   const faults = h("div", { class: "run-faults small failure", role: "status" });
   const drawFaults = createFaults(faults, t);
-  fill(section, h("h2", {}, t("learn.trainings")), list, all, faults);
+  fill(section, h("h2", {}, t("learn.trainings")), list, folded, all, faults);
 
   function toCompare(event) {
     event.preventDefault();
@@ -31,7 +32,7 @@ export default function mountRunList(section, { t, choose, navigate }) {
   }
 
   return {
-    update(runs, queue, shown, warnings) {
+    update(runs, queue, shown, warnings, groups = []) {
       drawFaults.update(warnings);
       const active = runs.filter((run) => ACTIVE.includes(run.status));
       const done = runs
@@ -44,10 +45,22 @@ export default function mountRunList(section, { t, choose, navigate }) {
           place > 0 ? t("learn.queued-at", { position: place }) : t(`learn.status.${run.status}`);
         return { name: run.name, status, brief: inBrief(run, t), state: run.status };
       });
-      const now = JSON.stringify([lines, shown]);
-      section.hidden = runs.length === 0 && faults.hidden;
+      const now = JSON.stringify([lines, shown, groups]);
+      section.hidden = runs.length === 0 && groups.length === 0 && faults.hidden;
       if (now === key) return;
       key = now;
+      fill(
+        folded,
+        groups.map(({ name, runs: count, folder }) =>
+          h(
+            "li",
+            {},
+            t("learn.group", { name, count }),
+            h("br"),
+            h("code", {}, `lenet lab --runs ${folder}`),
+          ),
+        ),
+      );
       const focused = focusIn(list)?.dataset.run;
       fill(
         list,

@@ -6,6 +6,7 @@
  * `all()` has every run's summary, oldest first; `get(name)` one summary or undefined; `queue()`
  * the names that wait, in their order; `load(name)` promises a run's record and keeps it growing;
  * `warnings()` what keeps runs from being shown, `{damaged: [{name, reason}], trouble}`;
+ * `groups()` the folders of runs, such as a sweep's, `{name, runs, folder}`, of the last state;
  * `record(name)` is that record or null; `trash()` the names that can be restored; `close()` ends
  * it. A record is `{summary, history, snapshots, remarks, info}`, a new one for every change.
  *
@@ -18,11 +19,13 @@ export function watchRuns(backend, memory, changed) {
   const deleted = (memory.deleted ??= new Set()); // names; longer than this view
   const meanwhile = new Map(); // name → what came by event while the run's record was on its way
   let warnings = { damaged: [], trouble: "" };
+  let groups = [];
   let heard = false;
   let closed = false;
 
   function onState(state) {
     heard = true;
+    groups = state.groups ?? [];
     known = new Map(state.runs.map((summary) => [summary.name, summary]));
     for (const name of known.keys()) deleted.delete(name);
     for (const name of state.trash ?? []) deleted.add(name);
@@ -88,6 +91,7 @@ export function watchRuns(backend, memory, changed) {
     record: (name) => records.get(name) ?? null,
     trash: () => [...deleted],
     warnings: () => warnings,
+    groups: () => groups,
     load,
     close() {
       closed = true;
