@@ -15,6 +15,7 @@ import pytest
 
 from lenet import cli, data, runs
 from lenet.sweeps import folder
+from lenet.sweeps.plan import SweepError
 from lenet.sweeps.trial import Job, run_trial
 from lenet.training import recipes
 
@@ -208,6 +209,22 @@ sys.exit(code)
 """
 
 
+def test_what_a_task_sends_lands_in_its_runs_folder_alone(tmp_path: Path) -> None:
+    from lenet.sweeps import cluster
+
+    good = {"run.json": b"{}", "checkpoints/step-0000001.0123456789abcdef.safetensors": b"x"}
+    cluster.write_files(tmp_path / "run", good)
+    assert cluster.read_files(tmp_path / "run") == good
+    cluster.write_files(tmp_path / "run", {"run.json": b"[]"})
+    assert cluster.read_files(tmp_path / "run") == {"run.json": b"[]"}
+    for name in ("../run.json", "/etc/passwd", "checkpoints/../x", "checkpoints", ".lock"):
+        with pytest.raises(SweepError, match="no file of a run"):
+            cluster.write_files(tmp_path / "run", {name: b"x"})
+    cluster.write_files(tmp_path / "none", {})
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.needs("links")
 def test_a_job_finds_what_is_there(tiny: Path, tmp_path: Path) -> None:
     loaded = data.load(str(tiny))
     recipe = recipes.load("quickstart", {"epochs": 3, "val": 0.25, "network": "linear"})
@@ -231,6 +248,10 @@ def test_a_job_finds_what_is_there(tiny: Path, tmp_path: Path) -> None:
     refused = run_trial(Job(0, 1, other, 3, {}), tmp_path, lambda _: loaded)
     assert refused.state == "failed"
     assert "is a run with batch_size" in refused.message
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "0004-seed0").symlink_to(tmp_path / "elsewhere")
+    linked = run_trial(Job(4, 0, values, 1, {}), tmp_path, lambda _: loaded)
+    assert (linked.state, list((tmp_path / "elsewhere").iterdir())) == ("failed", [])
     blocked = Job(5, 0, values, 1, {})
     (tmp_path / blocked.name).write_text("a file where the run would lie")
     assert run_trial(blocked, tmp_path, lambda _: loaded).state in ("failed", "broken")

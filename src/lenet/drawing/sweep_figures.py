@@ -52,6 +52,9 @@ def settings_figure(marks: Sequence[Mark], title: str) -> Figure:
                 axes.plot([mark.low, mark.high], [row, row], color=color, linewidth=1.4)
             axes.plot(mark.values, [row] * len(mark.values), "|", color=color, markersize=5)
             axes.plot([mark.mean], [row], "o", color=color, markersize=4.5)
+        values = [value for mark in marks for value in mark.values]
+        margin = 0.04 * (max(values) - min(values)) + 0.005
+        axes.set_xlim(max(0, min(values) - margin), min(1, max(values) + margin))
         axes.set_ylim(len(marks) - 0.5, -0.5)
         axes.set_yticks(range(len(marks)), [_short(mark.label) for mark in marks])
         axes.tick_params(axis="y", length=0)

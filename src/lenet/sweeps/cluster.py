@@ -6,6 +6,7 @@ share. The pictures are sent once to each machine. LeNet must be installed on al
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -14,13 +15,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from lenet.data import Dataset
-from lenet.files import write_atomically
+from lenet.files import discard, read_bounded, write_atomically
 from lenet.installing import how_to_install
-from lenet.runs.checkpoints import checkpoint_files
+from lenet.runs.checkpoints import NAME, checkpoint_files
 from lenet.sweeps.local import Tell
 from lenet.sweeps.plan import SweepError
 from lenet.sweeps.trial import BROKEN, FAILED, STOPPED, Job, Result, run_trial
+from lenet.untrusted import shown
 
+LARGEST: Final = 1_000_000_000  # bytes of a file
 RETRIES: Final = 10  # of a task whose machine or process is lost
 FILES: Final = ("run.json", "history.csv", "remarks.jsonl", "model.safetensors")
 Files = dict[str, bytes]  # of a run's folder, by path in it
@@ -113,9 +116,9 @@ def read_files(folder: Path) -> Files:
     """What the next step of a run depends on, and its result; nothing where there is no run."""
     paths = [*(folder / name for name in FILES), *checkpoint_files(folder)[-1:]]
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
+        path.relative_to(folder).as_posix(): read_bounded(path, LARGEST)
         for path in paths
-        if path.is_file() and not path.is_symlink()
+        if os.path.lexists(path)
     }
 
 
@@ -123,10 +126,14 @@ def write_files(folder: Path, files: Files) -> None:
     """Put them into the run's folder, run.json last: without it, it is no run yet."""
     if not files:
         return
+    for name in files:
+        own = name.removeprefix("checkpoints/")
+        if name not in FILES and not (own != name and NAME.fullmatch(own)):
+            raise SweepError(f"a task sent {shown(name)}, which is no file of a run")
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     for name in sorted(files, key=lambda name: name == "run.json"):
         write_atomically(folder / name, files[name])
     new = {Path(name).name for name in files}
     for old in checkpoint_files(folder):
         if old.name not in new:
-            old.unlink()
+            discard(old)

@@ -14,7 +14,7 @@ from lenet.files import write_atomically
 from lenet.sweeps.comparing import Comparison, Level, Row, compare
 from lenet.sweeps.folder import Sweep
 from lenet.sweeps.plan import HALVING, MEDIAN, Range, rungs
-from lenet.sweeps.settings import described, short, text_of
+from lenet.sweeps.settings import described, label, short, text_of
 from lenet.sweeps.student import Difference, Summary, summary
 from lenet.sweeps.trial import FAILED, FINISHED
 from lenet.untrusted import plain
@@ -252,7 +252,7 @@ def _failures(found: Comparison) -> list[str]:
 # --- HTML ---------------------------------------------------------------------------------------
 
 CSS: Final = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem;
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
        color: #262626; background: #fff; }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem }
@@ -350,7 +350,7 @@ def _mark(sweep: Sweep, row: Row, winner: int | None) -> Any:
         return None
     values = [value_at(run, row.epochs) for run in runs_of(sweep, row.number)]
     return Mark(
-        plain(described(row.values)),
+        plain(label(row.values)),
         row.accuracy.mean,
         row.accuracy.low,
         row.accuracy.high,

@@ -136,6 +136,18 @@ def described(values: Values) -> str:
     return ", ".join(f"{short(key)} {text_of(value)}" for key, value in values.items())
 
 
+def label(values: Values) -> str:
+    """A setting in a figure: names speak for themselves, numbers do not.
+
+    >>> label({"activation": "relu", "schedule.learning_rate": 0.1})
+    'relu, learning_rate 0.1'
+    """
+    return ", ".join(
+        value if isinstance(value, str) else f"{short(key)} {text_of(value)}"
+        for key, value in values.items()
+    )
+
+
 def short(key: str) -> str:
     """A key without its section: the column of a table.
 

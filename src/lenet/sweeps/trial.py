@@ -139,7 +139,8 @@ def _run(
     tell: Callable[[float, float | None], None],
 ) -> Result:
     recipe = recipes.from_dict(job.recipe)
-    experiment = None
+    if folder.is_symlink():
+        raise RunError(f"{folder} is a link, which may lead elsewhere: remove it")
     if _is_run(folder):
         _wait_until_free(folder, stop)
         if is_held(folder, unknown=False):
