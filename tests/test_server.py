@@ -58,7 +58,7 @@ def root(small: data.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(experiments, "draw_curves", lambda run: None)
         patch.setattr(training, "STRETCH_S", 0.0)
         begin(own, folder / "runs" / "done", network="lenet-relu").train()
-        half = begin(own, folder / "runs" / "half", network="small", layers=LAYERS)
+        half = begin(own, folder / "runs" / "half", network="own", layers=LAYERS)
         half.train(stop=lambda: half.engine.state().step >= 7)
     with contextlib.suppress(OSError):  # on Windows it needs a privilege
         (folder / "runs" / "link").symlink_to(folder / "runs" / "done")
@@ -139,7 +139,7 @@ def test_a_summary_is_a_run_in_short(client: Client, root: Path) -> None:
     assert (done["epochs"], done["epochs_done"]) == (2, 2)
     assert done["last"]["test_acc"] == record.history[-1].test_acc
     assert (done["engine"], done["starred"], done["ours"]) == ("numpy", False, True)
-    assert (half["status"], half["network"], half["parameters"]) == ("paused", "small", 500)
+    assert (half["status"], half["network"], half["parameters"]) == ("paused", "own", 500)
     assert half["epochs_done"] == record.history[6].epoch
     assert half["last"]["test_acc"] is None
     assert half["last_test_acc"] == runs.read(root / "half").history[4].test_acc is not None

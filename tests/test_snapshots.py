@@ -41,7 +41,7 @@ def recipe(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
         "epochs": 4,
         "batch_size": 32,
         "schedule.learning_rate": 0.5,
-        "network": "small",
+        "network": "own",
         "layers": "AvgPool2d(4)\nFlatten()\nLinear(49, 10)",
     }
     return recipes.load("d2l", changes)
@@ -234,7 +234,7 @@ def test_the_command_line_keeps_them_when_asked(recipe: Recipe, tmp_path: Path) 
 def test_a_described_network_is_trained_under_its_own_name(recipe: Recipe, tmp_path: Path) -> None:
     record = runs.read(trained(recipe, tmp_path / "run", snapshots=False))
     assert record.recipe == recipe
-    assert record.network.name == "small"
+    assert record.network.name == "own"
     parameters = load_network(tmp_path / "run" / "model.safetensors")[1]
     assert sum(value.size for value in parameters.values()) == 500
 
@@ -244,5 +244,5 @@ def test_a_described_network_may_not_take_a_name_of_the_zoo(recipe: Recipe) -> N
         experiments.check(recipes.change(recipe, "network", "lenet"))
     with pytest.raises(ValueError, match=r"line 1: Linaer\(3\) is not a layer"):
         experiments.check(recipes.change(recipe, "layers", "Linaer(3)"))
-    with pytest.raises(ValueError, match="unknown network 'small'"):
+    with pytest.raises(ValueError, match="unknown network 'own'"):
         experiments.check(recipes.change(recipe, "layers", ""))
