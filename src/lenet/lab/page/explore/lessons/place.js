@@ -46,7 +46,8 @@ export function createPlaces({ store, backend, changes, openModel, input, lens }
   /** The changes that a text says, in the place of those that are made. */
   function change(text) {
     const { model, traced } = store.get();
-    if (text !== "") changes.edit(decodeEdits(text, model.network, model.weights, traced));
+    const edits = () => decodeEdits(text, model.network, model.weights, traced);
+    if (text !== "") changes.edit({ ...edits(), steps: [] });
     else if (changes.can().reset) changes.reset();
   }
 
