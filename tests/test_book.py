@@ -12,6 +12,7 @@ import pytest
 
 import lenet
 from lenet import data
+from lenet.lab.lessons.reading import built_in
 from lenet.looking.evaluation import softmax
 from lenet.network import zoo
 from lenet.network.layers import Sigmoid
@@ -164,6 +165,12 @@ def test_both_languages_ask_the_same_questions_and_fold_as_many_answers(name: st
 
 # What begins a paragraph in Chinese and is no term.
 HEADS = ("在", "笔记", "更多", "为什么", "经过", "更小")
+
+
+def test_the_lessons_of_the_lab_that_they_name_are_there() -> None:
+    named = [name for page in NAMES for name in re.findall(r"\?lesson=([a-z-]+)", text(page, "en"))]
+    assert len(named) >= 3
+    assert set(named) <= {lesson["id"] for lesson in built_in()}
 
 
 @pytest.mark.parametrize("language", PAGES)
