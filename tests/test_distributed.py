@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
@@ -387,6 +388,40 @@ def test_a_restarted_process_finds_its_run(
     assert together.begun_before(alone) is None  # another torchrun: it may not go on there
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     assert together.begun_before(alone) is None  # finished
+
+
+# --- what it costs -----------------------------------------------------------------------------
+
+
+def test_the_model_of_the_cost_is_found_again_in_times_that_it_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "bench")
+    bench = import_module("scale_out")
+    true = bench.Model(1e-3, 2e-5, 1e-4, 1e9, 246_824)
+    measured = {
+        str(p): [
+            {
+                "training": {
+                    str(batch): {"computing_s": [true.computing_s(batch / p)] * 3}
+                    for batch in bench.BATCHES
+                },
+                "exchange": {
+                    str(size): [bench.ring_s(p, size, 1e-4, 1e9)]
+                    for size in (4, 200_000, 2_000_000)
+                    if p > 1
+                },
+            }
+        ]
+        for p in (1, 2)
+    }
+    assert asdict(bench.fit(measured, 246_824)) == pytest.approx(asdict(true), rel=1e-6)
+    assert true.ring_s(1) == 0
+    assert true.step_s(4, 256, cpus=2) == pytest.approx(2 * (1e-3 + 64 * 2e-5) + true.ring_s(4))
+    steady = bench.simulate(true, 8, 256, np.ones(1), true.ring_s)
+    assert steady == pytest.approx(np.full(400, true.step_s(8, 256)))
+    uneven = bench.simulate(true, 100, 256, np.array([1.0, 3.0]), true.ring_s)  # one is always slow
+    assert uneven.min() == pytest.approx(3 * true.computing_s(2.56) + true.ring_s(100))
 
 
 # --- torchrun itself ---------------------------------------------------------------------------
