@@ -609,7 +609,9 @@ def test_hostile_value_in_any_place_is_refused_as_such(name):
 @pytest.mark.parametrize("name", ["lenet", "lenet5"])
 def test_missing_and_extra_keys_are_refused(name):
     good = to_dict(zoo.build(name))
-    optional = {"normalization", "stride", "padding", "connections", "amplitude", "slope"}
+    optional = {"normalization", "stride", "padding", "connections", "amplitude", "slope"} | {
+        "bias_size"
+    }
     for path in list(places(good)):
         holder, values = good, copy.deepcopy(good)
         changed = values

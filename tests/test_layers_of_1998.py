@@ -8,8 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from engine_cases import Pictures, assert_close, batches, network_of, random_pictures
+from lenet import engines
 from lenet.data import Split
-from lenet.engines import Engine, Position
+from lenet.engines import Engine, EngineError, Position
 from lenet.engines.numpy import NumpyEngine
 from lenet.network import zoo
 from lenet.network.architecture import Network
@@ -60,6 +61,12 @@ NETWORKS = {
         (1, 3, 3),
         (Flatten(), RBF(9, 6), ScaledTanh(-2.0, 0.1), Linear(6, 3)),
         ("a", "b", "c"),
+    ),
+    "a-bias-a-unit": network_of(
+        (1, 7, 7),
+        Conv2d(1, 3, 3, 2, 1, bias_size=4),
+        ScaledTanh(),
+        Conv2d(3, 4, 3, 1, 0, TABLE, bias_size=2),
     ),
     "dropped": network_of((1, 8, 8), Conv2d(1, 2, 3), Dropout(0.4), Subsample(2), ScaledTanh()),
 }
@@ -130,6 +137,11 @@ def test_the_references_gradients_are_slopes_of_its_loss(
 @every_network
 @pytest.mark.parametrize("n", [1, 3, 40])
 def test_engines_agree(kind: str, network: Network, n: int) -> None:
+    if kind == "native" and network is NETWORKS["a-bias-a-unit"]:
+        with pytest.raises(EngineError, match=r"layer 0 \(Conv2d\) .* has one a unit"):
+            make(kind, network, Optimizer(), Objective())
+        assert engines.choose("auto", network, "cpu").engine == "numpy"
+        return
     split = random_pictures(network, n)
     optimizer, objective = Optimizer("sdlm", damping=0.3), fitted(OBJECTIVES["all"], network)
     seen = []
@@ -171,6 +183,22 @@ def test_lenet5_takes_the_same_steps(kind: str) -> None:
 
 def split_of(pictures: Pictures) -> Split:
     return Split(pictures.images, pictures.labels, tuple("0123456789"), "random")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["numpy", pytest.param("native", marks=needs_native), pytest.param("torch", marks=needs_torch)],
+)
+def test_weights_that_a_table_leaves_out_play_no_part(kind: str) -> None:
+    network = NETWORKS["coded"]
+    split = random_pictures(network, 5)
+    engine = make(kind, network, Optimizer(weight_decay=0.1), Objective())
+    state = first_state(network, Optimizer())
+    engine.load(state)
+    expected = engine.logits(split.images)
+    state.parameters["4.weight"][0, 2] = 1e6  # a stranger's file may have anything there
+    engine.load(state)
+    assert np.array_equal(engine.logits(split.images), expected)
 
 
 # --- the codes ---------------------------------------------------------------------------------

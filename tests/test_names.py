@@ -4,7 +4,7 @@ import pytest
 
 from lenet.names import did_you_mean, known_as
 
-NETWORKS = ("lenet", "lenet-max", "lenet-relu", "mlp", "linear", "lenet5")
+NETWORKS = ("lenet", "lenet-max", "lenet-relu", "mlp", "linear", "lenet5", "lenet1", "lenet1989")
 
 
 @pytest.mark.parametrize(

@@ -365,7 +365,8 @@ def test_a_network_is_checked_as_one_types(client: Client) -> None:
         found = good(client.post("/api/networks/check", asked))
         assert from_dict(found["network"]).layers == network.layers
         assert [row["line"] for row in found["rows"]] == list(range(1, len(network.layers) + 1))
-    assert found["parameters"] == 60_000
+        if name == "lenet5":
+            assert found["parameters"] == 60_000
 
 
 @pytest.mark.parametrize(

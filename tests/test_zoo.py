@@ -7,7 +7,7 @@ import pytest
 
 from lenet.engines import normalization_table
 from lenet.network import zoo
-from lenet.network.architecture import trace
+from lenet.network.architecture import trace, trace_layers
 from lenet.network.layers import (
     ArchitectureError,
     AvgPool2d,
@@ -100,6 +100,29 @@ def test_lenet5_has_340_908_connections():
     assert sum(row.connections for row in trace(zoo.lenet5())) == 340_908
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "connections"),
+    [
+        # LeCun et al. 1989 and 1990 give the sums; by layers they follow from the text
+        ("lenet1989", [1_068, 2_592, 5_790, 310], [19_968, 38_592, 5_790, 310]),
+        ("lenet1", [104, 8, 512, 24, 1_930], [59_904, 2_880, 32_768, 960, 1_930]),
+    ],
+)
+def test_the_networks_before_1998_have_the_papers_counts(name, parameters, connections):
+    rows = [row for row in trace(zoo.build(name)) if row.parameters]
+    assert [row.parameters for row in rows] == parameters
+    assert [row.connections for row in rows] == connections
+    sums = {"lenet1989": (9_760, 64_660), "lenet1": (2_578, 98_442)}
+    assert (sum(parameters), sum(connections)) == sums[name]
+
+
+def test_a_bias_for_each_unit_must_fit_the_output():
+    with pytest.raises(
+        ArchitectureError, match=r"has biases for 8×8 units .* its output has 10×10"
+    ):
+        trace_layers((1, 20, 20), (zoo.lenet1989().layers[0],))
+
+
 def test_lenet5_sees_background_as_minus_0_1_and_ink_as_1_175():
     pixels = normalization_table(zoo.lenet5())
     np.testing.assert_allclose(pixels[0, [0, 255]], [-0.1, 1.175], rtol=1e-12)
@@ -155,7 +178,8 @@ def test_c3_connections_are_grouped_as_the_papers_text_says():
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
 def test_every_network_takes_other_pictures_and_classes(name):
-    network = zoo.build(name, (3, 36, 36) if name != "lenet5" else (3, 32, 32), ("cat", "dog"))
+    side = zoo.OWN_SIDES.get(name, 36)
+    network = zoo.build(name, (3, side, side), ("cat", "dog"))
     assert network.name == name
     assert network.classes == ("cat", "dog")
     assert trace(network)[0].input_shape[0] == 3
@@ -164,7 +188,7 @@ def test_every_network_takes_other_pictures_and_classes(name):
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
 def test_without_a_shape_each_has_its_own_pictures(name):
-    side = 32 if name == "lenet5" else 28
+    side = {"lenet5": 32, "lenet1989": 16}.get(name, 28)
     assert zoo.build(name).input_shape == (1, side, side)
     assert len(zoo.build(name).classes) == 10
 

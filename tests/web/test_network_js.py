@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from activations import COMPUTED
 from lenet import data, scratch
+from lenet.data.derived import framed, shrunk
 from lenet.engines import normalization_table
 from lenet.engines.numpy import NumpyEngine, activate
 from lenet.network import weights, zoo
@@ -30,6 +31,7 @@ from lenet.network.architecture import (
     trace,
     trace_layers,
 )
+from lenet.network.codes import codes
 from lenet.network.layers import (
     RBF,
     SATURATED_SHARE,
@@ -115,13 +117,9 @@ def draw(seed: int, old: bool = False) -> Network:
 
 
 def numbers(network: Network, seed: int = 0) -> Parameters:
-    """Random parameters, and codes for each RBF layer."""
-    random = np.random.default_rng(seed)
+    """Random parameters."""
     parameters = initialize(network, "he", seed)
     for index, layer in enumerate(network.layers):
-        if isinstance(layer, RBF):
-            codes = random.choice([-1, 1], (layer.out_features, layer.in_features))
-            parameters[f"{index}.codes"] = codes.astype(np.float32)
         if isinstance(layer, Conv2d) and layer.connections is not None:
             # the weights between channels that are not connected mean nothing
             for output, sources in enumerate(layer.connections):
@@ -146,7 +144,7 @@ def reference(network: Network, parameters: Parameters, x: NDArray[Any]) -> list
     for index, layer in enumerate(network.layers):
         own = {
             name: parameters[f"{index}.{name}"].astype(np.float64)
-            for name in ("weight", "bias", "codes")
+            for name in ("weight", "bias")
             if f"{index}.{name}" in parameters
         }
         match layer:
@@ -157,9 +155,9 @@ def reference(network: Network, parameters: Parameters, x: NDArray[Any]) -> list
                     for output, sources in enumerate(layer.connections):
                         table[output, list(sources)] = 1
                     weight = weight * table[:, :, None, None]
-                x = scratch.conv2d(
-                    x, weight, own["bias"], padding=layer.padding, stride=layer.stride
-                )
+                none = np.zeros(len(weight))
+                x = scratch.conv2d(x, weight, none, padding=layer.padding, stride=layer.stride)
+                x = x + own["bias"].reshape(-1, layer.bias_size, layer.bias_size)
             case AvgPool2d() | MaxPool2d():
                 mode = "avg" if isinstance(layer, AvgPool2d) else "max"
                 stride, padding = stride_of(layer), layer.padding
@@ -175,7 +173,7 @@ def reference(network: Network, parameters: Parameters, x: NDArray[Any]) -> list
             case Linear():
                 x = own["weight"] @ x + own["bias"]
             case RBF():
-                x = -((x - own["codes"]) ** 2).sum(1)
+                x = -((x - codes(layer)) ** 2).sum(1)
             case Dropout():
                 pass
         outputs.append(x)
@@ -264,7 +262,7 @@ def test_every_layer_of_drawn_networks_is_that_of_the_engine(shared_page: Any, s
 
 def test_layers_of_1998_are_those_of_plain_loops(shared_page: Any, site: Any) -> None:
     met: set[str] = set()
-    for network in [zoo.lenet5(), *(draw(seed, old=True) for seed in range(20))]:
+    for network in [zoo.lenet5(), zoo.lenet1989(), *(draw(seed, old=True) for seed in range(20))]:
         parameters, images = numbers(network), pictures(network, 1)
         ours = js_outputs(shared_page, site, network, parameters, images)
         theirs = reference(network, parameters, normalized(network, images[0]))
@@ -736,7 +734,7 @@ def check_explanation(
                 assert np.array_equal(products, kernel.astype(np.float64) * patch)
                 sums.append(part["sum"])
                 assert math.isclose(part["sum"], products.sum(), abs_tol=1e-9, rel_tol=1e-12)
-            assert said["bias"] == own["bias"][place[0]]
+            assert said["bias"] == own["bias"][place if own["bias"].ndim == 3 else place[0]]
             assert math.isclose(total, said["bias"] + sum(sums), abs_tol=1e-9)
             covered = sum(sum(part["patch"]["inside"]) for part in said["channels"])
             assert len(pieces) == covered
@@ -772,8 +770,8 @@ def check_explanation(
             largest = np.argsort(-abs(products), kind="stable")
             assert [piece["unit"] for piece in pieces] == largest.tolist()
         case RBF():
-            assert np.array_equal(said["codes"], own["codes"][unit])
-            assert math.isclose(total, -sum((x - own["codes"][unit]) ** 2.0), rel_tol=1e-5)
+            assert np.array_equal(said["codes"], codes(layer)[unit])
+            assert math.isclose(total, -sum((x - codes(layer)[unit]) ** 2.0), rel_tol=1e-5)
             assert len(pieces) == len(x)
         case Flatten():
             source = said["source"]
@@ -799,7 +797,7 @@ def reference_activation(layer: Layer, x: float) -> float:
 
 
 def own_parameters(parameters: Parameters, index: int) -> Parameters:
-    names = ("weight", "bias", "codes")
+    names = ("weight", "bias")
     return {n: parameters[f"{index}.{n}"] for n in names if f"{index}.{n}" in parameters}
 
 
@@ -809,8 +807,8 @@ def test_every_number_of_the_zoo_is_accounted_for(
 ) -> None:
     network = zoo.build(name)
     parameters, image = numbers(network, 2), small.test.images[3]
-    border = (network.input_shape[1] - 28) // 2
-    image = np.pad(image, ((0, 0), (border, border), (border, border)))
+    size = network.input_shape[1]
+    image = framed(image[None], size)[0] if size >= 28 else shrunk(image[None], size)[0]
     for row, said, x, y in explained(shared_page, site, network, parameters, image):
         check_explanation(row, said, x, y, own_parameters(parameters, row.index))
 

@@ -39,7 +39,7 @@ from lenet.network.layers import (
     padding_of,
     stride_of,
 )
-from lenet.network.parameters import Layout, State, check_parameters, connection_mask
+from lenet.network.parameters import Layout, Parameters, State, check_parameters, weight_mask
 from lenet.optimization import Objective, Optimizer
 
 LARGEST_KERNEL = 7  # of a convolution; its loops over a kernel's row are unrolled
@@ -59,6 +59,11 @@ def why_missing() -> str:
 def why_refused(network: Network) -> str:
     """The layer of ``network`` that this engine has no kernel for; empty where it has all."""
     for index, layer in enumerate(network.layers):
+        if isinstance(layer, Conv2d) and layer.bias_size != 1:
+            return (
+                f"the native engine has one bias a channel, and layer {index} (Conv2d) of network "
+                f"{network.name!r} has one a unit"
+            )
         if isinstance(layer, Conv2d) and layer.kernel_size > LARGEST_KERNEL:
             return (
                 f"the native engine has kernels up to {LARGEST_KERNEL}×{LARGEST_KERNEL}, and layer "
@@ -109,6 +114,7 @@ class NativeEngine:
         self.threads = threads
         self.instruction_set = instruction_set or choose_instruction_set()
         self.layout = Layout.of(network)
+        self._mask = weight_mask(network, self.layout)
         self._chunk = _native.EVALUATION_CHUNK
         self._core = _native.Engine(
             input_shape=network.input_shape,
@@ -127,7 +133,7 @@ class NativeEngine:
             threads=threads,
             instruction_set=self.instruction_set,
             codes=_codes_of(network),
-            mask=_mask_of(network, self.layout),
+            mask=self._mask,
             **({"class_weights": self._class_weights} if self._class_weights else {}),
         )
         moments = (self._core.moment1, self._core.moment2)
@@ -140,14 +146,19 @@ class NativeEngine:
     def load(self, state: State) -> None:
         check_parameters(self.network, state.parameters, "state")
         flatten = self.layout.flatten
-        self._core.parameters[:] = flatten(state.parameters, np.float32)
+        self._core.parameters[:] = self._existing(state.parameters)
         for name, moment in self._moments.items():
             values = state.moments.get(name)
             moment[:] = 0 if values is None else flatten(values, np.float32)
         if self._average is not None:
-            self._average[:] = flatten(state.weights, np.float32)
+            self._average[:] = self._existing(state.weights)
         self._core.step = state.step
         self._core.changed()
+
+    def _existing(self, parameters: Parameters) -> NDArray[np.float32]:
+        """The flat vector, 0 where a table of connections leaves a weight out."""
+        flat = self.layout.flatten(parameters, np.float32)
+        return flat if self._mask is None else flat * self._mask
 
     def set_parameters(self, parameters: Mapping[str, NDArray[np.float32]]) -> None:
         """Replace the weights alone, in a fifth of the time of ``load``; moments and step stay.
@@ -158,6 +169,8 @@ class NativeEngine:
             if parameters[name].shape != weights.shape:
                 raise ValueError(f"{name} is {parameters[name].shape}, must be {weights.shape}")
             weights[...] = parameters[name]
+        if self._mask is not None:
+            self._core.parameters[:] *= self._mask
         self._core.changed()
 
     def state(self) -> State:
@@ -298,16 +311,6 @@ def _codes_of(network: Network) -> NDArray[np.float32] | None:
     """The codes of every layer of radial units, one behind the other; None without any."""
     found = [codes(layer).ravel() for layer in network.layers if isinstance(layer, RBF)]
     return np.concatenate(found) if found else None
-
-
-def _mask_of(network: Network, layout: Layout) -> NDArray[np.float32] | None:
-    """0 for the weights that a table of connections leaves out, else 1, (size,); None without."""
-    mask = np.ones(layout.size, np.float32)
-    views = layout.views(mask)
-    for index, layer in enumerate(network.layers):
-        if isinstance(layer, Conv2d) and layer.connections is not None:
-            views[f"{index}.weight"][:] = connection_mask(layer)[:, :, None, None]
-    return None if mask.all() else mask
 
 
 def _numbers_of(layer: Layer) -> tuple[str, int, int, int, int, int, float, float]:

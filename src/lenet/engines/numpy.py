@@ -60,7 +60,14 @@ from lenet.network.layers import (
     padding_of,
     stride_of,
 )
-from lenet.network.parameters import Layout, Parameters, State, check_parameters, connection_mask
+from lenet.network.parameters import (
+    Layout,
+    Parameters,
+    State,
+    check_parameters,
+    connection_mask,
+    weight_mask,
+)
 from lenet.optimization import Objective, Optimizer
 
 Array = NDArray[Any]  # of the engine's float type
@@ -111,12 +118,14 @@ class NumpyEngine:
 
     def load(self, state: State) -> None:
         check_parameters(self.network, state.parameters, "state")
-        self._flat = self.layout.flatten(state.parameters, self.dtype)
+        mask = weight_mask(self.network, self.layout)
+        exists = 1 if mask is None else mask.astype(self.dtype)
+        self._flat = self.layout.flatten(state.parameters, self.dtype) * exists
         for name, moment in self._moments.items():
             values = state.moments.get(name)
             moment[:] = 0 if values is None else self.layout.flatten(values, self.dtype)
         if self._average is not None:
-            self._average = self.layout.flatten(state.weights, self.dtype)
+            self._average = self.layout.flatten(state.weights, self.dtype) * exists
         self._step = state.step
 
     def state(self) -> State:
@@ -350,18 +359,20 @@ def conv2d_forward(x: Array, weight: Array, bias: Array, layer: Conv2d) -> tuple
     oh, ow = windows.shape[1:3]
     columns = windows.transpose(0, 4, 5, 1, 2, 3).reshape(-1, oh * ow * x.shape[-1])
     out = weight.reshape(len(weight), -1) @ columns
-    out += bias[:, None]
-    return out.reshape(-1, oh, ow, x.shape[-1]), (columns, x.shape)
+    out = out.reshape(-1, oh, ow, x.shape[-1])
+    out += bias.reshape(len(bias), layer.bias_size, layer.bias_size, 1)
+    return out, (columns, x.shape)
 
 
 def conv2d_backward_weight(dout: Array, cache: Any, layer: Conv2d) -> tuple[Array, Array]:
-    """dweight (out, in, k, k) and dbias (out,)."""
+    """dweight (out, in, k, k) and dbias (out,), of biases a unit (out, oh, ow)."""
     columns, _ = cache
+    dbias = dout.sum((1, 2, 3)) if layer.bias_size == 1 else dout.sum(3)
     dout = dout.reshape(len(dout), -1)
     dweight = (dout @ columns.T).reshape(-1, layer.in_channels, *(layer.kernel_size,) * 2)
     if layer.connections is not None:  # the other weights do not exist: they are 0 and stay so
         dweight *= connection_mask(layer)[:, :, None, None]
-    return dweight, dout.sum(1)
+    return dweight, dbias
 
 
 def conv2d_backward_input(dout: Array, weight: Array, cache: Any, layer: Conv2d) -> Array:

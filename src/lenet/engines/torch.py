@@ -410,9 +410,12 @@ class TorchEngine:
         """``operation``, with the numbers that a layer of 1998 has on the device."""
         match layer:
             case Conv2d() if layer.connections is not None:
-                compute = operation(index, replace(layer, connections=None))
+                compute = self._operation(index, replace(layer, connections=None))
                 mask = self._floats(connection_mask(layer)[:, :, None, None])
                 return lambda x, weight, bias: compute(x, weight * mask, bias)
+            case Conv2d() if layer.bias_size != 1:
+                compute = operation(index, replace(layer, bias_size=1))
+                return lambda x, weight, bias: compute(x, weight, None) + bias
             case RBF():
                 code = self._floats(codes(layer))
                 return lambda x: -(x[:, None] - code).square().sum(2)
@@ -569,7 +572,9 @@ def operation(index: int, layer: Layer) -> Callable[..., Tensor]:
             )
 
 
-def strided_1x1(x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
+def strided_1x1(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int
+) -> Tensor:
     """F.conv2d of 1×1 kernels: the pixels that the stride meets, and then a stride of 1.
 
     Left to itself oneDNN 3.12 (PyTorch 2.13) writes past its workspace in this convolution's

@@ -217,6 +217,10 @@ RECIPES: Final = (
     ("The best at LeNet's size that was found, on MNIST with warped digits", "与 LeNet 同样大小的网络中找到的最好的一个，数据为 MNIST，数字经过变形"),
     ("MNIST with fewer than 20,000 parameters, warped digits", "参数少于 20,000 个，数据为 MNIST，数字经过变形"),
     ("LeNet with ReLU and Adam on the pictures that come with the program", "带 ReLU 和 Adam 的 LeNet，用程序自带的图片"),
+    ("LeNet-5 on MNIST with the codes and the loss of 1998, and an optimiser of today", "LeNet-5，数据为 MNIST，编码和损失用 1998 年的，优化器用今天的"),
+    ("LeNet-5 as the recipe lenet5 has it, on digits that are moved anew each epoch", "与配方 lenet5 相同的 LeNet-5，每轮都把数字重新平移"),
+    ("LeCun et al. 1998, section III.B", "LeCun 等 1998，III.B 节"),
+    ("LeCun et al. 1998, section III.B, with distortions", "LeCun 等 1998，III.B 节，带变形"),
     ("tutorial {}", "教程 {}"),
 )  # fmt: skip
 

@@ -226,7 +226,7 @@ def _candidates(opened: Opened) -> list[Network]:
 
 
 def _size_of(name: str) -> tuple[int, int]:
-    return (32, 32) if name == "lenet5" else (28, 28)
+    return zoo.own_shape(name)[1:]
 
 
 def _at_least_one(channels: int) -> int:

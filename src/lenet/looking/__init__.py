@@ -109,7 +109,7 @@ def ending(folder: Path) -> str:
 
 
 def _untrained(network: Network) -> Subject:
-    scheme = "lecun" if network.name == "lenet5" else "xavier"
+    scheme = "lecun" if network.name in zoo.FROM_1989_TO_1998 else "xavier"
     remark = f"{network.name} is not trained: these are first weights ({scheme}, seed 0)"
     return Subject(network, initialize(network, scheme, 0), None, remark)
 

@@ -273,6 +273,8 @@ def to_dict(network: Network) -> dict[str, Any]:
             field.name: getattr(layer, field.name)
             for field in dataclasses.fields(layer)
             if getattr(layer, field.name) is not None
+            # a later field: where it says nothing, older versions read the file, too
+            and (field.name != "bias_size" or getattr(layer, field.name) != field.default)
         }
         if "connections" in values:
             values["connections"] = [list(sources) for sources in values["connections"]]

@@ -46,6 +46,9 @@ class Conv2d:
 
     ``connections`` restricts it as in C3 of the 1998 network: one tuple of input channels for
     each output channel; the weights between the others do not exist.
+
+    ``bias_size`` is 1 where an output channel has one bias, and the rows, and columns, of the
+    output where each of its units has a bias of its own, as in the network of 1989.
     """
 
     in_channels: int
@@ -54,6 +57,7 @@ class Conv2d:
     stride: int = 1
     padding: int = 0
     connections: tuple[tuple[int, ...], ...] | None = None
+    bias_size: int = 1
 
 
 @dataclass(frozen=True)
@@ -202,9 +206,9 @@ IN_PLACE = ReLU | LeakyReLU | SiLU | Dropout  # inplace=True computes the same
 
 
 def is_of_1998(layer: Layer) -> bool:
-    """Whether LeCun et al. 1998 alone have it: PyTorch has no module for it."""
+    """Whether LeCun's networks of 1989 to 1998 alone have it: PyTorch has no module for it."""
     return isinstance(layer, Of1998) or (
-        isinstance(layer, Conv2d) and layer.connections is not None
+        isinstance(layer, Conv2d) and (layer.connections is not None or layer.bias_size != 1)
     )
 
 
@@ -414,6 +418,8 @@ def notation(layer: Layer) -> tuple[str, tuple[str, ...]]:
         pairs = layer.in_channels * layer.out_channels
         if layer.connections is not None:
             options += (f"{connection_count(layer)} of {pairs} kernels",)
+        if layer.bias_size != 1:
+            options += ("a bias a unit",)
         return f"{name}({layer.in_channels}→{layer.out_channels}, {kernel}×{kernel})", options
     if isinstance(layer, Dense):
         return f"{name}({layer.in_features}→{layer.out_features})", ()
@@ -480,7 +486,15 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
                 smallest = kernel - 2 * padding
                 raise misfit(f"at least {smallest}×{smallest} for its {kernel}×{kernel} window")
             channels = layer.out_channels if isinstance(layer, Conv2d) else shape[0]
-            return (channels, *(_windows(layer, size) for size in shape[1:]))
+            sizes = tuple(_windows(layer, size) for size in shape[1:])
+            if isinstance(layer, Conv2d) and layer.bias_size != 1:
+                own = (layer.bias_size, layer.bias_size)
+                if sizes != own:
+                    raise ArchitectureError(
+                        f"has biases for {show_shape(own)} units of a channel, but its output has "
+                        f"{show_shape(sizes)}"
+                    )
+            return (channels, *sizes)
         case Flatten():
             if len(shape) != 3:
                 raise misfit("channels×height×width")
@@ -532,12 +546,12 @@ def stage_letter(layer: Layer) -> str:
 def parameter_count(layer: Layer) -> tuple[int, str]:
     """The trainable parameters of a layer, and the formula in the notation of tutorial 004."""
     match layer:
-        case Conv2d(connections=None):
-            i, o, k = layer.in_channels, layer.out_channels, layer.kernel_size
-            return o * i * k * k + o, f"{o}×{i}×{k}×{k} + {o}"
         case Conv2d():
             pairs, o, k = connection_count(layer), layer.out_channels, layer.kernel_size
-            return pairs * k * k + o, f"{pairs}×{k}×{k} + {o}"
+            kernels = f"{o}×{layer.in_channels}" if layer.connections is None else f"{pairs}"
+            units = layer.bias_size
+            biases = f"{o}" if units == 1 else f"{o}×{units}×{units}"
+            return pairs * k * k + o * units**2, f"{kernels}×{k}×{k} + {biases}"
         case Linear():
             i, o = layer.in_features, layer.out_features
             return o * i + o, f"{o}×{i} + {o}"
@@ -552,7 +566,8 @@ def weight_and_bias_shapes(layer: Weighted) -> tuple[Shape, Shape]:
     match layer:
         case Conv2d():
             kernel = (layer.kernel_size, layer.kernel_size)
-            return (layer.out_channels, layer.in_channels, *kernel), (layer.out_channels,)
+            units = () if layer.bias_size == 1 else (layer.bias_size, layer.bias_size)
+            return (layer.out_channels, layer.in_channels, *kernel), (layer.out_channels, *units)
         case Linear():
             return (layer.out_features, layer.in_features), (layer.out_features,)
         case Subsample():

@@ -134,6 +134,17 @@ def connection_mask(layer: Conv2d) -> Array:
     return mask
 
 
+def weight_mask(network: Network, layout: Layout) -> Array | None:
+    """1 for each number of the flat vector, 0 for the weights that a table of connections leaves
+    out, (size,) float32; None where all of them exist."""
+    mask = np.ones(layout.size, np.float32)
+    views = layout.views(mask)
+    for index, layer in enumerate(network.layers):
+        if isinstance(layer, Conv2d) and layer.connections is not None:
+            views[f"{index}.weight"][:] = connection_mask(layer)[:, :, None, None]
+    return None if mask.all() else mask
+
+
 def _next(network: Network, index: int) -> Layer | None:
     """The activation that a layer's outputs go through; None where weights come before one."""
     behind = (one for one in network.layers[index + 1 :] if isinstance(one, Activation | Weighted))

@@ -101,6 +101,8 @@ def linear(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Netw
     return Network("linear", input_shape, layers, names)
 
 
+_SIGNED = Normalization(mean=(0.5,), deviation=(0.5,))  # background -1, ink 1
+
 # LeCun et al. 1998, table I: the S2 maps that each of the sixteen C3 maps sees.
 C3_CONNECTIONS = (
     *(tuple(sorted((first + i) % 6 for i in range(3))) for first in range(6)),  # 3 neighbours
@@ -138,6 +140,66 @@ def lenet5(input_shape: InputShape = (1, 32, 32), classes: Classes = 10) -> Netw
     return Network("lenet5", input_shape, layers, names, normalization)
 
 
+# LeCun et al. 1990, table 1: the H2 maps that each of the twelve H3 maps sees.
+H3_CONNECTIONS = tuple(
+    tuple(first + one for one in pair)
+    for first in (0, 2)
+    for pair in ((0,), (0, 1), (0, 1), (1,), (0, 1), (0, 1))
+)
+
+
+def lenet1(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
+    """LeNet-1, LeCun et al. 1990: 2,578 parameters, 98,442 connections.
+
+    Its ten outputs were squashed and compared with ±1; here they are logits.
+    """
+    names = class_names(classes)
+    stages = (
+        Conv2d(input_shape[0], 4, kernel_size=5),  # H1: 4×24×24
+        ScaledTanh(),
+        Subsample(4),  # H2: 4×12×12
+        ScaledTanh(),
+        Conv2d(4, 12, kernel_size=5, connections=H3_CONNECTIONS),  # H3: 12×8×8
+        ScaledTanh(),
+        Subsample(12),  # H4: 12×4×4
+        ScaledTanh(),
+        Flatten(),
+    )
+    (features,) = trace_layers(input_shape, stages)[-1].output_shape
+    return Network("lenet1", input_shape, (*stages, Linear(features, len(names))), names, _SIGNED)
+
+
+# LeCun et al. 1989: each H2 map sees eight of the twelve H1 maps; which, the paper does not say.
+# Here three groups of four each see two thirds.
+H2_CONNECTIONS = tuple(
+    tuple(one for one in range(12) if one // 4 != 2 - group) for group in range(3) for _ in range(4)
+)
+
+
+def lenet1989(input_shape: InputShape = (1, 16, 16), classes: Classes = 10) -> Network:
+    """The network of LeCun et al. 1989: 9,760 parameters, 64,660 connections.
+
+    A map shares its kernel, and each unit has a bias of its own. Around a picture the paper has
+    its background, -1, and here is 0: the units' own biases take that up. Its ten outputs were
+    squashed and compared with ±1; here they are logits.
+    """
+    names = class_names(classes)
+    rows = (input_shape[1] - 1) // 2 + 1
+    layers = (
+        Conv2d(input_shape[0], 12, 5, stride=2, padding=2, bias_size=rows),  # H1: 12×8×8
+        ScaledTanh(),
+        Conv2d(
+            *(12, 12, 5), stride=2, padding=2, connections=H2_CONNECTIONS, bias_size=(rows + 1) // 2
+        ),  # H2: 12×4×4
+        ScaledTanh(),
+        Flatten(),
+        Linear(12 * ((rows + 1) // 2) ** 2, 30),  # H3
+        ScaledTanh(),
+        Linear(30, len(names)),
+    )
+    return Network("lenet1989", input_shape, layers, names, _SIGNED)
+
+
 NETWORKS: dict[str, Callable[[InputShape, Classes], Network]] = {
     "lenet": lenet,
     "lenet-max": lenet_max,
@@ -147,7 +209,20 @@ NETWORKS: dict[str, Callable[[InputShape, Classes], Network]] = {
     "mlp": mlp,
     "linear": linear,
     "lenet5": lenet5,
+    "lenet1": lenet1,
+    "lenet1989": lenet1989,
 }
+
+FROM_1989_TO_1998 = ("lenet1989", "lenet1", "lenet5")  # whose first weights are "lecun"
+
+# Where the pictures are not 28×28.
+OWN_SIDES = {"lenet5": 32, "lenet1989": 16}
+
+
+def own_shape(name: str) -> InputShape:
+    """The shape of the pictures that the named network was made for, of one channel."""
+    side = OWN_SIDES.get(name, 28)
+    return 1, side, side
 
 
 def build(
@@ -155,12 +230,12 @@ def build(
 ) -> Network:
     """The named network for these pictures and classes, traced once so that it is known to fit.
 
-    Without a shape, that of the network's own pictures (28×28, for ``lenet5`` 32×32).
+    Without a shape, that of the network's own pictures (``own_shape``).
     Raises ValueError with the nearest name for an unknown one, ArchitectureError where the
     pictures are too small for the layers.
     """
     name = name_of(name)
-    own_size = (1, 32, 32) if name == "lenet5" else (1, 28, 28)
+    own_size = own_shape(name)
     shape = own_size if input_shape is None else input_shape
     _check_shape(shape)
     try:

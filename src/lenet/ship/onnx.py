@@ -83,7 +83,7 @@ def to_onnx(model: Model) -> onnx.ModelProto:
         layer, name = row.layer, f"layer_{row.index}"
         weights = [f"{row.index}.weight", f"{row.index}.bias"]
         match layer:
-            case Conv2d(connections=None) | Linear():
+            case Conv2d(connections=None, bias_size=1) | Linear():
                 for weight in weights:
                     constant(weight, model.parameters[weight])
                 if isinstance(layer, Conv2d):

@@ -65,7 +65,7 @@ def to_torch(network: Network, state: State | Mapping[str, Array] | None = None)
 def module_of(index: int, layer: Layer) -> nn.Module:
     """The module that computes a layer; EngineError where PyTorch has none."""
     match layer:
-        case Conv2d(connections=None):
+        case Conv2d(connections=None, bias_size=1):
             channels = layer.in_channels, layer.out_channels
             return nn.Conv2d(*channels, layer.kernel_size, layer.stride, layer.padding)
         case AvgPool2d():

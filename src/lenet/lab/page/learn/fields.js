@@ -41,6 +41,7 @@ export const FIELDS = [
   { key: "schedule.gamma", ...real(0, 1), more: true, kinds: ["step"] },
   { key: "schedule.final", ...real(0, 1), more: true, kinds: ["cosine"] },
   { key: "objective.label_smoothing", ...real(0, 1), more: true },
+  { key: "objective.rubbish_distance", ...real(0), more: true },
   { key: "objective.class_weights", ...text, more: true },
   { key: "sampling", ...oneOf(SAMPLINGS), more: true },
   { key: "augmentation.shift", ...whole(0, 127), more: true },

@@ -1,6 +1,6 @@
 /** How one number of a network came about, and what each number below gave to it. */
 
-import { LAYERS, connected } from "./layers.js";
+import { LAYERS, biasPlace, connected } from "./layers.js";
 import { place, unitAt } from "./shapes.js";
 import { trace } from "./trace.js";
 import { largest } from "./windows.js";
@@ -85,10 +85,11 @@ function explain(row, weights, x, unit, position) {
  * @param {Place} position
  */
 function explainConvolution(row, weights, x, position) {
-  const { index, layer } = row;
+  const { index, layer, outputShape } = row;
   const { in_channels: inputs, kernel_size: k } = layer;
   const weight = weights.get(`${index}.weight`).data;
-  const bias = weights.get(`${index}.bias`).data[position.channel];
+  const unit = position.row * outputShape[2] + position.column;
+  const bias = weights.get(`${index}.bias`).data[biasPlace(layer, position.channel, unit)];
   const channels = connected(layer, position.channel).map((channel) => {
     const start = (position.channel * inputs + channel) * k * k;
     const values = weight.subarray(start, start + k * k);

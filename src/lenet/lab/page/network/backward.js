@@ -115,7 +115,7 @@ export function stepByHand(network, weights, input, label, learningRate) {
  * @param {Gradients} into
  */
 function addWeightGradients(row, weights, x, dy, into) {
-  const { index, type, outputShape } = row;
+  const { index, type } = row;
   const bias = weights.get(`${index}.bias`);
   const weight = weights.get(`${index}.weight`);
   if (!weight) return; // RBF's codes are fixed
@@ -132,8 +132,8 @@ function addWeightGradients(row, weights, x, dy, into) {
   }
   into.set(`${index}.weight`, { shape: weight.shape, data: d });
   const dBias = new Float64Array(bias.data.length);
-  const plane = dy.length / outputShape[0];
-  for (let unit = 0; unit < dy.length; unit += 1) dBias[Math.floor(unit / plane)] += dy[unit];
+  const units = dy.length / dBias.length; // that share a bias: a channel's, or one
+  for (let unit = 0; unit < dy.length; unit += 1) dBias[Math.floor(unit / units)] += dy[unit];
   into.set(`${index}.bias`, { shape: bias.shape, data: dBias });
 }
 
@@ -286,7 +286,8 @@ export function weightTerms(row, x, dy, part, at) {
   const add = (unit, value) =>
     terms.push({ unit, value, gradient: dy[unit], product: value * dy[unit] });
   if (part === "bias") {
-    for (let n = 0; n < plane; n += 1) add(at * plane + n, 1);
+    const units = layer.bias_size > 1 ? 1 : plane; // that share it
+    for (let n = 0; n < units; n += 1) add(at * units + n, 1);
   } else if (type === "Linear") {
     add(Math.floor(at / x.length), x[at % x.length]);
   } else if (type === "Subsample") {

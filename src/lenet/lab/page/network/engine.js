@@ -249,6 +249,7 @@ function make(wasm, traced, network, optimizer, put, withMemory) {
  */
 function numbersOf({ type, connections, ...layer }) {
   if (connections) throw new Error(`the engine has no ${type} with a table of connections`);
+  if (layer.bias_size > 1) throw new Error(`the engine has no ${type} with a bias a unit`);
   const numbers = [
     layer.in_channels ?? layer.in_features ?? 0,
     layer.out_channels ?? layer.out_features ?? 0,

@@ -1,5 +1,6 @@
 /** A network and its weights, read from a safetensors file that a stranger may have written. */
 
+import { codesOf } from "./codes.js";
 import { isCount, isRecord, quoted } from "./description.js";
 import { readCalibration, readPreparation } from "./notes.js";
 import { product, shapeText } from "./shapes.js";
@@ -49,6 +50,11 @@ export function readSafetensors(buffer) {
     const { begin, end } = tensors.get(name);
     // a copy: the file's memory need not stay, and need not lie on a multiple of four bytes
     weights.set(name, { shape, data: new Float32Array(buffer.slice(start + begin, start + end)) });
+  }
+  for (const { index, type, layer } of traced) {
+    if (type !== "RBF") continue; // no file holds codes: the layer decides them
+    const shape = [layer.out_features, layer.in_features];
+    weights.set(`${index}.codes`, { shape, data: codesOf(layer) });
   }
   const preparation = readPreparation(described.preparation, network);
   return { network, weights, preparation, calibration: readCalibration(described.calibration) };

@@ -1,6 +1,6 @@
 /** Every layer's output for one picture. */
 
-import { LAYERS } from "./layers.js";
+import { LAYERS, biasPlace } from "./layers.js";
 import { product, shapeText } from "./shapes.js";
 import { trace } from "./trace.js";
 import { eachWindow, largest } from "./windows.js";
@@ -94,7 +94,7 @@ function convolve({ index, layer, inputShape, outputShape }, weights, x) {
   const { kernel_size: k, stride, connections } = layer;
   const { padded, height, width } = pad(x, inputShape, layer.padding);
   const weight = weights.get(`${index}.weight`).data; // (out, in, k, k)
-  const bias = weights.get(`${index}.bias`).data; // (out)
+  const bias = weights.get(`${index}.bias`).data; // (out), or (out, rows, columns)
   const area = k * k;
   const window = new Float32Array(channels * area); // (in, k, k), one for all positions
   const plane = rows * columns;
@@ -111,10 +111,10 @@ function convolve({ index, layer, inputShape, outputShape }, weights, x) {
       const at = i * columns + j;
       for (let o = 0; o < outputs; o += 1) {
         if (!connections) {
-          y[o * plane + at] = bias[o] + dot(weight, o * n, window, 0, n);
+          y[o * plane + at] = bias[biasPlace(layer, o, at)] + dot(weight, o * n, window, 0, n);
           continue;
         }
-        let sum = bias[o];
+        let sum = bias[biasPlace(layer, o, at)];
         for (const c of connections[o]) {
           sum += dot(weight, o * n + c * area, window, c * area, area);
         }

@@ -80,6 +80,7 @@ const FACTS = {
       stride: STRIDE,
       padding: PADDING,
       connections: { otherwise: null, isTable: true },
+      bias_size: { ...SIZE, otherwise: 1 },
     },
   },
   AvgPool2d: {
@@ -310,6 +311,17 @@ export function boundsOf(type, layer = defaultsOf(type)) {
  */
 export function connected({ in_channels: channels, connections }, output) {
   return connections ? connections[output] : Array.from({ length: channels }, (_, c) => c);
+}
+
+/**
+ * Where the bias of a convolution's unit lies: one a channel, or one a unit.
+ * @param {Layer} layer
+ * @param {number} channel
+ * @param {number} unit its place in the channel's map
+ * @returns {number}
+ */
+export function biasPlace({ bias_size: size }, channel, unit) {
+  return size === 1 ? channel : channel * size * size + unit;
 }
 
 /**

@@ -107,7 +107,10 @@ export function parameterShapes(traced) {
   const shapes = new Map();
   for (const { index, type, layer } of traced) {
     const [i, o, k] = [layer.in_channels, layer.out_channels, layer.kernel_size];
-    if (type === "Conv2d") shapes.set(`${index}.weight`, [o, i, k, k]).set(`${index}.bias`, [o]);
+    if (type === "Conv2d") {
+      const units = layer.bias_size === 1 ? [] : [layer.bias_size, layer.bias_size];
+      shapes.set(`${index}.weight`, [o, i, k, k]).set(`${index}.bias`, [o, ...units]);
+    }
     if (type === "Linear") {
       shapes.set(`${index}.weight`, [layer.out_features, layer.in_features]);
       shapes.set(`${index}.bias`, [layer.out_features]);
@@ -115,7 +118,6 @@ export function parameterShapes(traced) {
     if (type === "Subsample") {
       shapes.set(`${index}.weight`, [layer.channels]).set(`${index}.bias`, [layer.channels]);
     }
-    if (type === "RBF") shapes.set(`${index}.codes`, [layer.out_features, layer.in_features]);
   }
   return shapes;
 }
@@ -151,7 +153,15 @@ function outputShape(index, layer, shape) {
     throw misfit(`at least ${smallest}×${smallest} for its ${kernel}×${kernel} window`);
   }
   const windows = (size) => Math.floor((size + 2 * padding - kernel) / stride) + 1;
-  return [layer.out_channels ?? channels, windows(shape[1]), windows(shape[2])];
+  const sizes = [windows(shape[1]), windows(shape[2])];
+  const own = layer.bias_size ?? 1;
+  if (own !== 1 && sizes.some((size) => size !== own)) {
+    throw new Error(
+      `layer ${index} (${type}) has biases for ${own}×${own} units of a channel, but its output `
+        + `has ${shapeText(sizes)}`,
+    );
+  }
+  return [layer.out_channels ?? channels, ...sizes];
 }
 
 /**
@@ -182,8 +192,13 @@ function parametersOf(layer) {
   const { type, in_channels: i, out_channels: o, kernel_size: k } = layer;
   if (type === "Conv2d") {
     const pairs = connectionCount(layer);
-    const formula = layer.connections ? `${pairs}×${k}×${k} + ${o}` : `${o}×${i}×${k}×${k} + ${o}`;
-    return { parameters: pairs * k * k + o, parameterFormula: formula };
+    const units = layer.bias_size;
+    const kernels = layer.connections ? `${pairs}` : `${o}×${i}`;
+    const biases = units === 1 ? `${o}` : `${o}×${units}×${units}`;
+    return {
+      parameters: pairs * k * k + o * units ** 2,
+      parameterFormula: `${kernels}×${k}×${k} + ${biases}`,
+    };
   }
   if (type === "Linear") {
     const { in_features: n, out_features: m } = layer;

@@ -161,7 +161,9 @@ export function mountWeights(root, { t, store, memory, edit, settle }) {
     write(number, now[kept.cell]);
     slider.value = now[kept.cell];
     trained.textContent = t("weights.trained", { value: show(was[kept.cell], 4) });
-    write(bias, weights.get(view.bias).data[kept.output]);
+    const biases = weights.get(view.bias).data;
+    bias.closest(".weight-value").hidden = biases.length !== view.outputs; // one a unit
+    write(bias, biases[kept.output]);
     const biasWas = model.weights.get(view.bias).data[kept.output];
     biasTrained.textContent = t("weights.trained", { value: show(biasWas, 4) });
   }
