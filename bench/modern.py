@@ -98,6 +98,7 @@ class Row:
     seconds: float
     parameters: int
     processor: str
+    pictures: int = 0  # learned from; 0: all
 
 
 def main() -> None:
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="recipes whose name holds this")
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--epochs", type=int, help="fewer than the recipe's, to look quickly")
+    parser.add_argument("--pictures", type=int, default=0, help="to learn from, as few; 0: all")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path, default=Path("bench/results/modern.json"))
     arguments = parser.parse_args()
@@ -125,8 +127,8 @@ def main() -> None:
     rows = read(arguments.json)
     for recipe, step, changes, seed in plan:
         epochs = arguments.epochs or recipes.load(recipe).settings.epochs
-        key = (arguments.mode, recipe, step, seed, epochs)
-        if not any((r.mode, r.recipe, r.step, r.seed, r.epochs) == key for r in rows):
+        key = (arguments.mode, recipe, step, seed, epochs, arguments.pictures)
+        if not any((r.mode, r.recipe, r.step, r.seed, r.epochs, r.pictures) == key for r in rows):
             rows.append(train(*key, changes, arguments.threads))
             written = {"rows": [asdict(row) for row in rows]}
             files.write_atomically(arguments.json, (json.dumps(written, indent=1) + "\n").encode())
@@ -161,6 +163,7 @@ def train(
     step: str,
     seed: int,
     epochs: int,
+    pictures: int,
     changes: Changes,
     threads: int | None,
 ) -> Row:
@@ -169,6 +172,7 @@ def train(
             recipe,
             seed=seed,
             epochs=epochs,
+            pictures=pictures,
             val=HELD_OUT if mode == "steps" else 0,
             threads=threads,
             out=Path(folder, "run"),
@@ -184,6 +188,7 @@ def train(
             seconds=round(run.history[-1].wall_s, 1),
             parameters=count,
             processor=processor(),
+            pictures=pictures,
         )
 
 
@@ -191,10 +196,10 @@ def table(rows: list[Row]) -> Iterator[str]:
     """A line of Markdown for each setting: mean and deviation over seeds of the last epoch."""
     yield "| recipe | step | epochs | n | last epoch | best epoch of the best run | time (median) |"
     yield "|---|---|--:|--:|---|---|--:|"
-    groups: dict[tuple[str, str, int], list[Row]] = {}
+    groups: dict[tuple[str, str, int, int], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.recipe, row.step, row.epochs), []).append(row)
-    for (recipe, step, epochs), runs in groups.items():
+        groups.setdefault((row.recipe, row.step, row.epochs, row.pictures), []).append(row)
+    for (recipe, step, epochs, _), runs in groups.items():
         last = [run.accuracies[-1] for run in runs]
         spread = f" ± {statistics.stdev(last):.4f}" if len(last) > 1 else ""
         best = f"{max(max(run.accuracies) for run in runs):.4f}" if runs[0].mode == "final" else ""

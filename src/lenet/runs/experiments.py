@@ -548,6 +548,8 @@ def check(recipe: Recipe) -> None:
                 f'layers describe a new network, but network is "{recipe.network}": give '
                 'it a name of its own, such as network = "mine"'
             )
+    else:
+        zoo.name_of(recipe.network)
     if not 0 <= recipe.val < 1:
         raise recipes.RecipeError(
             f"val is {recipe.val}, must be the share to hold out: at least 0 and below 1"
