@@ -15,6 +15,7 @@ import pytest
 
 from lenet import cli, data, runs
 from lenet.sweeps import folder
+from lenet.sweeps.local import LocalPool
 from lenet.sweeps.plan import SweepError
 from lenet.sweeps.trial import Job, run_trial
 from lenet.training import recipes
@@ -136,6 +137,34 @@ def test_ctrl_c_leaves_a_sweep_that_goes_on_to_the_same_weights(
 
 
 @pytest.mark.slow
+@pytest.mark.needs("signals")
+def test_a_process_that_ends_under_a_run_is_replaced_and_one_that_always_ends_given_up(
+    tiny: Path, tmp_path: Path
+) -> None:
+    recipe = recipes.load("quickstart", {"epochs": 40, "val": 0.25, "network": "linear"})
+    values = recipes.to_dict(recipes.change(recipe, "data", str(tiny)))
+    pool = LocalPool(tmp_path, 1)
+    killed: list[str] = []
+
+    def tell(name: str, epoch: float, val_acc: float | None) -> None:
+        if name not in killed or name.endswith("seed1"):
+            killed.append(name)
+            pool._workers[0].process.kill()
+
+    jobs = [Job(0, 0, values, 40, {}), Job(0, 1, recipe_with_seed(values, 1), 40, {})]
+    first, second = pool.results(jobs, tell, lambda: False)
+    pool.close()
+    assert (first.state, first.epochs) == ("finished", 40)
+    assert runs.read(tmp_path / "0000-seed0").info["resumed"]
+    assert second.state == "failed"
+    assert second.message == "its process ended with exit code -9, 2 times"
+
+
+def recipe_with_seed(values: dict[str, object], seed: int) -> dict[str, object]:
+    return {**values, "seed": seed}
+
+
+@pytest.mark.slow
 def test_a_run_that_fails_is_a_result_and_the_others_go_on(
     tiny: Path, in_tmp: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,6 +177,11 @@ def test_a_run_that_fails_is_a_result_and_the_others_go_on(
     failed = next(line for line in lines(Path("s")) if line["state"] == "failed")
     assert "Try a smaller learning rate" in str(failed["message"])
     assert "Try a smaller learning rate" in Path("s/report.md").read_text()
+    before = sorted(Path().iterdir())
+    assert cli.run([*words, *vary, "--threads", "1000"]) == 2  # and leaves no folder behind
+    assert cli.run([*words, *vary, "--ray", "127.0.0.1:1"]) == 2
+    assert "no Ray cluster at '127.0.0.1:1'" in capsys.readouterr().err
+    assert sorted(Path().iterdir()) == before
     assert cli.run(["sweep", "--resume", "s", "--epochs", "2"]) == 2
     assert "--resume goes on with the plan as it was" in capsys.readouterr().err
 

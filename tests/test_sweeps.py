@@ -18,7 +18,16 @@ from lenet.sweeps.folder import DamagedSweepError, Sweep
 from lenet.sweeps.local import shares
 from lenet.sweeps.plan import Choices, Plan, Range, SweepError
 from lenet.sweeps.settings import recipe_of
-from lenet.sweeps.trial import FAILED, FINISHED, PRUNED, REACHED, Result, result_from, to_dict
+from lenet.sweeps.trial import (
+    BROKEN,
+    FAILED,
+    FINISHED,
+    PRUNED,
+    REACHED,
+    Result,
+    result_from,
+    to_dict,
+)
 from lenet.training import recipes
 from lenet.untrusted import UntrustedError
 
@@ -268,6 +277,24 @@ def test_the_medians_are_optunas(tmp_path: Path) -> None:
         agreed.add(ours)
         study.tell(asked, state=optuna.trial.TrialState.FAIL)
     assert len(agreed) > 2  # pruned at several epochs, and not at all
+
+
+def test_a_disk_that_refuses_ends_the_sweep_and_records_nothing(tmp_path: Path) -> None:
+    sweep = folder.create(a_plan(), INFO["pictures"], tmp_path / "sweep")
+
+    class Refusing:
+        def results(self, jobs, tell, stop):
+            yield Result(0, 0, FINISHED, 10, (0.5,) * 10, 0.5, 1.0, 1.0)
+            yield Result(0, 1, BROKEN, message="x: No space left on device")
+
+        def close(self) -> None:
+            pass
+
+    with pytest.raises(SweepError, match="could not be written: x: No space left"):
+        running.run(sweep, Refusing(), PICTURES, running.Machine(), running.Views())
+    assert list(sweep.results) == [(0, 0)]
+    assert list(folder.read(sweep.folder).results) == [(0, 0)]
+    sweep.close()
 
 
 def test_shares_never_take_more_threads_than_there_are_processors() -> None:

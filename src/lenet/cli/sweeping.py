@@ -27,8 +27,9 @@ from lenet.system import command_line
 
 if TYPE_CHECKING:
     from lenet.data import Dataset
+    from lenet.sweeps.cluster import RayPool
     from lenet.sweeps.folder import Sweep
-    from lenet.sweeps.local import Pool
+    from lenet.sweeps.local import LocalPool
     from lenet.sweeps.plan import File, Plan
     from lenet.sweeps.running import Machine
     from lenet.sweeps.settings import Pictures
@@ -309,6 +310,7 @@ def _begin(plan: Plan, chosen: set[str], out: Path | None, how: _How) -> int:
     sampling.check_optuna(plan.sampler)
     loaded = running.load(plan, how.data_dir, progress=sys.stderr.isatty())
     plan, pictures, said = running.prepare(plan, loaded, chosen)
+    pool, machine = _pool(plan, loaded, how)  # before a folder is made
     if out is not None and folders.is_sweep(out):
         sweep = folders.resume(out, plan)
     else:
@@ -317,7 +319,7 @@ def _begin(plan: Plan, chosen: set[str], out: Path | None, how: _How) -> int:
         parts = experiments.divide(plan.recipe, loaded)
         described = experiments.describe_data(loaded, replace(parts, test=None))
         sweep = folders.create(plan, described, out)
-    return _run(sweep, loaded, pictures, how)
+    return _run(sweep, loaded, pictures, pool, machine, how)
 
 
 def _resume(folder: Path, how: _How) -> int:
@@ -340,20 +342,28 @@ def _resume(folder: Path, how: _How) -> int:
                 f"{folder} was begun with other pictures than {loaded.source} holds: give the "
                 "folder of those by --data-dir"
             )
+        pool, machine = _pool(sweep.plan, loaded, how)
     except BaseException:
         sweep.close()
         raise
-    return _run(sweep, loaded, pictures, how)
+    return _run(sweep, loaded, pictures, pool, machine, how)
 
 
-def _run(sweep: Sweep, loaded: Dataset, pictures: Pictures, how: _How) -> int:
+def _run(
+    sweep: Sweep,
+    loaded: Dataset,
+    pictures: Pictures,
+    pool: LocalPool | RayPool,
+    machine: Machine,
+    how: _How,
+) -> int:
     """Run what is left of a sweep, then report: the exit code."""
     from lenet.sweeps import report, running, view
     from lenet.sweeps.plan import SweepError
 
     go_on = command_line(["lenet", "sweep", "--resume", str(sweep.folder)])
+    pool.root = sweep.folder
     try:
-        pool, machine = _pool(sweep, loaded, how)
         with stop_on_signals() as signalled:
             try:
                 with view.watch(sweep) as views:
@@ -382,20 +392,19 @@ def _run(sweep: Sweep, loaded: Dataset, pictures: Pictures, how: _How) -> int:
     return 0
 
 
-def _pool(sweep: Sweep, loaded: Dataset, how: _How) -> tuple[Pool, Machine]:
-    """What trains the runs: this machine's processes, or a Ray cluster."""
+def _pool(plan: Plan, loaded: Dataset, how: _How) -> tuple[LocalPool | RayPool, Machine]:
+    """What trains the runs: this machine's processes, or a Ray cluster. Its folder comes later."""
     from lenet import engines
     from lenet.machine import available_cpus
     from lenet.sweeps import local, running
     from lenet.sweeps.plan import MOST_RUNS, grid_size
 
-    plan = sweep.plan
     if how.ray is not None:
         from lenet.sweeps import cluster
 
         threads = how.threads or 1
         machine = running.Machine(how.engine, how.device, threads)
-        return cluster.connect(how.ray, sweep.folder, loaded, threads), machine
+        return cluster.connect(how.ray, loaded, threads), machine
     runs = (plan.trials or grid_size(plan.vary)) * plan.seeds
     jobs = how.jobs
     if jobs is None and (how.engine in ("auto", "torch") and how.device != "cpu"):
@@ -404,4 +413,4 @@ def _pool(sweep: Sweep, loaded: Dataset, how: _How) -> tuple[Pool, Machine]:
             jobs = 1  # runs would share the one accelerator
     jobs, threads = local.shares(min(runs, MOST_RUNS), available_cpus(), jobs, how.threads)
     machine = running.Machine(how.engine, how.device, threads)
-    return local.LocalPool(sweep.folder, jobs, how.data_dir, threads), machine
+    return local.LocalPool(Path(), jobs, how.data_dir, threads), machine

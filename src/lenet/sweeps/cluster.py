@@ -7,6 +7,7 @@ share. The pictures are sent once to each machine. LeNet must be installed on al
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ from lenet.sweeps.trial import BROKEN, FAILED, STOPPED, Job, Result, run_trial
 from lenet.untrusted import shown
 
 LARGEST: Final = 1_000_000_000  # bytes of a file
+REACHED_S: Final = 10.0
 RETRIES: Final = 10  # of a task whose machine or process is lost
 FILES: Final = ("run.json", "history.csv", "remarks.jsonl", "model.safetensors")
 Files = dict[str, bytes]  # of a run's folder, by path in it
@@ -74,8 +76,10 @@ class RayPool:
             ray.shutdown()
 
 
-def connect(address: str, root: Path, loaded: Dataset, threads: int) -> RayPool:
+def connect(address: str, loaded: Dataset, threads: int, root: Path = Path()) -> RayPool:
     """A pool on the cluster at ``address``; "auto" is the one of this machine, or a new one.
+
+    ``root`` is where the runs come to lie: it may be set later.
 
     Raises SweepError where there is none, or Ray is not installed.
     """
@@ -83,6 +87,8 @@ def connect(address: str, root: Path, loaded: Dataset, threads: int) -> RayPool:
         import ray
     except ImportError:
         raise SweepError(f"--ray needs Ray: {how_to_install('scale')}") from None
+    if address != "auto":
+        _check_reachable(address)
     try:
         _initialize(ray, address)
     except Exception as error:  # Ray raises of every kind
@@ -90,6 +96,20 @@ def connect(address: str, root: Path, loaded: Dataset, threads: int) -> RayPool:
         raise SweepError(f"no Ray cluster at {address}: {said}") from None
     task = ray.remote(num_cpus=threads, max_retries=RETRIES)(_train)
     return RayPool(root, ray.put(loaded), threads, task)
+
+
+def _check_reachable(address: str) -> None:
+    """Raise SweepError where nobody listens: Ray would try for minutes, and print what it tries."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise SweepError(f"--ray {shown(address)}: give auto, or an address such as 10.0.0.1:6379")
+    try:
+        socket.create_connection((host, int(port)), timeout=REACHED_S).close()
+    except (OSError, OverflowError) as error:
+        raise SweepError(
+            f"no Ray cluster at {shown(address)}: {error}. 'ray start --head' on its first machine "
+            "begins one and prints its address"
+        ) from None
 
 
 def _initialize(ray: Any, address: str) -> None:

@@ -104,6 +104,7 @@ class LocalPool:
             if event is None:
                 self._workers.remove(worker)
                 code = worker.process.wait()
+                _close_pipes(worker.process)
                 job, worker.job = worker.job, None
                 if job is None or stopped_at is not None:
                     continue
@@ -167,9 +168,15 @@ class LocalPool:
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
-            if worker.process.stdout:
-                worker.process.stdout.close()
+            _close_pipes(worker.process)
         self._workers.clear()
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        with suppress(OSError):  # what it did not read any more
+            if pipe:
+                pipe.close()
 
 
 def _send(process: subprocess.Popen[bytes], values: dict[str, Any]) -> None:

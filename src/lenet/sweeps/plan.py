@@ -196,7 +196,8 @@ def axis_of(key: str, given: Any, recipe: Recipe) -> tuple[str, Axis]:
     known = [*FACTORS, *recipes.keys()]
     if (found := known_as(key, known)) is None:
         hint = did_you_mean(key, known)
-        raise SweepError(f"{shown(key)} cannot vary; {hint}choose from {', '.join(known)}")
+        possible = ", ".join(name for name in known if name not in _NOT_VARIED)
+        raise SweepError(f"{shown(key)} cannot vary; {hint}choose from {possible}")
     key = found
     if why := _NOT_VARIED.get(key):
         raise SweepError(f"{key} cannot vary: {why}")
