@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from lenet import cli, data
+from lenet.lab.datasets import training_part
 from lenet.lab.export import html
+from lenet.lab.export.bundle import WEB
 from lenet.lab.lessons.reading import built_in
 from lenet.looking import evaluation
 from lenet.network import weights
@@ -59,6 +61,11 @@ def page(run: Path) -> str:
 
 
 @pytest.fixture(scope="module")
+def lean(run: Path) -> str:
+    return html.of_run(run, lean=True)
+
+
+@pytest.fixture(scope="module")
 def scripts(page: str) -> Scripts:
     parser = Scripts()
     parser.feed(page)
@@ -75,8 +82,11 @@ def unpacked(text: str) -> bytes:
 
 
 @pytest.mark.slow
-def test_it_is_one_file_below_a_megabyte(page: str, scripts: Scripts) -> None:
-    assert len(page.encode()) < 1_000_000
+def test_it_is_one_file_below_two_megabytes_and_a_lean_one_below_one(
+    page: str, lean: str, scripts: Scripts
+) -> None:
+    assert len(page.encode()) < 2_000_000
+    assert len(lean.encode()) < 1_000_000
     assert scripts.addresses == []
     assert "default-src &#x27;none&#x27;" in page
     assert not re.search(r"""(?:url\(|@import|from ["'])\s*["']?https?:""", page)
@@ -149,13 +159,43 @@ def test_the_lessons_are_inside_and_a_teacher_s_too(run: Path, tmp_path: Path) -
 
 def test_every_import_is_inside_and_the_other_views_are_not(scripts: Scripts) -> None:
     modules = json.loads(unpacked(scripts.texts["lenet-modules"]))
-    assert {html.ENTRY, "lenet/network/layers.js", "lenet/network/worker.js"} <= set(modules)
+    assert {html.ENTRY, "lenet/network/layers.js", html.WORKER, html.TRAINING_WORKER} <= {*modules}
     assert not {"lenet/learn.js", "lenet/compare.js", "lenet/main.js"} & set(modules)
     for name, text in modules.items():
-        file = (html.WEB / name.removeprefix("lenet/")).read_text(encoding="utf-8")  # type: ignore[attr-defined]
+        file = (WEB / name.removeprefix("lenet/")).read_text(encoding="utf-8")
         assert text == file.replace('from "./', 'from "lenet/network/')
         for imported in re.findall(r'^(?:import|\}).*"([^"]+)";$', text, re.M):
             assert imported in modules, f"{name} imports {imported}"
+
+
+def test_the_training_pictures_and_the_engine_are_inside(scripts: Scripts) -> None:
+    there = content(scripts)
+    train = data.bundled().train
+    pixels = np.frombuffer(unpacked(there["training"]), np.uint8)
+    count = html.TRAINING
+    assert 1_000 <= count <= 2_000
+    images, labels = pixels[:-count].reshape(count, 1, 28, 28), pixels[-count:]
+    assert unpacked(there["engine"]) == (WEB / "network/engine.wasm").read_bytes()
+    known = {
+        image.tobytes(): label for image, label in zip(train.images, train.labels, strict=True)
+    }
+    assert all(known[image.tobytes()] == label for image, label in zip(images, labels, strict=True))
+    for part in (labels[: count // 5], labels[-count // 5 :]):  # wherever it is cut
+        assert np.bincount(part, minlength=10).tolist() == [count // 50] * 10
+
+
+def test_a_lean_page_has_no_training_nor_its_scripts(lean: str, few: data.Dataset) -> None:
+    parser = Scripts()
+    parser.feed(lean)
+    assert not {"training", "engine"} & {*content(parser)}
+    modules = json.loads(unpacked(parser.texts["lenet-modules"]))
+    assert html.LEAN_ENTRY in modules
+    others = ("lenet/playground/", "lenet/vendor/", "lenet/network/engine", "lenet/network/train")
+    assert not [name for name in modules if name.startswith(others)]
+    assert ".train-charts" not in lean
+    part = training_part(few.train, most=50, most_bytes=784 * 20 + 700)
+    assert len(part) == 20
+    assert len(training_part(few.train, most=50, most_bytes=700)) == 0
 
 
 def test_a_name_cannot_end_the_script(run: Path) -> None:
@@ -190,8 +230,8 @@ def test_from_the_command_line(run: Path, capsys: pytest.CaptureFixture[str]) ->
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     out = run.parent / "here.html"
     model = str(run / "model.safetensors")
-    assert cli.run(["export", model, "--to", "html", "--out", str(out)]) == 0
-    assert out.exists()
+    assert cli.run(["export", model, "--to", "html", "--lean", "--out", str(out)]) == 0
+    assert out.stat().st_size < 0.6 * path.stat().st_size
 
 
 @pytest.mark.needs("links")
@@ -218,6 +258,7 @@ def test_a_run_may_be_called_as_a_network_is(
             [".", "--to", "pdf"],
             "--to must be one of html, onnx, c, torch, ",
         ),
+        ([".", "--to", "c", "--lean"], "--lean goes with --to html, got --to c"),
     ],
 )
 def test_what_cannot_be_exported_is_told(

@@ -257,13 +257,17 @@ def test_every_answer_has_the_headers(client: Client, path: str) -> None:
         assert headers["cross-origin-opener-policy"] == "same-origin"
         policy = headers["content-security-policy"]
         for part in (
-            *("default-src 'self'", "script-src 'self'", "worker-src 'self' blob:"),
+            *(
+                "default-src 'self'",
+                "script-src 'self' 'wasm-unsafe-eval'",
+                "worker-src 'self' blob:",
+            ),
             *("img-src 'self' data: blob:", "connect-src 'self'", "style-src 'self'"),
             *("object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"),
             "form-action 'none'",
         ):
             assert part in policy.split("; ")
-        assert "unsafe" not in policy
+        assert "unsafe" not in policy.replace("'wasm-unsafe-eval'", "")
         assert "access-control-allow-origin" not in headers
 
 
@@ -271,7 +275,7 @@ def test_the_policy_allows_the_page_s_import_map_and_nothing_else_inline() -> No
     text = b'\n{"imports": {"lenet/": "/web/"}}\n'
     page = b'<script>alert(1)</script><script type="importmap">' + text + b"</script>"
     digest = base64.b64encode(hashlib.sha256(text).digest()).decode()
-    assert f"script-src 'self' 'sha256-{digest}';" in content_policy(page)
+    assert f"script-src 'self' 'wasm-unsafe-eval' 'sha256-{digest}';" in content_policy(page)
     assert content_policy(page).count("sha256-") == 1
     assert "sha256-" not in content_policy(b"<p>")
 

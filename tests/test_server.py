@@ -329,6 +329,20 @@ def test_pictures_of_the_test_part(client: Client, small: data.Dataset) -> None:
         assert client.get(f"{address}/pictures?{query}").content == expected.tobytes()
 
 
+def test_training_pictures_are_bounded_and_each_class_has_its_share(
+    client: Client, small: data.Dataset
+) -> None:
+    sent = client.get("/api/data/fashion-mnist-small/training")
+    values = np.frombuffer(sent.content, np.uint8)
+    count = datasets.MOST_TRAINING
+    assert len(values) == count * 785
+    images, labels = values[: count * 784].reshape(count, 784), values[count * 784 :]
+    train = small.train
+    of = {image.tobytes(): label for image, label in zip(train.images, train.labels, strict=True)}
+    assert all(of[images[n].tobytes()] == labels[n] for n in range(0, count, 97))
+    assert np.ptp(np.bincount(labels[-600:], minlength=10)) <= 1
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -343,7 +357,7 @@ def test_pictures_that_are_not_there(client: Client, query: str) -> None:
 
 @pytest.mark.parametrize("name", ["nothing", "..", "/etc", "my pictures", "%2e%2e", "a/b", "%00"])
 def test_data_that_is_not_there(client: Client, name: str) -> None:
-    for rest in ("", "/labels", "/pictures"):
+    for rest in ("", "/labels", "/pictures", "/training"):
         refused(client.get(f"/api/data/{quote(name, safe='%')}{rest}"), 404)
         refused(client.get(f"/api/data/{quote(name, safe='')}{rest}"), 404)
 
@@ -953,6 +967,7 @@ PATHS = [
     *("/api/state", "/api/runs/{}", "/api/models/{}/weights", "/api/models/{}/explanation"),
     *("/api/models/{}/predictions", "/api/models/{}/statistics", "/api/data/{}", "/web/{}"),
     *("/api/data/{}/labels", "/api/data/{}/pictures", "/api/data/fashion-mnist-small/pictures"),
+    "/api/data/{}/training",
     *("/api/networks/check", "/api/train", "/api/runs/{}/star", "/api/runs/{}/restore", "/{}"),
     *("/api/models", "/api/runs/{}/pause", "/api/runs/{}/stop", "/api/runs/{}/resume"),
 ]

@@ -42,7 +42,9 @@ PAGE = f"""<!doctype html>
 <script type="module" src="/page.js"></script>
 </html>
 """
-NETWORK = sorted(path.stem for path in (WEB / "network").glob("*.js") if path.stem != "worker")
+NETWORK = sorted(
+    path.stem for path in (WEB / "network").glob("*.js") if not path.stem.endswith("worker")
+)
 # What the tests call by page.evaluate: all that these modules export, and ways for bytes.
 PAGE_JS = """
 import * as calculator from "lenet/calculator.js";
@@ -86,7 +88,8 @@ class Site:
 
 def _security_policy(workers: str) -> str:
     map_hash = base64.b64encode(hashlib.sha256(IMPORT_MAP.encode()).digest()).decode()
-    return f"default-src 'self'; script-src 'self' 'sha256-{map_hash}'; worker-src {workers}"
+    own = "'self' 'wasm-unsafe-eval'"
+    return f"default-src 'self'; script-src {own} 'sha256-{map_hash}'; worker-src {workers}"
 
 
 class _Handler(BaseHTTPRequestHandler):

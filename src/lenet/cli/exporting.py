@@ -18,7 +18,8 @@ KINDS = ("html", "onnx", "c", "torch", "tensorboard", "card")
     epilog="""\
 lenet export runs/2026-11-21-d2l-1 --to onnx
 lenet export runs/2026-11-21-d2l-1 --to c --quantize int8
-lenet export runs/2026-11-21-d2l-1 --to html --out lenet.html"""
+lenet export runs/2026-11-21-d2l-1 --to html --out lenet.html
+lenet export runs/2026-11-21-d2l-1 --to html --lean"""
 )
 def export(
     run: RunOrModel,
@@ -37,6 +38,10 @@ def export(
         str | None, typer.Option(help="Compute in int8, a quarter of the size (onnx and c).")
     ] = None,
     lesson: Lessons = None,
+    lean: Annotated[
+        bool,
+        typer.Option("--lean", help="Leave the training out of the page, which halves it (html)."),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -49,23 +54,25 @@ def export(
         raise typer.BadParameter(f"--quantize {wrong}, got {quantize!r} and --to {to}")
     if lesson and kind != "html":
         raise typer.BadParameter(f"--lesson goes with --to html, got --to {to}")
+    if lean and kind != "html":
+        raise typer.BadParameter(f"--lean goes with --to html, got --to {to}")
     if out is not None and out.exists() and not force:
         raise typer.BadParameter(f"{out} is already there; --force writes over it")
     folder = run if run.is_dir() else run.parent
     if kind == "html":
-        _html(run, out or folder / f"{run.resolve().name}.html", data_dir, lesson or [])
+        _html(run, out or folder / f"{run.resolve().name}.html", data_dir, lesson or [], lean)
     else:
         _file(run, folder, kind, out, quantize is not None, data_dir)
 
 
-def _html(run: Path, path: Path, data_dir: Path | None, lessons: list[Path]) -> None:
+def _html(run: Path, path: Path, data_dir: Path | None, lessons: list[Path], lean: bool) -> None:
     from lenet.files import write_atomically
     from lenet.lab.export import html
     from lenet.lab.lessons.reading import read_all
     from lenet.looking.explanations import known_language
 
-    offered = read_all(lessons)
-    content = html.of_run(run, data_dir, known_language(None), offered).encode()
+    offered, language = read_all(lessons), known_language(None)
+    content = html.of_run(run, data_dir, language, offered, lean=lean).encode()
     write_atomically(path, content)
     print(f"{path}  ({len(content) / 1e3:,.0f} kB)")
 

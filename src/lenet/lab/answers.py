@@ -36,7 +36,8 @@ TYPES: Final = {
     "": "text/plain; charset=utf-8",  # LICENSE
 }
 LARGEST_FILE: Final = 16 << 20
-SCRIPTS: Final = ("main.js", "network/worker.js")  # that are sent as one file
+# That are sent as one file.
+SCRIPTS: Final = ("main.js", "network/worker.js", "network/training-worker.js")
 _STYLE: Final = re.compile(rb'<link rel="stylesheet" href="/web/[\w./-]+">\n')
 
 

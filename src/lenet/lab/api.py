@@ -189,9 +189,10 @@ def _add_models(router: APIRouter, lab: Lab) -> None:
         )
 
     @router.get("/models/{reference}/html")
-    async def page(reference: str, language: str = "en") -> Response:
+    async def page(reference: str, language: str = "en", lean: bool = False) -> Response:
         asked = await resolve(reference)
-        text = await asyncio.to_thread(models.page, asked, shelf, _language(language), lab.lessons)
+        spoken, lessons = _language(language), lab.lessons
+        text = await asyncio.to_thread(models.page, asked, shelf, spoken, lessons, lean)
         name = re.sub(r"[^\w.-]+", "-", asked.title, flags=re.ASCII).strip("-.") or "network"
         headers = {"content-disposition": f'attachment; filename="{name}.html"'}
         return Response(text.encode(errors="replace"), 200, headers, "text/html; charset=utf-8")
@@ -255,6 +256,12 @@ def _add_models(router: APIRouter, lab: Lab) -> None:
     async def labels(name: str, request: Request) -> Response:
         split = (await asyncio.to_thread(shelf.pictures, described(name).source)).test
         return as_bytes(split.labels.astype(np.uint8).tobytes(), request)
+
+    @router.get("/data/{name}/training")
+    async def training(name: str, request: Request) -> Response:
+        split = (await asyncio.to_thread(shelf.pictures, described(name).source)).training
+        labels = split.labels.astype(np.uint8)  # a byte each, behind all pictures
+        return as_bytes(split.images.tobytes() + labels.tobytes(), request)
 
     @router.get("/data/{name}/pictures")
     async def pictures(

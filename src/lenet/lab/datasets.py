@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import threading
 from collections import OrderedDict
@@ -18,6 +19,8 @@ from lenet import data
 from lenet.data import DataError, Split
 
 BATCH: Final = 256  # training pictures that statistics are made of
+MOST_TRAINING: Final = 6_000  # training pictures that a page may train on …
+MOST_TRAINING_BYTES: Final = 16 << 20  # … as long as they have no more bytes
 MOST_LOADED: Final = 4  # data sets in memory; the test part of one has some megabytes
 
 # Training and test pictures of the data sets with a name, all 28×28: facts, as their hashes are.
@@ -59,6 +62,7 @@ class Pictures:
 
     test: Split
     batch: Split  # the first training pictures
+    training: Split  # what a page trains on
 
 
 def known() -> dict[str, Described]:
@@ -125,10 +129,29 @@ class Shelf:
                 train.classes,
                 f"{train.identity}; the first {BATCH}",
             )
-            self._loaded[source] = Pictures(loaded.test, batch)
+            training = training_part(train, MOST_TRAINING, MOST_TRAINING_BYTES)
+            self._loaded[source] = Pictures(loaded.test, batch, training)
             while len(self._loaded) > MOST_LOADED:
                 self._loaded.popitem(last=False)
             return self._loaded[source]
+
+
+def training_part(train: Split, most: int, most_bytes: int) -> Split:
+    """A copy of at most so many training pictures and bytes, each class in its share.
+
+    Wherever you cut it, both parts have every class in its share: a page holds out the last ones.
+    """
+    size = math.prod(train.images.shape[1:])
+    count = min(most, len(train), most_bytes // max(size, 1))
+    if count < 1:
+        return Split(train.images[:0].copy(), train.labels[:0].copy(), train.classes, "none")
+    part = data.subset(train, count, seed=0)
+    place = np.zeros(count)
+    for label in np.unique(part.labels):
+        own = np.flatnonzero(part.labels == label)
+        place[own] = (np.arange(len(own)) + 0.5) / len(own)
+    order = np.argsort(place, kind="stable")
+    return Split(part.images[order], part.labels[order], part.classes, part.identity)
 
 
 def chosen(split: Split, indices: NDArray[np.int64]) -> bytes:

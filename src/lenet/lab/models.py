@@ -163,7 +163,11 @@ def explanation(asked: Model, shelf: Shelf, language: str) -> dict[str, Any]:
 
 
 def page(
-    asked: Model, shelf: Shelf, language: Language, lessons: Sequence[Mapping[str, Any]]
+    asked: Model,
+    shelf: Shelf,
+    language: Language,
+    lessons: Sequence[Mapping[str, Any]],
+    lean: bool = False,
 ) -> str:
     """The model as one HTML file, as ``lenet export --to html`` makes it. Raises DataError."""
     from lenet.lab.export import html
@@ -173,17 +177,18 @@ def page(
     explained = {
         spoken: explain(asked.network, spoken, asked.parameters, outputs) for spoken in LANGUAGES
     }
-    test = shelf.pictures(described.source).test
+    pictures = shelf.pictures(described.source)
     return html.to_html(
         asked.title,
         asked.network,
         asked.parameters,
         described.title,
-        test,
+        pictures.test,
         explained,
         language,
         asked.notes,
         lessons=lessons,
+        train=None if lean else pictures.training,
     )
 
 

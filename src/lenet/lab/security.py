@@ -51,7 +51,7 @@ HEADERS: Final = (
     ("cross-origin-resource-policy", "same-origin"),
 )
 POLICY: Final = (
-    "default-src 'self'; script-src 'self'{hashes}; worker-src 'self' blob:; "
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'{hashes}; worker-src 'self' blob:; "
     "img-src 'self' data: blob:; connect-src 'self'; style-src 'self'; object-src 'none'; "
     "base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
 )

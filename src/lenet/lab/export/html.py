@@ -2,7 +2,8 @@
 
 It opens by a double click, without a server and without a connection: its Content-Security-Policy
 allows none. The scripts are those of the lab, as they are: each becomes a blob when the page opens,
-and an import map leads from their names (``lenet/dom.js``) to the blobs.
+and an import map leads from their names (``lenet/dom.js``) to the blobs. It trains, too: the native
+engine as WebAssembly and some training pictures are in it, unless it is to be lean.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from lenet import data, looking, runs
 from lenet.data import Split
+from lenet.lab.datasets import training_part
 from lenet.lab.export.bundle import WEB, modules
 from lenet.lab.lessons.reading import built_in
 from lenet.looking import evaluation, explanations
@@ -37,12 +39,20 @@ if TYPE_CHECKING:
 
 SAMPLES: Final = 100  # pictures
 MISREAD: Final = 3  # of each class
+# Training pictures, fewer where they are large: so that the file stays below 2 MB.
+TRAINING: Final = 1_500
+TRAINING_BYTES: Final = 1_200_000
+FEWEST: Final = 100  # with less, nothing is learned: the file is lean
 STYLES: Final = ("style.css", "explore.css", "backward.css", "input.css", "lessons.css")
-ENTRY: Final = "lenet/standalone.js"
+TRAINING_STYLES: Final = ("playground.css", "vendor/uplot.css")
+LEAN_ENTRY: Final = "lenet/standalone-lean.js"
+ENTRY: Final = "lenet/standalone-full.js"
 WORKER: Final = "lenet/network/worker.js"
+TRAINING_WORKER: Final = "lenet/network/training-worker.js"
 # A worker may import data alone (standalone-worker.js): a script to Chromium, a worker to Firefox.
 POLICY: Final = (
-    "default-src 'none'; script-src 'unsafe-inline' blob: data:; style-src 'unsafe-inline'; "
+    "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob: data:; "
+    "style-src 'unsafe-inline'; "
     "img-src data: blob:; worker-src blob: data:"
 )
 # The modules unpacked, and an import map that is made of blobs, before the first is asked for.
@@ -95,11 +105,13 @@ def of_run(
     data_dir: str | os.PathLike[str] | None = None,
     language: explanations.Language = "en",
     lessons: Sequence[Mapping[str, Any]] = (),
+    *,
+    lean: bool = False,
 ) -> str:
     """The page for a run's folder, or a model.safetensors in one, with ``lessons`` besides ours.
 
-    Raises RunError or WeightsError where that is none, DataError where its test pictures are not
-    to be had.
+    A lean page cannot train. Raises RunError or WeightsError where that is none, DataError where
+    its test pictures are not to be had.
     """
     if not path.exists():
         raise RunError(f"{path} does not exist; 'lenet runs' lists your runs")
@@ -107,7 +119,7 @@ def of_run(
     subject = looking.open_subject(path)
     assert subject.folder is not None  # what is at a path has one
     record = runs.read(subject.folder)
-    test = data.load(record.recipe.data, data_dir).test
+    loaded = data.load(record.recipe.data, data_dir)
     explained = {
         spoken: looking.explain(path, spoken, data_dir=data_dir)
         for spoken in explanations.LANGUAGES
@@ -117,11 +129,12 @@ def of_run(
         subject.network,
         subject.parameters,
         record.recipe.data,
-        test,
+        loaded.test,
         explained,
         language,
         subject.notes,
         lessons=[*built_in(), *lessons],
+        train=None if lean else loaded.train,
     )
 
 
@@ -135,16 +148,20 @@ def to_html(
     language: explanations.Language = "en",
     notes: Mapping[str, Any] = MappingProxyType({}),
     lessons: Sequence[Mapping[str, Any]] = (),
+    train: Split | None = None,
 ) -> str:
     """The page for a trained network, with ``SAMPLES`` of these test pictures, each class alike.
 
     ``notes`` are those of the model's file; ``explained`` is the network in words, in every
-    language. Raises ArchitectureError when the pictures are not the network's.
+    language. With ``train``, the page can train on some of these pictures. Raises
+    ArchitectureError when the pictures are not the network's.
     """
     temperature = calibration.of_notes(notes).temperature
     seen = evaluation.predictions(network, parameters, test, temperature=temperature)
     chosen = sample(test, seen, SAMPLES)
-    content = {
+    part = None if train is None else training_part(train, TRAINING, TRAINING_BYTES)
+    trains = part is not None and len(part) >= FEWEST
+    content: dict[str, Any] = {
         "title": title,
         "language": language,
         "summary": {
@@ -170,14 +187,22 @@ def to_html(
         "lessons": [*lessons],
         "explanations": {spoken: asdict(words) for spoken, words in explained.items()},
     }
+    texts = modules(ENTRY if trains else LEAN_ENTRY) | modules(WORKER)
+    styles: tuple[str, ...] = STYLES
+    if part is not None and trains:
+        texts |= modules(TRAINING_WORKER)
+        styles += TRAINING_STYLES
+        labels = part.labels.astype(np.uint8)
+        content["training"] = _packed(part.images.tobytes() + labels.tobytes())
+        content["engine"] = _packed((WEB / "network/engine.wasm").read_bytes())
     return PAGE.format(
         language="zh-CN" if language == "zh" else "en",
         policy=html.escape(POLICY),
         title=html.escape(title),
-        style="".join((WEB / name).read_text(encoding="utf-8") for name in STYLES),
+        style="".join((WEB / name).read_text(encoding="utf-8") for name in styles),
         content=_json(content),
-        modules=_packed(json.dumps(modules(ENTRY) | modules(WORKER)).encode()),
-        loader=LOADER.replace("ENTRY", ENTRY),
+        modules=_packed(json.dumps(texts).encode()),
+        loader=LOADER.replace("ENTRY", ENTRY if trains else LEAN_ENTRY),
     )
 
 

@@ -138,6 +138,11 @@ export function serverBackend() {
       };
     },
     dataset: (name) => remember(sets, name, () => readSet(name)),
+    /** The native engine as WebAssembly, and a worker that trains by it. */
+    engine: () => bytes("/web/network/engine.wasm"),
+    startTrainer: () => new Worker("/web/all/network/training-worker.js", { type: "module" }),
+    /** Training pictures of a data set, and then a byte for each of them: its class. */
+    training: (name) => bytes(`/api/data/${encodeURIComponent(name)}/training`),
     post,
     remove: change("DELETE"),
     /** Calls handlers.state, .run, .removed, .warnings with what the server says; .lost, .found. */

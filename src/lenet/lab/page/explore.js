@@ -17,9 +17,11 @@ import { createStore } from "lenet/store.js";
 
 /*
 The state that the parts share:
-  model      {ref, title, network, weights, data}, as it was trained
+  model      {ref, title, network, weights, data}, as it was trained; trainedHere where the page
+             trains it: then nobody else knows it
   traced     its rows, from trace()
-  weights    those that compute: the model's, or a copy that What if has changed
+  base       the weights before an edit: the model's, or those that a training here has reached
+  weights    those that compute: the base, or a copy that What if has changed
   gates      Map layer → Uint8Array, 0 where a channel or unit is switched off; null if none is
   picture    {source: "data" | "draw" | "upload", index, label, name, touched}; label null if not
              known; touched if its pixels are no longer those of the data set
@@ -32,8 +34,8 @@ The state that the parts share:
   steps      of gradient descent taken by hand: [{picture, label, rate, from, to}]
   input      float32 (c·h·w): the covered pixels, normalised
   outputs    the output of every layer, for weights, gates and input
-  before     the outputs of the model as it was trained for the picture uncovered; null where
-             nothing has been changed
+  before     the outputs of the base for the picture uncovered; null where nothing has been
+             changed
   unit       {layer, index} that is pointed at, index into that layer's output; null if none.
              layer −1 is the picture
   pinned     whether the unit stays when the pointer goes elsewhere
@@ -44,6 +46,7 @@ The state that the parts share:
 const EMPTY = {
   model: null,
   traced: null,
+  base: null,
   weights: null,
   gates: null,
   picture: null,
@@ -92,7 +95,9 @@ export default function mount(root, context) {
   );
 
   const changes = createChanges({ ...context, store, fail });
-  const tools = { ...context, store, changes, fail, openModel, slot, frame: stage };
+  const { sides = [] } = context; // of the lens, besides its own
+  const shared = { ...context, sides, store, changes };
+  const tools = { ...shared, fail, openModel, showModel, slot, frame: stage };
   const link = createLink(tools);
   const mountedInput = mountInput(input, tools);
   const mountedLens = mountLens(lens, tools);
@@ -107,6 +112,7 @@ export default function mount(root, context) {
       why: () => mountedLens.open("why"),
       link: link.element,
       lessons,
+      openSide: (key) => mountedLens.open(key),
     }),
     mountedInput,
     mountMaps(maps, { ...tools, askWhy: mountedLens.askWhy }),
@@ -126,33 +132,38 @@ export default function mount(root, context) {
     try {
       const model = await backend.model(ref);
       if (closed || mine !== asked) return;
-      const fresh = trace(model.network);
-      const { model: before, traced: tracedBefore, unit, pinned } = store.get();
-      // another moment of the same network: what is drawn for its layers may stay
-      const same = before !== null && sameNetwork(before.network, model.network);
-      const traced = same ? tracedBefore : fresh;
-      const fits = before === null || sameShape(before.network, model.network);
-      const kept = unitInOther(tracedBefore ?? traced, traced, unit);
+      showModel(model);
       fail(null);
       offerOthers(null);
-      store.set({
-        ...(fits ? {} : { picture: null, pixels: null, cover: null }),
-        unit: kept,
-        channel: null,
-        pinned: pinned && kept !== null,
-        model,
-        traced,
-        weights: model.weights,
-        gates: null,
-        outputs: null,
-        before: null,
-      });
       context.setParams({ model: ref });
     } catch (error) {
       if (closed || mine !== asked) return;
       if (store.get().model === null) await offerOthers(error);
       else fail(error);
     }
+  }
+
+  function showModel(model) {
+    const fresh = trace(model.network);
+    const { model: before, traced: tracedBefore, unit, pinned } = store.get();
+    // another moment of the same network: what is drawn for its layers may stay
+    const same = before !== null && sameNetwork(before.network, model.network);
+    const traced = same ? tracedBefore : fresh;
+    const fits = before === null || sameShape(before.network, model.network);
+    const kept = unitInOther(tracedBefore ?? traced, traced, unit);
+    store.set({
+      ...(fits ? {} : { picture: null, pixels: null, cover: null }),
+      unit: kept,
+      channel: null,
+      pinned: pinned && kept !== null,
+      model,
+      traced,
+      base: model.weights,
+      weights: model.weights,
+      gates: null,
+      outputs: null,
+      before: null,
+    });
   }
 
   /** In place of controls that have nothing to control: why, and which networks there are. */
@@ -177,13 +188,13 @@ export default function mount(root, context) {
   }
 
   const compute = oncePerFrame(async () => {
-    const { model, weights, gates, pixels, cover } = store.get();
+    const { model, base, weights, gates, pixels, cover } = store.get();
     if (closed || !model || !pixels) return;
     try {
       const shown = covered(model.network.input_shape, pixels, cover);
-      const changed = weights !== model.weights || gates !== null || cover !== null;
+      const changed = weights !== base || gates !== null || cover !== null;
       load("now", model.network, weights);
-      if (changed) load("trained", model.network, model.weights);
+      if (changed) load("trained", model.network, base);
       const [outputs, before] = await Promise.all([
         calculator.run("now", shown, { gates }),
         changed ? calculator.run("trained", pixels) : null,

@@ -24,6 +24,8 @@ const ASKED = [
   "statistics",
   "predictions",
   "dataset",
+  "engine",
+  "training",
   "post",
   "remove",
 ];

@@ -3,12 +3,14 @@
 import { serverBackend, takeToken } from "lenet/backend.js";
 import compare from "lenet/compare.js";
 import explore from "lenet/explore.js";
+import playground from "lenet/playground/playground.js";
 import compareWords from "lenet/i18n/compare.js";
 import backwardWords from "lenet/i18n/backward.js";
 import exploreWords from "lenet/i18n/explore.js";
 import inputWords from "lenet/i18n/input.js";
 import learnWords from "lenet/i18n/learn.js";
 import lessonWords from "lenet/i18n/lessons.js";
+import playgroundWords from "lenet/i18n/playground.js";
 import shellWords from "lenet/i18n/shell.js";
 import learn from "lenet/learn.js";
 import { showPage } from "lenet/shell.js";
@@ -17,6 +19,7 @@ await takeToken();
 showPage({
   backend: serverBackend(),
   views: { explore, learn, compare },
+  sides: [playground],
   words: [
     shellWords,
     exploreWords,
@@ -25,6 +28,7 @@ showPage({
     learnWords,
     compareWords,
     lessonWords,
+    playgroundWords,
   ],
   // the training where nothing has been trained yet, else what was
   first: ({ runs }) => (runs.some(isTrained) ? "explore" : "learn"),

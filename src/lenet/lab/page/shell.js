@@ -15,11 +15,11 @@ const WRITE_MS = 400;
 
 /**
  * Shows the page: the views `{name: mount}` with their `words`. `first(state)` names the view to
- * begin with.
+ * begin with; `sides` are those of Explore's lens that not every page has.
  *
  * One view needs no navigation. A backend that does not answer is told instead.
  */
-export async function showPage({ backend, views, words, first }) {
+export async function showPage({ backend, views, words, first, sides = [] }) {
   const settings = readSettings();
   document.documentElement.dataset.theme = settings.theme;
   let state;
@@ -163,6 +163,7 @@ export async function showPage({ backend, views, words, first }) {
       t,
       language: settings.language,
       params,
+      sides,
       memory: memory[name],
       state: settings.language === "zh" ? stateInChinese(state) : state,
       mayChange: fault === null,

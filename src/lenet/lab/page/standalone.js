@@ -13,7 +13,7 @@ import { showPage } from "lenet/shell.js";
 import { starter } from "lenet/standalone-worker.js";
 
 /** The backend of what `lenet.export.html` has put into the page. */
-function fileBackend(content, startWorker) {
+function fileBackend(content, modules) {
   const read = readSafetensors(fromBase64(content.weights, Uint8Array).buffer);
   const ref = `run:${content.title}`;
   const { name, title, classes, shape } = content.data;
@@ -57,15 +57,29 @@ function fileBackend(content, startWorker) {
     post: refuse,
     remove: refuse,
     events: () => () => {},
-    startWorker,
+    startWorker: starter(modules, "lenet/network/worker.js"),
+    startTrainer: starter(modules, "lenet/network/training-worker.js"),
+    engine: () => inflated(content.engine),
+    training: () => inflated(content.training),
   };
 }
 
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
-const startWorker = starter(read("lenet-modules"), "lenet/network/worker.js");
-showPage({
-  backend: fileBackend(read("lenet-content"), startWorker),
-  views: { explore },
-  words: [shellWords, exploreWords, backwardWords, inputWords, lessonWords],
-  first: () => "explore",
-});
+
+/** Shows the page, with these sides of Explore's lens and their words besides its own. */
+export function showFile(sides = [], words = []) {
+  showPage({
+    backend: fileBackend(read("lenet-content"), read("lenet-modules")),
+    views: { explore },
+    sides,
+    words: [shellWords, exploreWords, backwardWords, inputWords, lessonWords, ...words],
+    first: () => "explore",
+  });
+}
+
+/** The bytes that were deflated and written as base64. */
+function inflated(text) {
+  const packed = new Blob([fromBase64(text, Uint8Array)]);
+  const stream = packed.stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).arrayBuffer();
+}

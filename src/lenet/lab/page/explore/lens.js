@@ -24,12 +24,13 @@ const SIDES = [
 /** The lens in a section: {open(key), show(key), askWhy(class), destroy}. */
 export default function mountLens(section, tools) {
   const { t, memory, params, setParams } = tools;
-  const named = SIDES.find(({ key }) => key === params.get("lens"));
+  const sides = [...SIDES, ...tools.sides];
+  const named = sides.find(({ key }) => key === params.get("lens"));
   memory.lens ??= { side: "sum", up: false };
   if (named) memory.lens.side = named.key;
 
   const head = h("div", { class: "lens-number" });
-  const tabs = SIDES.map(({ key }) =>
+  const tabs = sides.map(({ key }) =>
     h(
       "button",
       {
@@ -50,7 +51,7 @@ export default function mountLens(section, tools) {
     "aria-controls": "lens-body",
     onclick: () => raise(!memory.lens.up),
   });
-  const panels = SIDES.map(({ key, part }) =>
+  const panels = sides.map(({ key, part }) =>
     h("section", {
       class: `part part-${part} lens-side`,
       id: `lens-panel-${key}`,
@@ -66,14 +67,14 @@ export default function mountLens(section, tools) {
     h("div", { class: "lens-head" }, handle, list, head),
     body,
   );
-  const mounted = SIDES.map(({ mount }, i) => mount(panels[i], { ...tools, head }));
+  const mounted = sides.map(({ mount }, i) => mount(panels[i], { ...tools, head }));
   select(memory.lens.side);
   raise(memory.lens.up);
 
   /** Shows a side; by hand, the sheet of a small screen comes up with it. */
   function select(key, byHand = false) {
     memory.lens.side = key;
-    SIDES.forEach((side, i) => {
+    sides.forEach((side, i) => {
       const is = side.key === key;
       tabs[i].setAttribute("aria-selected", is);
       tabs[i].tabIndex = is ? 0 : -1;
@@ -83,6 +84,8 @@ export default function mountLens(section, tools) {
     if (!byHand) return;
     setParams({ lens: key === "sum" ? null : key });
     raise(true);
+    const chosen = tabs.find((tab) => tab.tabIndex === 0);
+    chosen.scrollIntoView({ block: "nearest", inline: "nearest" }); // where not all have room
   }
 
   /** On a small screen the lens is a sheet, which lies low until it is asked for. */

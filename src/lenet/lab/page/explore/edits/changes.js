@@ -46,9 +46,11 @@ export function createChanges({ t, store, backend, memory, params, setParams, fa
 
   /** What is changed stands in the address. */
   function keep() {
-    const { model, pixels } = store.get();
+    const { model, base, pixels } = store.get();
     if (replaying) return;
-    setParams({ edits: encodeChanges(model.weights, history.get(), pixels) });
+    // a training here moves on: what is changed of it belongs to no address
+    const edits = model.trainedHere ? null : encodeChanges(base, history.get(), pixels);
+    setParams({ edits });
   }
 
   /** A model that was opened begins without changes, or, after a change of theme, with its own. */
@@ -61,6 +63,16 @@ export function createChanges({ t, store, backend, memory, params, setParams, fa
     replaying = text !== null;
     apply();
     if (replaying) replay(text, model, history);
+  }
+
+  /** A training here has gone on: its weights, edits among them, begin a new history. */
+  function moveOn({ base, gates, cover }) {
+    const first = { weights: base, gates: null, cover: null, steps: [] };
+    history = createHistory(first);
+    if (gates !== null || cover !== null) history.push({ ...first, gates, cover });
+    memory.edits = { model: store.get().model, history: history.dump() };
+    store.set(history.get());
+    for (const call of listeners) call();
   }
 
   /** The changes that the address says: steps of descent are taken again, on their pictures. */
@@ -96,10 +108,11 @@ export function createChanges({ t, store, backend, memory, params, setParams, fa
     return readPicture(set, index, model);
   }
 
-  const unsubscribe = store.subscribe(({ model, steps }, changed) => {
-    if (changed.has("model") && model) begin(model);
+  const unsubscribe = store.subscribe((state, changed) => {
+    if (changed.has("model") && state.model) begin(state.model);
+    else if (changed.has("base") && state.base) moveOn(state);
     // a step on a drawing can be said as long as that is the one in the address
-    else if (changed.has("pixels") && steps.length > 0) keep();
+    else if (changed.has("pixels") && state.steps.length > 0) keep();
   });
 
   return {
@@ -111,7 +124,7 @@ export function createChanges({ t, store, backend, memory, params, setParams, fa
     can() {
       if (!history) return { undo: false, redo: false, reset: false };
       const { weights, gates, cover } = history.get();
-      const same = weights === store.get().model.weights && gates === null && cover === null;
+      const same = weights === store.get().base && gates === null && cover === null;
       return { undo: history.canUndo(), redo: history.canRedo(), reset: !same };
     },
     subscribe(call) {

@@ -149,9 +149,9 @@ export function mountWeights(root, { t, store, memory, edit, settle }) {
   /** Shows the numbers as they are now. */
   function update() {
     if (!view) return;
-    const { model, weights } = store.get();
+    const { base, weights } = store.get();
     const now = kernelOf(weights, view, kept.output, kept.input);
-    const was = kernelOf(model.weights, view, kept.output, kept.input);
+    const was = kernelOf(base, view, kept.output, kept.input);
     if (now.length === 1) kernel.replaceChildren();
     else if (Math.max(view.rows, view.columns) <= NUMBERED) showTable(now, was);
     else showPicture(now);
@@ -164,7 +164,7 @@ export function mountWeights(root, { t, store, memory, edit, settle }) {
     const biases = weights.get(view.bias).data;
     bias.closest(".weight-value").hidden = biases.length !== view.outputs; // one a unit
     write(bias, biases[kept.output]);
-    const biasWas = model.weights.get(view.bias).data[kept.output];
+    const biasWas = base.get(view.bias).data[kept.output];
     biasTrained.textContent = t("weights.trained", { value: show(biasWas, 4) });
   }
 

@@ -12,7 +12,7 @@ import { mountVerdict } from "lenet/explore/headline/verdict.js";
  * the tour's button and the menu.
  */
 export default function mountHeadline(section, tools) {
-  const { t, store, draw, nextMistake, showEdits, why, link, lessons } = tools;
+  const { t, store, draw, nextMistake, showEdits, why, link, lessons, sides, openSide } = tools;
   const said = h("div", { class: "verdict-part" });
   const edited = h("button", { class: "edited", hidden: true, onclick: showEdits }, t("edited"));
   edited.title = t("edited.why");
@@ -30,6 +30,7 @@ export default function mountHeadline(section, tools) {
       h("button", { class: "headline-why", onclick: why }, t("verdict.why")),
       h("button", { class: "headline-draw", onclick: draw }, t("verdict.draw")),
       mistake,
+      sides.map(({ key }) => h("button", { onclick: () => openSide(key) }, t(`verdict.${key}`))),
       lessons.tour,
       lessons.menu,
     ),
@@ -38,9 +39,9 @@ export default function mountHeadline(section, tools) {
   const verdict = mountVerdict(said, tools);
 
   const unsubscribe = store.subscribe((state, changed) => {
-    const { model, weights, gates, cover, mistakes } = state;
+    const { model, base, weights, gates, cover, mistakes } = state;
     if (changed.has("model") && model) time.show(model.ref);
-    edited.hidden = !model || (weights === model.weights && gates === null && cover === null);
+    edited.hidden = !model || (weights === base && gates === null && cover === null);
     mistake.hidden = !mistakes;
   });
 

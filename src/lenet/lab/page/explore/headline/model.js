@@ -70,8 +70,8 @@ export function createModelMenu(tools) {
     const usable = state.runs.filter((one) => one.status === "finished" || one.last).reverse();
     const { model } = store.get();
     const options = usable.map((one) => [`run:${one.name}`, describe(one)]);
-    const shown = model && withoutStep(model.ref);
-    if (model && !options.some(([ref]) => ref === shown)) options.unshift([shown, model.title]);
+    const shown = model && !model.trainedHere && withoutStep(model.ref);
+    if (shown && !options.some(([ref]) => ref === shown)) options.unshift([shown, model.title]);
     none.hidden = options.length > 0;
     runField.hidden = options.length === 0;
     const same =
@@ -95,7 +95,7 @@ export function createModelMenu(tools) {
     return parts.filter(Boolean).join(" · ");
   }
 
-  function show({ network, data, ref, title }) {
+  function show({ network, data, ref, title, trainedHere }) {
     const parameters = store.get().traced.reduce((sum, row) => sum + row.parameters, 0);
     const classes = network.classes.length;
     name.textContent = title;
@@ -107,8 +107,10 @@ export function createModelMenu(tools) {
       h("span", {}, data === null ? t("model.no-data") : data),
     );
     if (backend.kind === "file") return;
+    page.hidden = trainedHere === true; // the server has nothing of it
+    if (trainedHere) accuracy.textContent = "";
+    if (trainedHere) return;
     page.href = `/api/models/${encodeURIComponent(ref)}/html`;
-    page.hidden = false;
     list();
   }
 

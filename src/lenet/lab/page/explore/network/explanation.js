@@ -12,8 +12,12 @@ export default function mount(section, tools) {
   const body = h("div", { class: "explanations" });
   fill(section, h("h2", { class: "visually-hidden" }, t("explanation.title")), body);
 
-  async function show({ ref }) {
+  async function show({ ref, trainedHere }) {
     const mine = ++asked;
+    if (trainedHere) {
+      followed = null;
+      return void fill(body, h("p", { class: "muted" }, t("explanation.here")));
+    }
     try {
       const explanation = await backend.explanation(ref, language);
       if (closed || mine !== asked) return;

@@ -1,7 +1,7 @@
 /** Units: how they are called, how one gets from one to another. */
 
 import { show } from "lenet/dom.js";
-import { isWindowed } from "lenet/network/layers.js";
+import { isWindowed, roleOf } from "lenet/network/layers.js";
 import { place, product, shapeText, unitAt } from "lenet/network/shapes.js";
 
 /** The shape of a layer's output; of the picture for layer −1. */
@@ -82,11 +82,13 @@ export function validUnit(traced, unit) {
 
 /**
  * The unit that stays pointed at when another network is opened, or null: the same one where the
- * layers are the same, a class where both have it. `from` and `to` are the traced networks.
+ * layers do the same with whatever function, a class where both have it. `from` and `to` are the
+ * traced networks.
  */
 export function unitInOther(from, to, unit) {
   if (!validUnit(from, unit)) return null;
-  const kinds = (traced) => traced.map(({ type, outputShape }) => `${type}:${outputShape}`).join();
+  const kinds = (traced) =>
+    traced.map(({ type, outputShape }) => `${roleOf(type)}:${outputShape}`).join();
   if (kinds(from) === kinds(to)) return unit;
   if (unit.layer === -1) return validUnit(to, unit);
   return unit.layer === from.length - 1 ? validUnit(to, { ...unit, layer: to.length - 1 }) : null;

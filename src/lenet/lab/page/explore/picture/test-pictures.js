@@ -23,7 +23,8 @@ export function predictionsOf({ backend, memory }, model) {
 }
 
 /** Asked for only where the pictures are here: else the server would have to refuse. */
-async function predicted(backend, { ref, data }) {
+async function predicted(backend, { ref, data, trainedHere }) {
+  if (trainedHere) return null; // the server does not know it
   try {
     const { data: sets } = await backend.state();
     const here = sets.some((set) => set.name === data && set.here);
