@@ -42,6 +42,7 @@ class Shot:
     part: str = ""
     language: str = "English"
     context: dict[str, Any] = field(default_factory=lambda: LARGE)
+    trains: bool = False  # for a while, in the page
 
 
 PICTURE = "?model=run:lenet-adam&picture=6"
@@ -59,6 +60,7 @@ SHOTS = (
         ".part-lens",
     ),
     Shot("lab-lesson", "explore", LESSON, ".lesson-answer input"),
+    Shot("lab-train", "explore", f"{UNIT}&lens=train", ".bars-row", trains=True),
     Shot("lab-learn", "learn", "?run=lenet-sgd", "canvas"),
     Shot("lab-compare", "compare", "?runs=lenet-sgd,lenet-adam", "canvas"),
     Shot(
@@ -86,6 +88,9 @@ def take(browser: Any, address: str, shot: Shot) -> bytes:
     page = open_view(context.new_page(), address, shot.view, shot.query, shot.language)
     page.locator(shot.ready).first.wait_for(timeout=PATIENCE_MS)
     page.wait_for_timeout(2_500)  # until what is computed one after the other stands
+    if shot.trains:
+        page.locator(".train-go").click()
+        page.wait_for_timeout(12_000)
     seen = page.locator(shot.part) if shot.part else page
     png: bytes = seen.screenshot()
     context.close()
