@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from engine_cases import Pictures, assert_close, network_of, random_pictures
 from lenet import engines, runs
+from lenet.cli.several import Stop
 from lenet.engines import Batches, Choice, EngineError, Metrics, Position
 from lenet.engines.distributed import DistributedEngine
 from lenet.engines.group import Group, LostContactError, largest, meet
@@ -388,6 +389,20 @@ def test_a_restarted_process_finds_its_run(
     assert together.begun_before(alone) is None  # another torchrun: it may not go on there
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     assert together.begun_before(alone) is None  # finished
+
+
+def test_what_stops_one_process_is_the_exit_code_of_all(tmp_path: Path) -> None:
+    file = tmp_path / "stop"
+
+    def codes(group: Group, received: int) -> tuple[bool, int]:
+        stop = Stop(group, lambda: received if group.rank == 0 else 0, file)
+        return stop(), stop.exit_code()
+
+    assert in_group(2, lambda group: codes(group, 0)) == [(False, 0)] * 2
+    assert in_group(2, lambda group: codes(group, 130)) == [(True, 130)] * 2
+    file.touch()  # 0: torchrun would restart what ends with another code
+    assert in_group(2, lambda group: codes(group, 143)) == [(True, 0)] * 2
+    assert Stop(None, lambda: 143, file).exit_code() == 143  # alone: as ever
 
 
 # --- what it costs -----------------------------------------------------------------------------
