@@ -87,7 +87,7 @@ Ray = Annotated[
 lenet sweep d2l --vary schedule.learning_rate=0.1,0.3,0.9 --seeds 5
 lenet sweep --vary schedule.learning_rate=1e-4..1e-1:log --sampler tpe --trials 40
 lenet sweep d2l --vary activation=sigmoid,relu --vary pooling=average,max
-lenet sweep mine.toml                           a recipe with [vary] and [sweep] in it
+lenet sweep mine.toml                           a sweep described in a file
 lenet sweep --resume runs/2026-11-29-sweep-d2l-1"""
 )
 def sweep(
