@@ -240,7 +240,10 @@ def test_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     assert "235,146" in capsys.readouterr().out
 
 
-def test_recipes_and_runs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_recipes_and_runs_are_listed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     ok("recipes")
     printed = capsys.readouterr().out
     for name in ("d2l", "d2l-adam", "d2l-max", "mnist-adamw", "quickstart", "0.816", "0.9879"):

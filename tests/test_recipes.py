@@ -12,7 +12,8 @@ from lenet.training.recipes import RecipeError
 def test_the_named_recipes() -> None:
     assert recipes.names() == [
         *("d2l", "d2l-adam", "d2l-max", "lenet5", "lenet5-distorted", "mnist-adamw"),
-        *("modern-fashion", "modern-mnist", "quickstart", "small-mnist"),
+        *("modern-fashion", "modern-mnist", "quickstart"),
+        *("record-fashion", "record-fashion-90", "record-mnist", "small-mnist"),
     ]
 
 
