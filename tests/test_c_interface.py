@@ -213,7 +213,8 @@ def c_case(folder: Path, name: str) -> None:
     o = optimizer
     numbers = [("sgd", "adam", "adamw").index(o.method), o.nesterov, o.momentum, o.weight_decay]
     numbers += [o.beta1, o.beta2, o.eps, o.average, 0]
-    numbers += [number for layer in layers for number in layer[1:]]
+    # C knows six numbers a layer: the second argument is that of a layer of 1998
+    numbers += [number for layer in layers for number in layer[1:7]]
     lines = [
         " ".join(map(repr, head)) + " " + " ".join(layer[0] for layer in layers),
         " ".join(repr(float(number)) for number in numbers),
