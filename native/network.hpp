@@ -84,10 +84,10 @@ struct Pictures {
     const std::uint8_t* bytes = nullptr;
     const float* floats = nullptr;  // instead of bytes: what the first layer sees
     const std::int64_t* labels = nullptr;
-    const std::int64_t* order = nullptr;        // which of them; null: as they lie
+    const std::int64_t* order = nullptr;         // which of them; null: as they lie
     const std::int16_t* augmentation = nullptr;  // (n, changes), see augmentation.hpp
     std::int64_t changes = 0;
-    const float* shares = nullptr;              // (n,) of their batch's mean; null: all alike
+    const float* shares = nullptr;  // (n,) of their batch's mean; null: all alike
     std::int64_t count = 0;
 };
 

@@ -3,8 +3,8 @@
     LENET_DATA=folder-of-data-sets python scripts/make_performance.py [--seconds 0.3] [--rounds 5]
 
 Measures ``lenet bench --scale`` into bench/results/scale.json, points that are there already left
-as they are (remove the file to begin anew), and draws docs/pictures/scale.svg. Let nothing else run
-meanwhile.
+as they are (remove the file to begin anew), and draws docs/pictures/growth.svg. Let nothing else
+run meanwhile.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
         rounds=arguments.rounds,
         tell=lambda done, what: print(f"{done}: {what}", flush=True),
     )
-    print(figures.save(scale.figure(results), ROOT / "docs" / "pictures" / "scale.svg"))
+    print(figures.save(scale.figure(results), ROOT / "docs" / "pictures" / "growth.svg"))
 
 
 if __name__ == "__main__":
