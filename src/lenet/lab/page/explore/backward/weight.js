@@ -46,7 +46,8 @@ export function createWeightBlock({ t, kept, changed }) {
   const positions = createPositions(t);
   const work = h("div", { class: "gradient-work" });
   const element = h("div", { class: "gradient-weight" }, title, told, work);
-  let shown = { key: "", grids: null, table: null };
+  const NOTHING = { key: "", traced: null, grids: null, table: null };
+  let shown = NOTHING;
   let newest = null;
 
   function choose(weight) {
@@ -70,7 +71,7 @@ export function createWeightBlock({ t, kept, changed }) {
       fill(title, t("backward.weight.none"));
       told.textContent = "";
       fill(work);
-      shown = { key: "" };
+      shown = NOTHING;
       return;
     }
     const { layer, output } = behind;
@@ -126,6 +127,7 @@ export function createWeightBlock({ t, kept, changed }) {
     if (shown.key === key && shown.traced === traced) return;
     const { rows, columns } = view;
     shown = {
+      ...NOTHING,
       key,
       traced,
       grids: [
@@ -155,7 +157,7 @@ export function createWeightBlock({ t, kept, changed }) {
       const below = layerName(t, traced, layer - 1);
       const heads = [t("dense.from", { layer: below }), t("backward.weight.met")];
       heads.push(t("backward.weight.its"), t("backward.weight.slope"));
-      shown = { key, traced, table: termTable(t, heads) };
+      shown = { ...NOTHING, key, traced, table: termTable(t, heads) };
       fill(work, shown.table.element);
     }
     const flat = layer > 0 && traced[layer - 1].type === "Flatten";

@@ -10,7 +10,12 @@ const PALE = 0.45; // of the ink, so that colours stand out from it
  * left, height, width} of the picture: all of it unless given. With `smooth` the values flow into
  * one another; with `signed` false they are never negative.
  */
-export function paintTint(canvas, pixels, shape, { values, rows, columns, box, ...how }) {
+export function paintTint(
+  canvas,
+  pixels,
+  shape,
+  { values = null, rows = 0, columns = 0, box = null, ...how },
+) {
   const { limit, smooth = false, signed = true } = how;
   const [channels, height, width] = shape;
   canvas.width = width * SCALE;
