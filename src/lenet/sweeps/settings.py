@@ -9,21 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from lenet.names import did_you_mean, known_as
-from lenet.network.layers import (
-    GELU,
-    Activation,
-    AvgPool2d,
-    Layer,
-    LeakyReLU,
-    MaxPool2d,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Tanh,
-)
+from lenet.network.layers import Activation, AvgPool2d, Layer, MaxPool2d, Of1998
 from lenet.optimization import METHODS, SettingError, usual_learning_rate
 from lenet.runs.experiments import build_network, with_network
 from lenet.training import recipes
@@ -31,12 +20,9 @@ from lenet.training.recipes import Recipe
 from lenet.untrusted import shown
 
 ACTIVATIONS: Final[dict[str, Activation]] = {
-    "sigmoid": Sigmoid(),
-    "tanh": Tanh(),
-    "relu": ReLU(),
-    "leaky-relu": LeakyReLU(),
-    "gelu": GELU(),
-    "silu": SiLU(),
+    kind.__name__.lower().replace("leaky", "leaky-"): kind()
+    for kind in get_args(Activation)
+    if kind not in get_args(Of1998)
 }
 POOLINGS: Final[dict[str, type[AvgPool2d | MaxPool2d]]] = {
     "average": AvgPool2d,

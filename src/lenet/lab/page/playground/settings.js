@@ -1,6 +1,6 @@
 /** What can be chosen for a training in the page, and the network that follows from it. */
 
-import { isActivation, isPooling } from "lenet/network/layers.js";
+import { isActivation, isPooling, LAYERS } from "lenet/network/layers.js";
 
 /** @typedef {import("lenet/network/trace.js").Network} Network */
 
@@ -12,7 +12,9 @@ const OPTIMIZERS = {
 };
 const RATES = [1e-4, 3e-4, 1e-3, 2e-3, 4e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3];
 const POOLINGS = ["AvgPool2d", "MaxPool2d"];
-const ACTIVATIONS = ["Sigmoid", "Tanh", "ReLU", "LeakyReLU", "GELU", "SiLU"];
+const ACTIVATIONS = [...LAYERS.keys()].filter(
+  (type) => isActivation(type) && type !== "ScaledTanh", // of 1998: this engine lacks it
+);
 
 /** What each choice is among; texts and numbers. */
 export const CHOICES = {
