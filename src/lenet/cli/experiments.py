@@ -163,7 +163,8 @@ def compare(
 
 @commands.command(
     epilog="""\
-lenet reproduce                                 every recipe, five seeds each (takes an hour)
+lenet reproduce                                 those of the tutorials and quickstart, 5 seeds each
+lenet reproduce lenet5 --seeds 3                LeNet-5 as of 1998
 lenet reproduce d2l --seeds 3
 lenet reproduce quickstart --seeds 2 --set epochs=2 --out runs/short"""
 )
@@ -172,7 +173,7 @@ def reproduce(
         list[str] | None,
         typer.Argument(
             metavar="[RECIPE]...",
-            help="Recipes to run; all by default.",
+            help="Recipes to run; those of the tutorials and quickstart by default.",
             autocompletion=completion.recipes,
         ),
     ] = None,
@@ -202,7 +203,7 @@ def reproduce(
     from lenet.training import recipes as named
 
     changes = dict(map(named.parse_assignment, settings or []))
-    wanted = [named.load(name, changes) for name in names or named.names()]
+    wanted = [named.load(name, changes) for name in names or reproduction.RECIPES]
     with stop_on_signals() as signalled:
         records = reproduction.reproduce(
             wanted,

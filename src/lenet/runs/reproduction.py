@@ -35,6 +35,9 @@ FIGURES = (
 )
 SPEED = "examples/s"
 
+# What is run when no recipe is named. Longer ones have pages of their own: docs/1998.md, modern.md.
+RECIPES = ("d2l", "d2l-adam", "d2l-max", "mnist-adamw", "quickstart")
+
 
 @dataclass(frozen=True)
 class Quoted:
