@@ -487,8 +487,12 @@ def test_ablation_asks_the_classic_questions_that_a_network_has_layers_for() -> 
 
 @pytest.mark.needs("links")
 def test_runs_of_a_sweep_are_one_line_of_the_list(
-    in_tmp: Path, calibrated_run: Path, capsys: pytest.CaptureFixture[str]
+    in_tmp: Path,
+    calibrated_run: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     for name in ("0000-seed0", "0000-seed1", "0001-seed0"):
         target = in_tmp / "runs/2026-sweep" / name
         target.mkdir(parents=True)

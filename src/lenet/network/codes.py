@@ -162,7 +162,7 @@ def codes(layer: RBF) -> NDArray[np.float32]:
     """The code of each class, (out_features, in_features), of -1 and +1.
 
     >>> codes(RBF(84, 10)).shape, codes(RBF(3, 2)).tolist()
-    ((10, 84), [[1.0, 1.0, -1.0], [-1.0, -1.0, 1.0]])
+    ((10, 84), [[-1.0, -1.0, -1.0], [-1.0, 1.0, -1.0]])
     """
     if (layer.in_features, layer.out_features) == (WIDTH * HEIGHT, len(DIGITS)):
         drawn = np.array([[sign == "#" for sign in "".join(one.split())] for one in DIGITS])
