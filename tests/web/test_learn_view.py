@@ -62,7 +62,7 @@ def test_the_form_has_every_key_of_a_recipe(shared_page: Page) -> None:
 
 
 def test_the_usual_values_of_an_optimiser_are_those_of_the_command_line(shared_page: Page) -> None:
-    for method, name in itertools.product(("sgd", "adam", "adamw"), ("d2l", "quickstart")):
+    for method, name in itertools.product(("sgd", "adam", "adamw", "sdlm"), ("d2l", "quickstart")):
         start = recipes.load(name, {"optimizer.method": "adam" if method == "sgd" else "sgd"})
         recipe = recipes.with_method(start, method, learning_rate_given=False)
         usual = call(shared_page, "learn/fields", "m.usualFor(...x)", [method, name == "d2l"])

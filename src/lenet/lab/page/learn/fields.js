@@ -1,13 +1,13 @@
 /** The settings of a training as a form has them: which there are, what was changed, in words. */
 
-const METHODS = ["sgd", "adam", "adamw"];
-const SCHEDULES = ["constant", "step", "cosine", "one-cycle"];
+const METHODS = ["sgd", "adam", "adamw", "sdlm"];
+const SCHEDULES = ["constant", "step", "cosine", "one-cycle", "listed"];
 const SAMPLINGS = ["shuffled", "balanced"];
 const INITIALIZATIONS = ["xavier", "xavier-linear", "torch", "he", "lecun"];
 
 // What an optimiser begins with where nobody says otherwise (src/lenet/optimization.py).
-const LEARNING_RATE = { sgd: 0.9, adam: 0.001, adamw: 0.001 };
-const WEIGHT_DECAY = { sgd: 0, adam: 0, adamw: 0.01 };
+const LEARNING_RATE = { sgd: 0.9, adam: 0.001, adamw: 0.001, sdlm: 0.0005 };
+const WEIGHT_DECAY = { sgd: 0, adam: 0, adamw: 0.01, sdlm: 0 };
 
 const whole = (least, most) => ({ kind: "whole", least, most });
 const real = (least, most) => ({ kind: "real", least, most });
@@ -28,6 +28,7 @@ export const FIELDS = [
   { key: "schedule.kind", ...oneOf(SCHEDULES) },
   { key: "seed", ...whole(0, 2 ** 32 - 1) },
   { key: "val", ...real(0, 1) },
+  { key: "pictures", ...whole(0), more: true },
   { key: "initialization", ...oneOf(INITIALIZATIONS), more: true },
   { key: "optimizer.momentum", ...real(0, 1), more: true, methods: ["sgd"] },
   { key: "optimizer.nesterov", ...flag, more: true, methods: ["sgd"] },
@@ -35,11 +36,18 @@ export const FIELDS = [
   { key: "optimizer.beta1", ...real(0, 1), more: true, methods: ["adam", "adamw"] },
   { key: "optimizer.beta2", ...real(0, 1), more: true, methods: ["adam", "adamw"] },
   { key: "optimizer.eps", ...real(0), more: true, methods: ["adam", "adamw"] },
+  { key: "optimizer.damping", ...real(0), more: true, methods: ["sdlm"] },
   { key: "optimizer.average", ...real(0, 1), more: true },
-  { key: "schedule.warmup_epochs", ...real(0), more: true, kinds: ["constant", "step", "cosine"] },
+  {
+    key: "schedule.warmup_epochs",
+    ...real(0),
+    more: true,
+    kinds: ["constant", "step", "cosine", "listed"],
+  },
   { key: "schedule.step_epochs", ...real(0), more: true, kinds: ["step"] },
   { key: "schedule.gamma", ...real(0, 1), more: true, kinds: ["step"] },
   { key: "schedule.final", ...real(0, 1), more: true, kinds: ["cosine"] },
+  { key: "schedule.factors", ...text, more: true, kinds: ["listed"] },
   { key: "objective.label_smoothing", ...real(0, 1), more: true },
   { key: "objective.rubbish_distance", ...real(0), more: true },
   { key: "objective.class_weights", ...text, more: true },
