@@ -74,11 +74,15 @@ NetworkName = Annotated[
         autocompletion=completion.networks,
     ),
 ]
+Epochs = Annotated[
+    int | None,
+    typer.Option(parser=whole, metavar="N", help="Passes over the training pictures."),
+]
 BatchSize = Annotated[
     int | None, typer.Option(parser=whole, metavar="N", help="Pictures in one step.")
 ]
 OptimizerName = Annotated[
-    str | None, typer.Option(help="sgd, adam or adamw.", autocompletion=completion.optimizers)
+    str | None, typer.Option(help="sgd, adam, adamw or sdlm.", autocompletion=completion.optimizers)
 ]
 Seed = Annotated[
     int | None,

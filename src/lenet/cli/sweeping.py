@@ -13,6 +13,7 @@ from lenet.cli import completion
 from lenet.cli.naming import RUNS
 from lenet.cli.options import (
     DataDir,
+    Epochs,
     Json,
     NetworkName,
     Settings,
@@ -40,6 +41,14 @@ commands = typer.Typer()
 Seeds = Annotated[
     int | None,
     typer.Option(parser=whole, metavar="N", help="Train each setting N times, with other seeds."),
+]
+DataName = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="A data set's name, or your own pictures.",
+        autocompletion=completion.data_sets,
+    ),
 ]
 Vary = Annotated[
     list[str] | None,
@@ -112,16 +121,8 @@ def sweep(
     prune: Prune = None,
     factor: Factor = None,
     least: Least = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(parser=whole, metavar="N", help="Passes over the training pictures."),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="A data set's name, or your own pictures.", autocompletion=completion.data_sets
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    data: DataName = None,
     data_dir: DataDir = None,
     network: NetworkName = None,
     val: Annotated[
@@ -192,16 +193,8 @@ def ablate(
     prune: Prune = None,
     factor: Factor = None,
     least: Least = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(parser=whole, metavar="N", help="Passes over the training pictures."),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="A data set's name, or your own pictures.", autocompletion=completion.data_sets
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    data: DataName = None,
     data_dir: DataDir = None,
     engine: Annotated[str, engine_option()] = "auto",
     device: Annotated[str, device_option()] = "auto",

@@ -13,6 +13,7 @@ from lenet.cli.naming import run_folder
 from lenet.cli.options import (
     BatchSize,
     DataDir,
+    Epochs,
     Json,
     NetworkName,
     OptimizerName,
@@ -22,7 +23,6 @@ from lenet.cli.options import (
     device_option,
     engine_option,
     number,
-    whole,
 )
 from lenet.cli.printing import ascii_only, complain, print_json, reason, say, show
 from lenet.cli.stopping import listen_to, stop_on_signals
@@ -70,10 +70,7 @@ def train(
     ] = None,
     data_dir: DataDir = None,
     network: NetworkName = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(parser=whole, metavar="N", help="Passes over the training pictures."),
-    ] = None,
+    epochs: Epochs = None,
     batch_size: BatchSize = None,
     lr: Annotated[
         str | None,
