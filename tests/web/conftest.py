@@ -235,3 +235,21 @@ def shared_page(browser: Any, site: Site) -> Iterator[Any]:
     """The same for all tests of a module, which leave nothing behind in it."""
     with watched_pages(browser, []) as open_page:
         yield with_functions(open_page(), site)
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Any, site: Site) -> Iterator[tuple[Any, list[str]]]:
+    """A page for Explore and what went wrong in it, the same for all tests of a module."""
+    import explore_view
+
+    with explore_view.one_page(browser, site) as page:
+        yield page
+
+
+@pytest.fixture
+def explore(opened: tuple[Any, list[str]]) -> Iterator[Callable[..., Any]]:
+    """A function that shows Explore with an address's parameters."""
+    import explore_view
+
+    with explore_view.watched(opened) as open_view:
+        yield open_view

@@ -22,12 +22,6 @@ PICTURE = 5
 RATE = 0.05
 
 
-@pytest.fixture(scope="module")
-def opened(browser: Any, site: Any) -> Iterator[tuple[Any, list[str]]]:
-    with explore_view.one_page(browser, site) as page:
-        yield page
-
-
 @pytest.fixture
 def explore(opened: tuple[Any, list[str]]) -> Iterator[Callable[..., Any]]:
     """A function that shows Explore with an address's parameters, Backward in the lens."""

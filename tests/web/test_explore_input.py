@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import explore_view
@@ -19,19 +18,6 @@ from lenet import data
 from lenet.looking import evaluation
 from lenet.network.architecture import Network
 from lenet.network.parameters import Parameters
-
-
-@pytest.fixture(scope="module")
-def opened(browser: Any, site: Any) -> Iterator[tuple[Any, list[str]]]:
-    with explore_view.one_page(browser, site) as page:
-        yield page
-
-
-@pytest.fixture
-def explore(opened: tuple[Any, list[str]]) -> Iterator[Callable[..., Any]]:
-    """A function that shows Explore with an address's parameters."""
-    with explore_view.watched(opened) as open_view:
-        yield open_view
 
 
 @pytest.fixture

@@ -13,12 +13,6 @@ from explore_view import pixels_of, state, until
 from lenet.lab.lessons.reading import built_in
 
 
-@pytest.fixture(scope="module")
-def opened(browser: Any, site: Any) -> Iterator[tuple[Any, list[str]]]:
-    with explore_view.one_page(browser, site) as page:
-        yield page
-
-
 @pytest.fixture
 def explore(opened: tuple[Any, list[str]]) -> Iterator[Callable[..., Any]]:
     opened[0].evaluate("localStorage.clear()")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -18,12 +18,6 @@ def opened(browser: Any, site: Any) -> Iterator[tuple[Any, list[str]]]:
     with explore_view.one_page(browser, site) as page:
         page[0].context.grant_permissions(["clipboard-read", "clipboard-write"])
         yield page
-
-
-@pytest.fixture
-def explore(opened: tuple[Any, list[str]]) -> Iterator[Callable[..., Any]]:
-    with explore_view.watched(opened) as open_view:
-        yield open_view
 
 
 def copied(page: Any) -> str:

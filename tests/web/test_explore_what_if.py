@@ -20,12 +20,6 @@ from lenet.network.parameters import Parameters, State
 from lenet.optimization import Objective, Optimizer
 
 
-@pytest.fixture(scope="module")
-def opened(browser: Any, site: Any) -> Iterator[tuple[Any, list[str]]]:
-    with explore_view.one_page(browser, site) as page:
-        yield page
-
-
 @pytest.fixture
 def explore(opened: tuple[Any, list[str]]) -> Iterator[Callable[..., Any]]:
     """A function that shows Explore with an address's parameters, What if in the lens."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import explore_view
@@ -20,18 +19,6 @@ from lenet.optimization import Objective, Optimizer
 
 PICTURE = 5
 A, B = 5, 7
-
-
-@pytest.fixture(scope="module")
-def opened(browser: Any, site: Any) -> Iterator[tuple[Any, list[str]]]:
-    with explore_view.one_page(browser, site) as page:
-        yield page
-
-
-@pytest.fixture
-def explore(opened: tuple[Any, list[str]]) -> Iterator[Callable[..., Any]]:
-    with explore_view.watched(opened) as open_view:
-        yield open_view
 
 
 def activations(images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
