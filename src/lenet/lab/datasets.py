@@ -51,8 +51,10 @@ class Described:
     @property
     def here(self) -> bool:
         """Whether it can be read without a download."""
-        if self.source in data.KNOWN:
-            return data.available(self.source)
+        made = data.DERIVED.get(self.source)
+        name = self.source if made is None else made.base
+        if name in data.KNOWN:
+            return data.available(name)
         return Path(self.source).exists() or data.find_imported(self.source) is not None
 
 
@@ -85,7 +87,7 @@ def of_run(info: Mapping[str, Any]) -> Described:
     counts = described["examples"]
     channels, height, width = network["input_shape"]
     return Described(
-        name=f"{slug}-{number}",
+        name=source if source in data.DERIVED else f"{slug}-{number}",
         source=source,
         title=title,
         classes=tuple(network["classes"]),
