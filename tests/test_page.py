@@ -21,6 +21,7 @@ WORDS = {
     "explore": ("explore",),
     "backward": ("explore",),
     "input": ("explore",),
+    "sides": ("explore",),
     "lessons": ("explore",),
     "learn": ("learn", "shared", "compare"),
     "compare": ("compare", "shared"),

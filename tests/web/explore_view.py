@@ -35,6 +35,7 @@ PAGE = f"""<!doctype html>
 <link rel="stylesheet" href="/web/style.css">
 <link rel="stylesheet" href="/web/explore.css">
 <link rel="stylesheet" href="/web/backward.css">
+<link rel="stylesheet" href="/web/sides.css">
 <link rel="stylesheet" href="/web/input.css">
 <link rel="stylesheet" href="/web/lessons.css">
 <script type="importmap">{IMPORT_MAP}</script>
@@ -56,9 +57,11 @@ import exploreWords from "lenet/i18n/explore.js";
 import inputWords from "lenet/i18n/input.js";
 import lessonWords from "lenet/i18n/lessons.js";
 import shellWords from "lenet/i18n/shell.js";
+import sideWords from "lenet/i18n/sides.js";
 import { readSafetensors } from "lenet/network/file.js";
 import { forward, normalize } from "lenet/network/forward.js";
 import { softmax } from "lenet/network/softmax.js";
+import * as nudge from "lenet/network/nudge.js";
 import { trace } from "lenet/network/trace.js";
 
 const bytes = async (path) => (await fetch(path)).arrayBuffer();
@@ -118,6 +121,7 @@ const backend = {
   startWorker: () => new Worker("/web/network/worker.js", { type: "module" }),
 };
 
+const WORDS = [exploreWords, backwardWords, inputWords, shellWords, lessonWords, sideWords];
 const memory = {};
 const announced = [];
 const moves = [];
@@ -133,7 +137,7 @@ function mount(params = location.hash.slice(2), language = "en", theme = "light"
   const now = new URLSearchParams(params);
   view = explore(root, {
     backend, memory, language,
-    t: translator(language, [exploreWords, backwardWords, inputWords, shellWords, lessonWords]),
+    t: translator(language, WORDS),
     params: new URLSearchParams(now),
     navigate: (...move) => moves.push(move),
     setParams(patch) {
@@ -180,7 +184,7 @@ const digest = (array) => {
 
 Object.assign(globalThis, {
   announced, asked, begin, content, createHistory, digest, edits, memory, mount, moves,
-  network: { forward, normalize, softmax, trace }, opened, prepare, settled, sniff,
+  network: { forward, normalize, softmax, trace }, nudge, opened, prepare, settled, sniff,
   async backendPredictions() {
     const { labels: truth, predicted } = await backend.predictions();
     return [[...truth], [...predicted]];
@@ -192,6 +196,11 @@ Object.assign(globalThis, {
     return [...slopes[layer + 1]];
   },
   pixels: () => [...store.get().pixels],
+  /** How far the network sees a pixel from what the picture has there, at most. */
+  furthest() {
+    const { seen, pixels } = store.get();
+    return seen?.reduce((most, one, i) => Math.max(most, Math.abs(one - pixels[i])), 0);
+  },
   logits: () => digest(store.get().outputs.at(-1)),
   weightsNow: () => [...store.get().weights].map(([name, { data }]) => [name, digest(data)]),
   trainedWeights: () =>

@@ -43,7 +43,14 @@ MISREAD: Final = 3  # of each class
 TRAINING: Final = 1_500
 TRAINING_BYTES: Final = 1_200_000
 FEWEST: Final = 100  # with less, nothing is learned: the file is lean
-STYLES: Final = ("style.css", "explore.css", "backward.css", "input.css", "lessons.css")
+STYLES: Final = (
+    "style.css",
+    "explore.css",
+    "backward.css",
+    "sides.css",
+    "input.css",
+    "lessons.css",
+)
 TRAINING_STYLES: Final = ("playground.css", "vendor/uplot.css")
 LEAN_ENTRY: Final = "lenet/standalone-lean.js"
 ENTRY: Final = "lenet/standalone-full.js"

@@ -1,4 +1,4 @@
-/** Networks computed in a worker, beside the page; in the page itself where workers are refused. */
+/** Networks computed in a worker, beside the page; in the page itself where that is refused. */
 
 import { answer } from "lenet/network/answer.js";
 import { product, shapeText } from "lenet/network/shapes.js";
@@ -17,6 +17,9 @@ const PORTION = 16; // pictures: some ten milliseconds, so that a stroke need no
  * - `run(key, pixels, {gates, lane})` → Promise of every layer's output, or of null. Uint8Array is
  *   a picture, Float32Array what the first layer sees. In one lane (the key, unless told) the
  *   newest wins: one that waits while a newer comes is null; the one being computed still arrives.
+ * - `nudge(key, pixels, nudge, {gates, lane})` → Promise of the nudged picture, uint8; null as
+ *   above; `smallest(key, pixels, nudge, {gates})` → Promise of {size}, how much it takes, or of
+ *   null when the network is unloaded or replaced (network/nudge.js).
  * - `many(key, pictures, {gates, progress, signal})` → Promise of the logits, n·classes, or of null
  *   when aborted by `signal`, or when the network is unloaded or replaced meanwhile. `pictures` are
  *   an array of Uint8Array or one of n·c·h·w; other requests go in between.
@@ -51,7 +54,7 @@ export function createCalculator(startWorker) {
     settle(false);
     for (const [key, model] of models) channel.post({ kind: "load", key, ...model });
     for (const { request, resolve } of waiting.values()) {
-      if (request.kind === "run" || request.kind === "many") channel.post(request);
+      if (request.kind !== "load" && request.kind !== "unload") channel.post(request);
       else resolve(null); // a load or unload: what is loaded now has just been told
     }
   }
@@ -95,8 +98,36 @@ export function createCalculator(startWorker) {
    * @returns {Promise<Float32Array[] | null>}
    */
   function run(key, pixels, { gates, lane = key } = {}) {
+    return newest(lane, { kind: "run", key, pixels, gates });
+  }
+
+  /**
+   * @param {string} key
+   * @param {Uint8Array} pixels
+   * @param {import("lenet/network/nudge.js").Nudge} nudge
+   * @param {{gates?: Gates | null, lane?: string}} [options]
+   * @returns {Promise<Uint8Array | null>}
+   */
+  function nudge(key, pixels, nudge, { gates, lane = `${key}, nudged` } = {}) {
+    return newest(lane, { kind: "nudge", key, pixels, nudge, gates });
+  }
+
+  /**
+   * @param {string} key
+   * @param {Uint8Array} pixels
+   * @param {{to: number, steps: number}} nudge
+   * @param {{gates?: Gates | null}} [options]
+   * @returns {Promise<{size: number | null} | null>}
+   */
+  async function smallest(key, pixels, nudge, { gates } = {}) {
+    const model = models.get(key);
+    const size = await ask({ kind: "smallest", key, pixels, nudge, gates });
+    return closed || models.get(key) !== model ? null : { size };
+  }
+
+  function newest(lane, request) {
     return new Promise((resolve, reject) => {
-      const entry = { request: { kind: "run", key, pixels, gates }, resolve, reject };
+      const entry = { request, resolve, reject };
       if (!lanes.has(lane)) return compute(lane, entry);
       lanes.get(lane)?.resolve(null);
       return lanes.set(lane, entry);
@@ -151,7 +182,7 @@ export function createCalculator(startWorker) {
     waiting.clear();
   }
 
-  return { load, unload, run, many, close, inWorker };
+  return { load, unload, run, nudge, smallest, many, close, inWorker };
 }
 
 /** A worker {post, close, isWorker}; null where it cannot be made, `fail()` where it breaks. */

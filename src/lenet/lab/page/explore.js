@@ -12,6 +12,7 @@ import mountMaps from "lenet/explore/network/maps.js";
 import { unitInOther } from "lenet/explore/network/units.js";
 import mountInput from "lenet/explore/picture/input.js";
 import { normalize } from "lenet/network/forward.js";
+import { product } from "lenet/network/shapes.js";
 import { trace } from "lenet/network/trace.js";
 import { createStore } from "lenet/store.js";
 
@@ -27,14 +28,16 @@ The state that the parts share:
              known; touched if its pixels are no longer those of the data set
   pixels     uint8 (c·h·w): the picture as it was prepared, before anything covers it
   cover      {top, left, size, value} over the picture, or null
+  nudge      {to, size, steps}: the picture is nudged towards a class (network/nudge.js); or null
   why        {a, b} where it was asked why class a rather than b (null: a alone); else null
   truth      the class that the loss is of, where it was chosen; null: the picture's, or the verdict
   gradients  of the loss by everything, {…, label, of} (backward/pass.js); null while not asked for
   backwards  whether the figure shows the gradients in the place of the numbers
   steps      of gradient descent taken by hand: [{picture, label, rate, from, to}]
-  input      float32 (c·h·w): the covered pixels, normalised
+  seen       uint8 (c·h·w): the pixels covered and nudged, which the outputs are of
+  input      the same as float32, normalised
   outputs    the output of every layer, for weights, gates and input
-  before     the outputs of the base for the picture uncovered; null where nothing has been
+  before     the outputs of the base for the picture as it was; null where nothing has been
              changed
   unit       {layer, index} that is pointed at, index into that layer's output; null if none.
              layer −1 is the picture
@@ -52,11 +55,13 @@ const EMPTY = {
   picture: null,
   pixels: null,
   cover: null,
+  nudge: null,
   why: null,
   truth: null,
   gradients: null,
   backwards: false,
   steps: [],
+  seen: null,
   input: null,
   outputs: null,
   before: null,
@@ -67,6 +72,7 @@ const EMPTY = {
   guessing: false,
 };
 
+const COMPUTED = ["model", "weights", "gates", "pixels", "cover", "nudge"]; // what outputs are of
 const MOST_OFFERED = 5; // runs, where the one that was asked for is not there
 
 /** Explore in `root`: from a model and a picture that the address names, or the newest run. */
@@ -108,7 +114,6 @@ export default function mount(root, context) {
       ...tools,
       draw: mountedInput.draw,
       nextMistake: mountedInput.nextMistake,
-      showEdits: () => mountedLens.open("what-if"),
       why: () => mountedLens.open("why"),
       link: link.element,
       lessons,
@@ -145,14 +150,18 @@ export default function mount(root, context) {
 
   function showModel(model) {
     const fresh = trace(model.network);
-    const { model: before, traced: tracedBefore, unit, pinned } = store.get();
+    const { model: before, traced: tracedBefore, unit, pinned, pixels } = store.get();
     // another moment of the same network: what is drawn for its layers may stay
     const same = before !== null && sameNetwork(before.network, model.network);
     const traced = same ? tracedBefore : fresh;
-    const fits = before === null || sameShape(before.network, model.network);
+    // the pixels may be older than this view: of a network that was shown before
+    const fits =
+      before === null
+        ? pixels === null || pixels.length === product(model.network.input_shape)
+        : sameShape(before.network, model.network);
     const kept = unitInOther(tracedBefore ?? traced, traced, unit);
     store.set({
-      ...(fits ? {} : { picture: null, pixels: null, cover: null }),
+      ...(fits ? {} : { picture: null, pixels: null, cover: null, nudge: null }),
       unit: kept,
       channel: null,
       pinned: pinned && kept !== null,
@@ -188,12 +197,14 @@ export default function mount(root, context) {
   }
 
   const compute = oncePerFrame(async () => {
-    const { model, base, weights, gates, pixels, cover } = store.get();
+    const { model, base, weights, gates, pixels, cover, nudge } = store.get();
     if (closed || !model || !pixels) return;
     try {
-      const shown = covered(model.network.input_shape, pixels, cover);
-      const changed = weights !== base || gates !== null || cover !== null;
+      const plain = covered(model.network.input_shape, pixels, cover);
+      const changed = [gates, cover, nudge].some(Boolean) || weights !== base;
       load("now", model.network, weights);
+      const shown = nudge ? await calculator.nudge("now", plain, nudge, { gates }) : plain;
+      if (closed || !shown || store.get().model !== model) return;
       if (changed) load("trained", model.network, base);
       const [outputs, before] = await Promise.all([
         calculator.run("now", shown, { gates }),
@@ -202,7 +213,7 @@ export default function mount(root, context) {
       const now = store.get();
       const overtaken = !outputs || (changed && !before) || now.model !== model;
       if (closed || overtaken) return;
-      store.set({ input: normalize(model.network, shown), outputs, before });
+      store.set({ seen: shown, input: normalize(model.network, shown), outputs, before });
     } catch (error) {
       if (!closed) fail(error);
     }
@@ -211,9 +222,7 @@ export default function mount(root, context) {
   const unsubscribe = store.subscribe((state, changed) => {
     const { picture, unit, pinned } = state;
     memory.state = { picture, pixels: state.pixels, unit, pinned };
-    if (["model", "weights", "gates", "pixels", "cover"].some((name) => changed.has(name))) {
-      compute();
-    }
+    if (COMPUTED.some((name) => changed.has(name))) compute();
     if (changed.has("unit") || changed.has("pinned")) {
       context.setParams({ unit: pinned && unit ? `${unit.layer}:${unit.index}` : null });
     }

@@ -12,6 +12,7 @@ import learnWords from "lenet/i18n/learn.js";
 import lessonWords from "lenet/i18n/lessons.js";
 import playgroundWords from "lenet/i18n/playground.js";
 import shellWords from "lenet/i18n/shell.js";
+import sideWords from "lenet/i18n/sides.js";
 import learn from "lenet/learn.js";
 import { showPage } from "lenet/shell.js";
 
@@ -29,6 +30,7 @@ showPage({
     compareWords,
     lessonWords,
     playgroundWords,
+    sideWords,
   ],
   // the training where nothing has been trained yet, else what was
   first: ({ runs }) => (runs.some(isTrained) ? "explore" : "learn"),

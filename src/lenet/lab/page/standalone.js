@@ -7,6 +7,7 @@ import exploreWords from "lenet/i18n/explore.js";
 import inputWords from "lenet/i18n/input.js";
 import lessonWords from "lenet/i18n/lessons.js";
 import shellWords from "lenet/i18n/shell.js";
+import sideWords from "lenet/i18n/sides.js";
 import { readSafetensors } from "lenet/network/file.js";
 import { product } from "lenet/network/shapes.js";
 import { showPage } from "lenet/shell.js";
@@ -72,7 +73,7 @@ export function showFile(sides = [], words = []) {
     backend: fileBackend(read("lenet-content"), read("lenet-modules")),
     views: { explore },
     sides,
-    words: [shellWords, exploreWords, backwardWords, inputWords, lessonWords, ...words],
+    words: [shellWords, exploreWords, backwardWords, inputWords, lessonWords, sideWords, ...words],
     first: () => "explore",
   });
 }

@@ -6,6 +6,7 @@ import mountBackward from "lenet/explore/backward/backward.js";
 import mountPlay from "lenet/explore/arithmetic/play.js";
 import mountWhatIf from "lenet/explore/edits/what-if.js";
 import mountExplanation from "lenet/explore/network/explanation.js";
+import mountNudge from "lenet/explore/nudge/nudge.js";
 import mountWhy from "lenet/explore/why/why.js";
 
 /**
@@ -18,6 +19,7 @@ const SIDES = [
   { key: "backward", part: "backward", mount: mountBackward },
   { key: "why", part: "why", mount: mountWhy },
   { key: "what-if", part: "what-if", mount: mountWhatIf },
+  { key: "nudge", part: "nudge", mount: mountNudge },
   { key: "words", part: "explanation", mount: mountExplanation },
 ];
 

@@ -33,8 +33,7 @@ export default {
     "verdict.draw": "Draw your own",
     "verdict.mistake": "Next mistake",
     edited: "Edited",
-    "edited.why":
-      "You have changed this network or covered a part of the picture. Look at the changes.",
+    "edited.why": "You have changed this network or the picture that it sees. Look at the changes.",
     "link.copy": "Copy link",
     "link.why":
       "A link to what you see: picture or drawing, changes, pinned number, moment. It opens where "
@@ -135,6 +134,7 @@ export default {
 
     "pixel.formula": "x = (pixel / 255 − mean) / deviation",
     "pixel.covered": "This pixel is covered.",
+    "pixel.nudged": "The nudge has moved it by {by}.",
 
     "dense.from": "from {layer}",
     "dense.input": "input",
@@ -208,7 +208,7 @@ export default {
     "verdict.draw": "自己画",
     "verdict.mistake": "下一个错误",
     edited: "已改动",
-    "edited.why": "你改动了网络，或遮住了图片的一部分。查看这些改动。",
+    "edited.why": "你改动了网络，或改动了它看到的图片。查看这些改动。",
     "link.copy": "复制链接",
     "link.why":
       "指向当前画面的链接：图片或手绘、改动、固定的数、训练时刻。能打开本实验室或本文件的地方即可使用。",
@@ -302,6 +302,7 @@ export default {
 
     "pixel.formula": "x =（像素 / 255 − 均值）/ 标准差",
     "pixel.covered": "这个像素被遮住了。",
+    "pixel.nudged": "扰动使它改变了 {by}。",
 
     "dense.from": "来自 {layer}",
     "dense.input": "输入",

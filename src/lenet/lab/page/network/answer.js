@@ -2,8 +2,11 @@
 
 import { quoted } from "./description.js";
 import { forward, normalize } from "./forward.js";
+import { nudged, smallestNudge } from "./nudge.js";
 import { product, shapeText } from "./shapes.js";
 import { trace } from "./trace.js";
+
+const KINDS = { run: runOne, many: runMany, nudge: nudgeOne, smallest: smallestOf };
 
 /**
  * The reply to a request of lenet/calculator.js, {id, result} or {id, error}. `models` is a Map
@@ -24,7 +27,7 @@ export function answer(models, { id, kind, key, ...request }) {
     }
     const model = models.get(key);
     if (!model) throw new Error(`no network is loaded as ${quoted(key)}`);
-    return { id, result: kind === "run" ? runOne(model, request) : runMany(model, request) };
+    return { id, result: KINDS[kind](model, request) };
   } catch (error) {
     return { id, error: error.message };
   }
@@ -57,4 +60,22 @@ function runMany({ network, weights, traced }, { pictures, gates }) {
     logits.set(forward(network, weights, input, { traced, gates }).at(-1), n * classes);
   }
   return logits;
+}
+
+/**
+ * The pixels (uint8) nudged towards a class.
+ * @param {any} model
+ * @param {any} request
+ */
+function nudgeOne({ network, weights, traced }, { pixels, nudge, gates }) {
+  return nudged(network, weights, pixels, nudge, { traced, gates });
+}
+
+/**
+ * The smallest nudge that makes a class the verdict.
+ * @param {any} model
+ * @param {any} request
+ */
+function smallestOf({ network, weights, traced }, { pixels, nudge, gates }) {
+  return smallestNudge(network, weights, pixels, nudge, { traced, gates });
 }

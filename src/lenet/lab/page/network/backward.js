@@ -1,7 +1,7 @@
 /** The way back: from the loss to each unit and each weight, and one step of descent. */
 
 import { forward, scales, switchOff } from "./forward.js";
-import { backward } from "./gradient.js";
+import { goBack } from "./gradient.js";
 import { LAYERS, connected, isIdentity } from "./layers.js";
 import { place, product } from "./shapes.js";
 import { softmaxArithmetic } from "./softmax.js";
@@ -56,17 +56,11 @@ export function backwardPass(
   const byLayer = new Array(traced.length);
   /** @type {Gradients} */
   const byWeight = new Map();
-  let dy = gradient;
-  for (let index = traced.length - 1; index >= 0; index -= 1) {
+  const visit = (index, dy, passed, x) => {
     byLayer[index] = dy;
-    const passed = dy.slice();
-    switchOff(traced[index], gates, passed);
-    const x = index === 0 ? input : outputs[index - 1];
     addWeightGradients(traced[index], weights, x, passed, byWeight);
-    const dx = new Float64Array(x.length);
-    backward(traced[index], weights, x, passed, dx);
-    dy = dx;
-  }
+  };
+  const dy = goBack(traced, weights, input, outputs, gradient, gates, visit);
   return { loss, probabilities, outputs: byLayer, input: dy, weights: byWeight };
 }
 

@@ -15,7 +15,7 @@ import { eachWindow, largest } from "./windows.js";
 /**
  * What the first layer sees, (pixel / 255 − mean) / deviation: c·h·w uint8 → Float32Array.
  * @param {Network} network
- * @param {Uint8Array} pixels
+ * @param {ArrayLike<number>} pixels
  */
 export function normalize(network, pixels) {
   const [channels, height, width] = network.input_shape;

@@ -46,19 +46,78 @@ export function gradients(
 ) {
   const { layer, unit } =
     typeof target === "number" ? { layer: traced.length - 1, unit: target } : target;
-  const found = [];
-  let dy = new Float64Array(outputs[layer].length);
+  const dy = new Float64Array(outputs[layer].length);
   dy[unit] = 1;
-  for (let index = layer; index >= 0; index -= 1) {
-    switchOff(traced[index], gates, dy);
-    found[index + 1] = dy;
+  return slopesOf(traced, weights, input, outputs, dy, { layer, gates });
+}
+
+/**
+ * The same for z(a) − z(b), the difference of two classes; for z(a) alone where `b` is null.
+ * @param {import("./trace.js").Network} network
+ * @param {Weights} weights
+ * @param {Float32Array} input
+ * @param {Float32Array[]} outputs
+ * @param {number} a
+ * @param {number | null} b
+ * @param {{traced?: TracedLayer[], gates?: import("./forward.js").Gates | null}} [options]
+ * @returns {Float64Array[]}
+ */
+export function contrast(
+  network,
+  weights,
+  input,
+  outputs,
+  a,
+  b,
+  { traced = trace(network), gates } = {},
+) {
+  const dy = new Float64Array(outputs.at(-1).length);
+  dy[a] = 1;
+  if (b !== null) dy[b] -= 1;
+  return slopesOf(traced, weights, input, outputs, dy, { layer: traced.length - 1, gates });
+}
+
+/**
+ * @param {TracedLayer[]} traced
+ * @param {Weights} weights
+ * @param {Float32Array} input
+ * @param {Float32Array[]} outputs
+ * @param {Float64Array} dy
+ * @param {{layer: number, gates?: import("./forward.js").Gates | null}} options
+ */
+function slopesOf(traced, weights, input, outputs, dy, { layer, gates }) {
+  /** @type {Float64Array[]} */
+  const found = [];
+  const visit = (index, _, passed) => (found[index + 1] = passed);
+  const rows = traced.slice(0, layer + 1);
+  found[0] = goBack(rows, weights, input, outputs, dy, gates, visit);
+  return found;
+}
+
+/**
+ * The gradient of the input, from `dy`, that of what the last of `traced` gives.
+ *
+ * On the way visit(index, dy, passed, x) is called for each layer, the last first: with the
+ * gradient of its output, what of it passes a gate, and the layer's input.
+ * @param {TracedLayer[]} traced
+ * @param {Weights} weights
+ * @param {Float32Array} input
+ * @param {Float32Array[]} outputs
+ * @param {Float64Array} dy
+ * @param {import("./forward.js").Gates | null | undefined} gates
+ * @param {(index: number, dy: Float64Array, passed: Float64Array, x: Float32Array) => void} visit
+ */
+export function goBack(traced, weights, input, outputs, dy, gates, visit) {
+  for (let index = traced.length - 1; index >= 0; index -= 1) {
+    const passed = dy.slice();
+    switchOff(traced[index], gates, passed);
     const x = index === 0 ? input : outputs[index - 1];
+    visit(index, dy, passed, x);
     const dx = new Float64Array(x.length);
-    backward(traced[index], weights, x, dy, dx);
+    backward(traced[index], weights, x, passed, dx);
     dy = dx;
   }
-  found[0] = dy;
-  return found;
+  return dy;
 }
 
 /**
@@ -69,7 +128,7 @@ export function gradients(
  * @param {Float64Array} dy
  * @param {Float64Array} dx
  */
-export function backward(row, weights, x, dy, dx) {
+function backward(row, weights, x, dy, dx) {
   const { index, type, layer } = row;
   switch (type) {
     case "Conv2d":

@@ -116,9 +116,11 @@ export default function mountArithmetic(section, { store, t, announce, head: top
     hint.hidden = ready;
     if (!ready) return;
     const value = outputOf(state, unit);
+    // a long one is cut
+    name.title = unitName(t, { network: state.model.network, traced }, unit);
     fill(
       name,
-      unitName(t, { network: state.model.network, traced }, unit),
+      h("span", { class: "unit-called" }, name.title),
       h("span", { class: "unit-value", "aria-hidden": "true" }, ` = ${show(value, 3)}`),
     );
     pin.setAttribute("aria-pressed", String(pinned));

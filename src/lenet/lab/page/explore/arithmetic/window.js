@@ -81,8 +81,8 @@ export function passingBlock(t, traced, { layer }) {
   };
 }
 
-/** What a pixel of the picture is made of: {total, byte, mean, deviation, position}. */
-export function pixelArithmetic({ model, pixels, cover }, index) {
+/** What a pixel of the picture is made of: {total, byte, mean, deviation, covered, nudged}. */
+export function pixelArithmetic({ model, pixels, cover, seen = null }, index) {
   const { network } = model;
   const { channel, row, column } = place(network.input_shape, index);
   const { mean, deviation } = network.normalization ?? { mean: [0], deviation: [1] };
@@ -92,9 +92,12 @@ export function pixelArithmetic({ model, pixels, cover }, index) {
     && row < cover.top + cover.size
     && column >= cover.left
     && column < cover.left + cover.size;
-  const byte = covered ? cover.value : pixels[index];
+  const plain = covered ? cover.value : pixels[index];
+  const byte = seen === null ? plain : seen[index];
+  const nudged = byte - plain;
   const [m, d] = [mean[channel % mean.length], deviation[channel % deviation.length]];
-  return { kind: "pixel", byte, mean: m, deviation: d, covered, total: (byte / 255 - m) / d };
+  const total = (byte / 255 - m) / d;
+  return { kind: "pixel", byte, mean: m, deviation: d, covered, nudged, total };
 }
 
 /** The block for a pixel: how the byte of the picture becomes what the first layer sees. */
@@ -110,13 +113,15 @@ export function pixelBlock(t) {
   );
   return {
     element,
-    update({ byte, mean, deviation, covered, total }) {
+    update({ byte, mean, deviation, covered, nudged, total }) {
       fill(
         line,
         `(${byte} / 255 − ${operand(mean)}) / ${show(deviation, 4)} = `,
         h("strong", {}, exact("total", total)),
       );
-      remark.textContent = covered ? t("pixel.covered") : "";
+      const by = `${nudged > 0 ? "+" : "−"}${Math.abs(nudged)}`;
+      const remarks = [covered && t("pixel.covered"), nudged !== 0 && t("pixel.nudged", { by })];
+      remark.textContent = remarks.filter(Boolean).join(" ");
     },
   };
 }

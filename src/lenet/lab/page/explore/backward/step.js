@@ -8,6 +8,12 @@ import { softmax } from "lenet/network/softmax.js";
 
 const USUAL_RATE = 0.1;
 
+/** What a step is taken on: a picture that is nudged is no longer that of the data set. */
+function pictureOf({ picture, pixels, nudge, seen }) {
+  if (nudge === null) return { picture, pixels, seen };
+  return { picture: { ...picture, touched: true }, pixels: seen, seen };
+}
+
 /** The form and what came of the step, in `root`: {update(), destroy}. */
 export function mountStep(root, { t, store, backend, changes, announce, kept, fail }) {
   let closed = false;
@@ -34,10 +40,10 @@ export function mountStep(root, { t, store, backend, changes, announce, kept, fa
   function step(event) {
     event.preventDefault();
     const state = store.get();
-    const { model, weights, gates, cover, steps, picture, pixels, outputs } = state;
+    const { model, weights, gates, cover, steps, outputs } = state;
     if (take.disabled || !outputs || !usable()) return;
     try {
-      const how = { picture, pixels, label: truthOf(state), rate: wanted() };
+      const how = { ...pictureOf(state), label: truthOf(state), rate: wanted() };
       const taken = stepOn(model.network, { weights, gates, cover }, how);
       changes.edit({ weights: taken.to, steps: [...steps, taken] });
       announce(`${t("step.taken", { count: steps.length + 1 })} ${lossLine(taken)}`);

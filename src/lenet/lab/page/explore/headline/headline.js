@@ -7,14 +7,19 @@ import { mountVerdict } from "lenet/explore/headline/verdict.js";
 
 /**
  * The headline in a section: {destroy}. `draw()` begins a drawing, `nextMistake()` shows the next
- * misread picture (and returns false where there is none), `showEdits()` leads to what was changed,
- * `why()` to why the network says so; `link` is the button that copies the address, `lessons` has
- * the tour's button and the menu.
+ * misread picture (and returns false where there is none), `openSide(key)` leads to a side of the
+ * lens, `why()` to why the network says so; `link` is the button that copies the address,
+ * `lessons` has the tour's button and the menu.
  */
 export default function mountHeadline(section, tools) {
-  const { t, store, draw, nextMistake, showEdits, why, link, lessons, sides, openSide } = tools;
+  const { t, store, draw, nextMistake, why, link, lessons, sides, openSide } = tools;
   const said = h("div", { class: "verdict-part" });
-  const edited = h("button", { class: "edited", hidden: true, onclick: showEdits }, t("edited"));
+  const edited = h(
+    "button",
+    { class: "edited", hidden: true, onclick: () => openSide(edits) },
+    t("edited"),
+  );
+  let edits = "what-if"; // the side where one sees what is changed
   edited.title = t("edited.why");
   const mistake = h("button", { hidden: true, onclick: nextMistake }, t("verdict.mistake"));
   const menu = createModelMenu(tools);
@@ -39,9 +44,11 @@ export default function mountHeadline(section, tools) {
   const verdict = mountVerdict(said, tools);
 
   const unsubscribe = store.subscribe((state, changed) => {
-    const { model, base, weights, gates, cover, mistakes } = state;
+    const { model, base, weights, gates, cover, nudge, mistakes } = state;
     if (changed.has("model") && model) time.show(model.ref);
-    edited.hidden = !model || (weights === base && gates === null && cover === null);
+    const same = weights === base && gates === null && cover === null;
+    edited.hidden = !model || (same && nudge === null);
+    edits = same ? "nudge" : "what-if";
     mistake.hidden = !mistakes;
   });
 

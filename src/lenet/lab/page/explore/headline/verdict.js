@@ -5,7 +5,7 @@ import { isKnown, softmax } from "lenet/network/softmax.js";
 import { paintPicture } from "lenet/shared/thumbnail.js";
 
 const SETTLED_MS = 900; // without a new result before the class is announced
-const SHOWN = ["outputs", "picture", "pixels", "traced"];
+const SHOWN = ["outputs", "picture", "traced"];
 
 /** The picture, small, and the sentence in `section`: {destroy}. */
 export function mountVerdict(section, { store, t, announce }) {
@@ -16,13 +16,13 @@ export function mountVerdict(section, { store, t, announce }) {
   let announced = "";
 
   const draw = oncePerFrame(() => {
-    const { model, outputs, picture, traced, pixels } = store.get();
+    const { model, outputs, picture, traced, seen } = store.get();
     const ready = Boolean(model && outputs && traced && outputs.length === traced.length);
     if (!ready && model && sentence.childElementCount > 0) return; // it will be in a moment
     small.hidden = !ready;
     sentence.classList.toggle("muted", !ready);
     if (!ready) return void fill(sentence, t("verdict.waiting"));
-    if (pixels) paintPicture(small, pixels, model.network.input_shape);
+    if (seen) paintPicture(small, seen, model.network.input_shape);
     const { classes } = model.network;
     const shares = softmax(outputs.at(-1), model.calibration.temperature);
     const top = shares.indexOf(Math.max(...shares));

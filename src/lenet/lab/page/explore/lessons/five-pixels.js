@@ -80,11 +80,12 @@ export function mountFivePixels(root, { t, store, done, solved, announce }) {
     }
     if (!over && has.has("outputs") && own !== null && pixels === own) {
       const is = verdictOf(state);
-      const { cover, gates, weights, model } = state;
-      const plain = cover === null && gates === null && weights === (state.base ?? model.weights);
+      const { cover, nudge, gates, weights, model } = state;
+      const plain = [cover, nudge, gates].every((one) => one === null);
       const used = changed(pixels).size;
       const fooled = is !== null && picture?.label != null && is !== picture.label;
-      if (plain && fooled && used > 0 && used <= MOST) {
+      const asTrained = weights === (state.base ?? model.weights);
+      if (plain && asTrained && fooled && used > 0 && used <= MOST) {
         over = true;
         done();
       }

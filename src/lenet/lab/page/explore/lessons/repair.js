@@ -84,7 +84,7 @@ export function mountRepair(root, tools) {
 
   const unsubscribe = store.subscribe((state, changed) => {
     if (over || broken === null) return;
-    const { model, weights, gates, cover, picture } = state;
+    const { model, weights, gates, cover, nudge, picture } = state;
     if (!model || !changed.has("outputs")) return;
     if (weights === (state.base ?? model.weights)) {
       text.textContent = t("challenge.undone");
@@ -94,8 +94,9 @@ export function mountRepair(root, tools) {
       kernelOf(weights, broken.view, broken.output, i),
     );
     const written = kernels.some((kernel) => kernel.some((value) => value !== 0));
-    const plain = gates === null && cover === null && picture?.index === broken.index;
-    if (written && plain && !picture.touched && verdictOf(state) === picture.label) {
+    const plain = [gates, cover, nudge].every((one) => one === null);
+    const same = picture?.index === broken.index;
+    if (written && plain && same && !picture.touched && verdictOf(state) === picture.label) {
       over = true;
       done();
     }

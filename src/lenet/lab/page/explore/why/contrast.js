@@ -1,7 +1,7 @@
 /** Why one class rather than another: what the last layer adds, and ways to look for the place. */
 
 import { arithmetic } from "lenet/network/arithmetic.js";
-import { gradients } from "lenet/network/gradient.js";
+import { contrast } from "lenet/network/gradient.js";
 import { isActivation, isConvolution } from "lenet/network/layers.js";
 
 /**
@@ -50,11 +50,7 @@ export function lastTerms({ network, traced, weights, input, outputs }, a, b) {
  * @returns {Float64Array[]}
  */
 export function contrastGradients({ network, traced, weights, input, outputs, gates }, a, b) {
-  const of = (unit) => gradients(network, weights, input, outputs, unit, { traced, gates });
-  const found = of(a);
-  if (b === null) return found;
-  const other = of(b);
-  return found.map((slopes, i) => slopes.map((slope, n) => slope - other[i][n]));
+  return contrast(network, weights, input, outputs, a, b, { traced, gates });
 }
 
 /**

@@ -3,7 +3,7 @@
 import { createCalculator } from "lenet/calculator.js";
 import { largest } from "lenet/colors.js";
 import { fill, h } from "lenet/dom.js";
-import { covered, occlusions } from "lenet/explore/edits/occlusion.js";
+import { occlusions } from "lenet/explore/edits/occlusion.js";
 import { roundLimit } from "lenet/explore/network/scale.js";
 import { layerName } from "lenet/explore/network/units.js";
 import { groundLevel } from "lenet/explore/picture/prepare.js";
@@ -33,11 +33,10 @@ export function mountMethods(root, { t, backend, fail }) {
   );
 
   function update(state, a, b) {
-    const { model, traced, cover, pixels } = state;
+    const { model, traced, seen } = state;
     const { network } = model;
     const [, height, width] = network.input_shape;
     const shown = { ...state, network };
-    const seen = covered(network.input_shape, pixels, cover);
     const slopes = contrastGradients(shown, a, b);
     const names = namesOf(network.classes, a, b);
     const saliency = byPixel(network, slopes[0]);

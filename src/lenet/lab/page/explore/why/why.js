@@ -86,7 +86,7 @@ export default function mountWhy(section, tools) {
 
   function update() {
     const state = store.get();
-    const { model, traced, outputs, input, pixels } = state;
+    const { model, traced, outputs, input, seen: pixels } = state;
     if (!seen) return;
     const ready = Boolean(model && input && pixels && outputs?.length === traced?.length);
     const large = ready && traced.reduce((all, row) => all + row.macs, 0) > MOST_MACS;
