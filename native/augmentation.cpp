@@ -1,5 +1,7 @@
 #include "augmentation.hpp"
 
+#include <algorithm>
+
 #ifndef LENET_PICTURES_AS_THEY_ARE
 namespace lenet {
 
@@ -27,10 +29,23 @@ int between(int before, int after, int way) { return before * (units - way) + af
 // To the nearest 1/256, where 1/256³ were added up.
 int rounded(int sum) { return (sum + units * units / 2) >> 16; }
 
+void paint_over(const std::int16_t* rectangle, const Shape& shape, std::uint8_t* picture) {
+    const int top = std::max<int>(rectangle[0], 0), left = std::max<int>(rectangle[1], 0);
+    const int bottom = std::min(rectangle[0] + rectangle[2], shape.height);
+    const int right = std::min(rectangle[1] + rectangle[3], shape.width);
+    for (int c = 0; c < shape.channels; ++c)
+        for (int y = top; y < bottom; ++y)
+            for (int x = left; x < right; ++x)
+                picture[(Stride(c) * shape.height + y) * shape.width + x] =
+                    static_cast<std::uint8_t>(rectangle[4]);
+}
+
 }  // namespace
 
-void change_picture(const std::uint8_t* from, const std::int16_t* row, bool warped,
+void change_picture(const std::uint8_t* from, const std::int16_t* row, std::int64_t numbers,
                     const Shape& shape, std::uint8_t* to) {
+    const bool warped = numbers >= moves_and_warp;
+    std::uint8_t* const picture = to;
     const int height = shape.height, width = shape.width;
     const Stride plane = Stride(height) * width;
     for (int y = 0; y < height; ++y) {
@@ -72,6 +87,8 @@ void change_picture(const std::uint8_t* from, const std::int16_t* row, bool warp
             }
         }
     }
+    const int end = warped ? moves_and_warp : moves;
+    if (numbers > end) paint_over(row + end, shape, picture);
 }
 
 }  // namespace lenet

@@ -257,8 +257,8 @@ std::int64_t Engine::batch_of_few(const Pictures& pictures, double* loss, const 
         const std::uint8_t* picture = pictures.bytes + source * single_.picture_size();
         if (pictures.augmentation) {
             moved_.resize(single_.picture_size());
-            change_picture(picture, pictures.augmentation + i * pictures.changes,
-                           pictures.changes > moves, single_.picture_shape(), moved_.data());
+            change_picture(picture, pictures.augmentation + i * pictures.changes, pictures.changes,
+                           single_.picture_shape(), moved_.data());
             picture = moved_.data();
         }
         single_.forward(picture, packed, row.data());

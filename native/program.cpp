@@ -181,7 +181,7 @@ void Program::load(Workspace& ws, const Pictures& pictures, std::int64_t first, 
             if (pictures.augmentation) {
                 std::uint8_t* moved = ws.moved.data() + lane * size;
                 change_picture(bytes[lane], pictures.augmentation + i * pictures.changes,
-                               pictures.changes > moves, input.shape(), moved);
+                               pictures.changes, input.shape(), moved);
                 bytes[lane] = moved;
             }
         }

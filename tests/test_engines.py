@@ -141,13 +141,19 @@ def part_of(whole: Batches, first: int, last: int) -> Batches:
     )
 
 
-def random_table(n: int, reach: int = 3, warped: bool = False) -> NDArray[np.int16]:
+def random_table(
+    n: int, reach: int = 3, warped: bool = False, erased: bool = False
+) -> NDArray[np.int16]:
     random = np.random.default_rng(n)
     table = random.integers(-reach, reach, (n, 53 if warped else 3), np.int16, endpoint=True)
     table[:, 2] = random.integers(0, 2, n)
     table[:, 3:] *= 256 // 2  # of the grid: up to half of `reach` pixels
     if warped:  # what is far outside, and the farthest of all
         table[0, 3:28], table[1, 28:], table[2, 3:] = -32_768, 32_767, 1
+    if erased:  # also over the edges, and one of no size
+        rectangles = random.integers(-1, 6, (n, 5), np.int16)
+        rectangles[:, 4] = random.integers(0, 256, n)
+        table = np.hstack([table, rectangles])
     return table
 
 
@@ -840,6 +846,7 @@ def augment(kind: str, images: NDArray[np.uint8], table: NDArray[np.int16]) -> N
 def changed_with_loops(images: NDArray[np.uint8], table: NDArray[np.int16]) -> NDArray[np.uint8]:
     result = np.zeros_like(images)
     n, channels, height, width = images.shape
+    erased = table.shape[1] > 3
     for i, c, y, x in itertools.product(range(n), range(channels), range(height), range(width)):
         down, right, mirrored = map(int, table[i, :3])
         from_y, from_x = y - down, x - right
@@ -847,6 +854,10 @@ def changed_with_loops(images: NDArray[np.uint8], table: NDArray[np.int16]) -> N
             if mirrored:
                 from_x = width - 1 - from_x
             result[i, c, y, x] = images[i, c, from_y, from_x]
+        if erased:
+            top, left, rows, columns, grey = map(int, table[i, 3:])
+            if y in range(top, top + rows) and x in range(left, left + columns):
+                result[i, c, y, x] = grey
     return result
 
 
@@ -857,8 +868,9 @@ def test_augmentation_is_what_plain_loops_do(
     kind: str, reach: int, shape: tuple[int, int, int]
 ) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, *shape), np.uint8)
-    table = random_table(40, reach)
-    assert np.array_equal(augment(kind, images, table), changed_with_loops(images, table))
+    for erased in (False, True):
+        table = random_table(40, reach, erased=erased)
+        assert np.array_equal(augment(kind, images, table), changed_with_loops(images, table))
 
 
 @every_array_library
@@ -921,17 +933,21 @@ def test_a_warp_is_two_linear_interpolations(kind: str, shape: tuple[int, int, i
     in_turn = augment(kind, augment(kind, images, mirror), table)
     in_turn = augment(kind, in_turn, moves * np.int16([1, 1, 0]))
     assert np.array_equal(augment(kind, images, whole), in_turn)
+    erased = random_table(8, warped=True, erased=True)  # at last, and without any effect on these
+    paint = np.hstack([np.zeros_like(moves), erased[:, 53:]])
+    assert np.array_equal(augment(kind, images, erased), augment(kind, in_turn, paint))
 
 
 @every_engine
-def test_few_pictures_are_changed_as_many_are(kind: str) -> None:
+@pytest.mark.parametrize("warped", [False, True])
+def test_few_pictures_are_changed_as_many_are(kind: str, warped: bool) -> None:
     network = Network(
         "plain",
         (3, 9, 8),
         (Conv2d(3, 4, 3), ReLU(), Flatten(), Linear(168, 10)),
         zoo.class_names(10),
     )
-    split, table = random_pictures(network, 9), random_table(9, warped=True)
+    split, table = random_pictures(network, 9), random_table(9, warped=warped, erased=True)
     plan = batches(9, 2, table=table)
     metrics = make(kind, network, OPTIMIZERS["momentum"]).train(split, plan)
     changed = Pictures(

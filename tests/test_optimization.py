@@ -228,6 +228,7 @@ def test_averaging_starts_with_the_present_and_grows_to_its_decay():
         (lambda: Augmentation(scale=-0.1), "augmentation.scale is -0.1, must be at least 0"),
         (lambda: Augmentation(shear=61), "augmentation.shear is 61, .* at most 60"),
         (lambda: Augmentation(elastic=math.nan), "augmentation.elastic is nan"),
+        (lambda: Augmentation(erase=1.1), "augmentation.erase is 1.1, must be .* at most 1"),
         (lambda: EarlyStopping(patience=-1), "early_stopping.patience is -1, must be at least 0"),
         (lambda: EarlyStopping(min_delta=math.nan), "early_stopping.min_delta is nan"),
     ],

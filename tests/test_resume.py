@@ -72,7 +72,7 @@ SETTINGS = {
         PLAIN,
         optimizer=Optimizer("adamw", weight_decay=0.01, average=0.95),
         schedule=Schedule("cosine", 0.003, warmup_epochs=0.6),
-        augmentation=Augmentation(2, True, rotate=8, scale=0.1, shear=5, elastic=0.5),
+        augmentation=Augmentation(2, True, rotate=8, scale=0.1, shear=5, elastic=0.5, erase=0.5),
         objective=Objective(label_smoothing=0.1),
     ),
     "early stopping": dataclasses.replace(
@@ -175,6 +175,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "augmentation.flip": True,
         "augmentation.rotate": 8,
         "augmentation.elastic": 0.5,
+        "augmentation.erase": 0.5,
     },
     "early stopping": {
         **BASE,

@@ -16,7 +16,7 @@ from lenet.network.layers import Flatten, Linear
 from lenet.network.parameters import State, initialize
 from lenet.optimization import Augmentation, EarlyStopping, Objective, Optimizer, Schedule, Settings
 from lenet.training import Callbacks, Checkpoint, Parts, Progress, fit
-from lenet.training.augmentation import draw_grids
+from lenet.training.augmentation import draw_grids, draw_rectangles
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +119,22 @@ def test_an_epoch_is_a_function_of_seed_and_epoch() -> None:
     assert bent_table is not None
     assert (order == bent_order).all()
     assert (table == bent_table[:, :3]).all()
+    erased = dataclasses.replace(bent, augmentation=dataclasses.replace(bent.augmentation, erase=1))
+    erased_table = training.draw_epoch(erased, np.zeros(500, np.int64), 3, SIZE)[1]
+    assert erased_table is not None
+    assert (bent_table == erased_table[:, :53]).all()
+
+
+def test_rectangles_of_any_size_up_to_the_share_lie_anywhere_inside() -> None:
+    random = np.random.default_rng(0)
+    top, left, height, width, grey = draw_rectangles(random, 0.5, 5_000, (28, 20)).T
+    assert set(height) == set(range(15))
+    assert set(width) == set(range(11))
+    assert set(grey) == set(range(256))
+    assert (top.min(), left.min(), (top + height).max(), (left + width).max()) == (0, 0, 28, 20)
+    assert abs((top + height / 2).mean() - 14) < 0.5  # as often above the middle as below
+    whole = draw_rectangles(random, 1, 5_000, (28, 20))
+    assert whole[:, 2:4].max(axis=0).tolist() == [28, 20]
 
 
 def grids(**augmentation: float) -> NDArray[np.float64]:

@@ -315,6 +315,7 @@ class Augmentation:
     ``scale``: height and width each larger or smaller by up to this share.
     ``shear``: slanted by up to so many degrees to either side.
     ``elastic``: bent; the standard deviation, in pixels, of how far points move.
+    ``erase``: painted over with one grey, a rectangle of up to this share of each side.
     """
 
     shift: int = 0
@@ -323,6 +324,7 @@ class Augmentation:
     scale: float = 0.0
     shear: float = 0.0
     elastic: float = 0.0
+    erase: float = 0.0
 
     def __post_init__(self) -> None:
         _check("augmentation.shift", self.shift, 0, 127, whole=True)
@@ -330,6 +332,7 @@ class Augmentation:
         _check("augmentation.scale", self.scale, 0, 1)
         _check("augmentation.shear", self.shear, 0, 60)
         _check("augmentation.elastic", self.elastic, 0, 100)
+        _check("augmentation.erase", self.erase, 0, 1)
 
     @property
     def warps(self) -> bool:

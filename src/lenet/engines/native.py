@@ -26,7 +26,7 @@ from lenet.engines.protocol import (
     normalization_table,
     shares,
 )
-from lenet.engines.warping import COLUMNS, MOVES
+from lenet.engines.warping import WIDTHS
 from lenet.network.architecture import Network, trace
 from lenet.network.codes import codes
 from lenet.network.layers import (
@@ -197,8 +197,8 @@ class NativeEngine:
                 f"there are {len(batches.learning_rates)} learning rates for {steps} steps"
             )
         table = batches.augmentation
-        if table is not None and table.shape not in ((len(order), MOVES), (len(order), COLUMNS)):
-            wanted = f"({len(order)}, {MOVES} or {COLUMNS})"
+        if table is not None and table.shape not in [(len(order), width) for width in WIDTHS]:
+            wanted = f"({len(order)}, {' or '.join(map(str, WIDTHS))})"
             raise ValueError(f"the augmentation has shape {table.shape}, not {wanted}")
         losses = np.zeros(steps)
         correct = self._core.train(

@@ -32,7 +32,7 @@ from lenet.engines.protocol import (
     normalization_table,
     shares,
 )
-from lenet.engines.warping import MOVES, warp
+from lenet.engines.warping import parts, warp
 from lenet.machine import keep_freed_memory
 from lenet.network.architecture import Network, trace
 from lenet.network.codes import codes
@@ -647,15 +647,17 @@ def hash32(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def augment(images: NDArray[np.uint8], table: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """The pictures (n, c, h, w) mirrored, warped, then moved, as each row of the table says.
+    """The pictures (n, c, h, w) mirrored, warped, moved, painted over, as their rows say.
 
-    0 moves in. Without displacements in the table nothing is warped.
+    0 moves in. ``warping.parts`` tells what the table's columns are.
     """
-    if table.shape[1] > MOVES:
-        mirrored = move(images, table[:, :MOVES] * np.array([0, 0, 1], np.int16))
-        warped = warp(mirrored, table[:, MOVES:])
-        return move(warped, table[:, :MOVES] * np.array([1, 1, 0], np.int16))
-    return move(images, table)
+    moves, displacements, rectangles = parts(table)
+    if displacements is None:
+        images = move(images, moves)
+    else:
+        mirrored = move(images, moves * np.array([0, 0, 1], np.int16))
+        images = move(warp(mirrored, displacements), moves * np.array([1, 1, 0], np.int16))
+    return images if rectangles is None else erase(images, rectangles)
 
 
 def move(images: NDArray[np.uint8], table: NDArray[np.int16]) -> NDArray[np.uint8]:
@@ -674,6 +676,16 @@ def move(images: NDArray[np.uint8], table: NDArray[np.int16]) -> NDArray[np.uint
         picture, :, rows.clip(0, height - 1)[:, :, None], columns.clip(0, width - 1)[:, None, :]
     ]
     return np.where(inside[..., None], moved, np.uint8(0)).transpose(0, 3, 1, 2)
+
+
+def erase(images: NDArray[np.uint8], rectangles: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """The pictures (n, c, h, w), each with its rectangle (top, left, height, width, grey)."""
+    top, left, height, width, grey = rectangles.T.astype(np.int64)[:, :, None]
+    rows, columns = (np.arange(side) for side in images.shape[2:])
+    inside = ((rows >= top) & (rows < top + height))[:, None, :, None] & (
+        (columns >= left) & (columns < left + width)
+    )[:, None, None]
+    return np.where(inside, grey.astype(np.uint8)[:, :, None, None], images)
 
 
 def optimizer_step(

@@ -51,7 +51,7 @@ class Batches:
     order: NDArray[np.int64]  # (n,) indices into the split
     batch_size: int
     learning_rates: NDArray[np.float64]  # (ceil(n / batch_size),) one a step
-    augmentation: NDArray[np.int16] | None  # (n, 3) or (n, 53): warping.py
+    augmentation: NDArray[np.int16] | None  # (n, 3) or more: warping.parts
     position: Position
     weights: NDArray[np.float32] | None = None  # (n,) how much each counts; None: all alike
 

@@ -33,7 +33,7 @@ from lenet.engines.protocol import (
     normalization_table,
     shares,
 )
-from lenet.engines.warping import GRID, MOVES, UNITS, grid_place
+from lenet.engines.warping import GRID, UNITS, grid_place, parts
 from lenet.machine import keep_freed_memory
 from lenet.network.architecture import Network, trace
 from lenet.network.codes import codes
@@ -624,15 +624,27 @@ def step_numbers(optimizer: Optimizer, learning_rate: float, step: int) -> tuple
 
 
 def augment(images: Tensor, table: Tensor) -> Tensor:
-    """The pictures (n, c, h, w) mirrored, warped, then moved, as each row of the table says.
+    """The pictures (n, c, h, w) mirrored, warped, moved, painted over, as their rows say.
 
     As numpy.augment, bit for bit.
     """
-    if table.shape[1] == MOVES:
-        return move(images, table)
-    moves, displacements = table[:, :MOVES], table[:, MOVES:]
-    mirrored = move(images, moves * moves.new_tensor([0, 0, 1]))
-    return move(warp(mirrored, displacements), moves * moves.new_tensor([1, 1, 0]))
+    moves, displacements, rectangles = parts(table)
+    if displacements is None:
+        images = move(images, moves)
+    else:
+        mirrored = move(images, moves * moves.new_tensor([0, 0, 1]))
+        images = move(warp(mirrored, displacements), moves * moves.new_tensor([1, 1, 0]))
+    return images if rectangles is None else erase(images, rectangles)
+
+
+def erase(images: Tensor, rectangles: Tensor) -> Tensor:
+    """The pictures with their rectangles, as numpy.erase does."""
+    top, left, height, width, grey = rectangles.long().t()[:, :, None]
+    rows, columns = (torch.arange(side, device=images.device) for side in images.shape[2:])
+    inside = ((rows >= top) & (rows < top + height))[:, None, :, None] & (
+        (columns >= left) & (columns < left + width)
+    )[:, None, None]
+    return torch.where(inside, grey.to(images.dtype)[:, :, None, None], images)
 
 
 def warp(images: Tensor, displacements: Tensor) -> Tensor:

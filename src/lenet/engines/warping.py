@@ -7,13 +7,30 @@ arithmetic is of whole numbers, so that every engine makes the same bytes.
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 GRID = 5  # points in each direction, over the whole picture, its edges included
 UNITS = 256  # a pixel's parts: displacements are whole numbers of them
-MOVES = 3  # the columns of a table before the grid: rows down, columns right, mirrored or not
-COLUMNS = MOVES + 2 * GRID * GRID  # then the grid's displacements in rows, then those in columns
+
+# A table has a row for each picture. Its columns:
+MOVES = 3  # rows down, columns right, mirrored or not
+WARP = 2 * GRID * GRID  # where pictures are warped: the grid's displacements in rows, in columns
+ERASURE = 5  # where they are painted over: a rectangle's top, left, height, width, and its grey
+WIDTHS = (MOVES, MOVES + ERASURE, MOVES + WARP, MOVES + WARP + ERASURE)
+
+T = TypeVar("T")  # an array, or PyTorch's tensor
+
+
+def parts(table: T) -> tuple[T, T | None, T | None]:
+    """A table's moves (n, 3), displacements (n, 50) or None, and rectangles (n, 5) or None."""
+    rows: Any = table
+    warps = rows.shape[1] >= MOVES + WARP
+    end = MOVES + (WARP if warps else 0)
+    erases = rows.shape[1] > end
+    return rows[:, :MOVES], rows[:, MOVES:end] if warps else None, rows[:, end:] if erases else None
 
 
 Whole = NDArray[np.int32]  # 32 bits are enough for all that follows

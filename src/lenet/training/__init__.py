@@ -224,7 +224,7 @@ def draw_epoch(
     size: tuple[int, int],
     in_blocks: bool = False,
 ) -> Drawn:
-    """The order of an epoch's pictures (n,), and how each is changed (n, 3 or 53) or None.
+    """The order of an epoch's pictures (n,), and how each is changed (n, 3 or more) or None.
 
     ``size`` is their height and width. ``in_blocks`` is for pictures that stay in their file
     (``mapped.epoch_order``).

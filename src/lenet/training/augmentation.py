@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.engines.warping import COLUMNS, GRID, MOVES, UNITS
+from lenet.engines.warping import ERASURE, GRID, MOVES, UNITS, WARP
 from lenet.optimization import Augmentation
 
 CHUNK = 4096  # pictures whose grids are made at once
@@ -17,23 +17,40 @@ FARTHEST = 32_767  # of a point: the table is int16, so 128 pixels
 def draw_changes(
     random: np.random.Generator, augmentation: Augmentation, count: int, size: tuple[int, int]
 ) -> NDArray[np.int16] | None:
-    """The change of each of an epoch's pictures, (count, 3 or 53) int16; None where none changes.
+    """The change of each of an epoch's pictures, (count, 3 or more) int16; None where none changes.
 
-    Rows down, columns right, mirrored or not; where pictures are warped, then the grid that
-    ``engines.warping`` reads. ``size`` is the pictures' height and width.
+    ``engines.warping`` says what the columns are. ``size`` is the pictures' height and width.
     """
     shift, flip, warps = augmentation.shift, augmentation.flip, augmentation.warps
-    if not shift and not flip and not warps:
+    if not shift and not flip and not warps and not augmentation.erase:
         return None
-    table = np.zeros((count, COLUMNS if warps else MOVES), np.int16)
+    end = MOVES + (WARP if warps else 0)
+    table = np.zeros((count, end + (ERASURE if augmentation.erase else 0)), np.int16)
     if shift or flip:
         table[:, :2] = random.integers(-shift, shift, (count, 2), endpoint=True)
     if flip:
         table[:, 2] = random.integers(0, 2, count)
     for start in range(0, count if warps else 0, CHUNK):
-        part = table[start : start + CHUNK, MOVES:]
+        part = table[start : start + CHUNK, MOVES:end]
         part[...] = draw_grids(random, augmentation, len(part), size)
+    if augmentation.erase:
+        table[:, end:] = draw_rectangles(random, augmentation.erase, count, size)
     return table
+
+
+def draw_rectangles(
+    random: np.random.Generator, erase: float, count: int, size: tuple[int, int]
+) -> NDArray[np.int64]:
+    """So many rectangles, (count, 5): top, left, height, width, and a grey from 0 to 255.
+
+    A side is of any length up to the share ``erase`` of the picture's (Zhong et al. 2017 draw the
+    area and the sides' ratio), the rectangle anywhere inside.
+    """
+    sides = np.array(size)
+    lengths = random.integers(0, np.rint(sides * erase), (count, 2), endpoint=True)
+    corners = random.integers(0, sides - lengths, endpoint=True)
+    greys = random.integers(0, 255, (count, 1), endpoint=True)
+    return np.hstack([corners, lengths, greys])
 
 
 def draw_grids(

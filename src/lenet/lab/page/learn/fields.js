@@ -58,6 +58,7 @@ export const FIELDS = [
   { key: "augmentation.scale", ...real(0, 1), more: true },
   { key: "augmentation.shear", ...real(0, 60), more: true },
   { key: "augmentation.elastic", ...real(0, 100), more: true },
+  { key: "augmentation.erase", ...real(0, 1), more: true },
   { key: "early_stopping.patience", ...whole(0), more: true },
   { key: "early_stopping.min_delta", ...real(0), more: true },
 ];
