@@ -1,5 +1,6 @@
 """LeNetClassifier among scikit-learn's tools: what it promises, and what goes in and out."""
 
+import dataclasses
 import pickle
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from lenet import data
 from lenet.estimator import LeNetClassifier
 from lenet.network.weights import load_network, save_network
+from lenet.optimization import Augmentation
 from lenet.ship.rows import learn_pixels, shape_of
 
 # Each with its reason; none that is here may pass unnoticed.
@@ -186,6 +188,18 @@ def test_wrong_settings_are_said_when_they_are_used(settings: dict[str, Any], wo
     rows = np.arange(640, dtype=np.uint8).reshape(10, 64)
     with pytest.raises(ValueError, match=words):
         LeNetClassifier(**settings).fit(rows, np.arange(10) % 2)
+
+
+def test_every_way_to_change_pictures_is_a_setting(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    images, labels = digits
+    pictures, few = images[:40], {"epochs": 1, "random_state": 0}
+    plain = LeNetClassifier("linear", **few).fit(pictures, labels[:40]).parameters_
+    given = {"shift": 1, "flip": True, "rotate": 9, "scale": 0.2, "shear": 9, "elastic": 1}
+    for key, value in {**given, "erase": 0.5}.items():
+        changed = LeNetClassifier("linear", **few, **{key: value}).fit(pictures, labels[:40])
+        assert (changed.parameters_["1.weight"] != plain["1.weight"]).any(), key
+    names = {field.name for field in dataclasses.fields(Augmentation)}
+    assert names == {*given, "erase"}
 
 
 def test_one_class_is_no_choice() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Final, Self
 
 import numpy as np
@@ -59,9 +59,10 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     Rows of ``X`` are pictures: uint8 or other numbers (n, height, width), (n, channels, height,
     width), or flat (n, features). ``network`` "auto" is ``lenet-relu`` where the pictures are large
     enough, else ``mlp``; ``image_shape`` says how flat rows lie, ``scaling`` what 0 and 255 are
-    (see ``lenet.ship.rows``). ``epochs`` and ``batch_size`` "auto" go by how many rows there are.
-    ``class_weight`` is None, "balanced" or {label: weight}; ``random_state`` makes two trainings
-    equal. Labels may be numbers or texts.
+    (see ``lenet.ship.rows``). ``epochs`` and ``batch_size`` "auto" go by how many rows there
+    are. ``shift`` to ``erase`` change pictures at random while it learns, as
+    ``lenet.optimization.Augmentation`` says. ``class_weight`` is None, "balanced" or
+    {label: weight}; ``random_state`` makes two trainings equal. Labels may be numbers or texts.
 
     After ``fit`` there are ``classes_``, ``n_features_in_``, ``image_shape_``, ``network_`` and
     ``parameters_``.
@@ -80,6 +81,12 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         schedule: str = "cosine",
         weight_decay: float | None = None,
         shift: int = 0,
+        flip: bool = False,
+        rotate: float = 0.0,
+        scale: float = 0.0,
+        shear: float = 0.0,
+        elastic: float = 0.0,
+        erase: float = 0.0,
         label_smoothing: float = 0.0,
         class_weight: str | Mapping[Any, float] | None = None,
         engine: str = "auto",
@@ -96,6 +103,12 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.schedule = schedule
         self.weight_decay = weight_decay
         self.shift = shift
+        self.flip = flip
+        self.rotate = rotate
+        self.scale = scale
+        self.shear = shear
+        self.elastic = elastic
+        self.erase = erase
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
         self.engine = engine
@@ -272,7 +285,9 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             optimizer=Optimizer(self.optimizer, weight_decay=decay),
             schedule=Schedule(self.schedule, self.learning_rate),
             objective=Objective(self.label_smoothing, class_weights),  # type: ignore[arg-type]
-            augmentation=Augmentation(shift=self.shift),
+            augmentation=Augmentation(
+                **{key.name: getattr(self, key.name) for key in fields(Augmentation)}
+            ),
         )
 
     def _batch_size(self, examples: int) -> int:
