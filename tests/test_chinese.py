@@ -14,9 +14,9 @@ import pytest
 pytest.importorskip("fastapi")
 
 import lenet
-from lenet.lab import chinese
-from lenet.lab.chinese import in_chinese, listed_in_chinese
 from lenet.lab.security import REFUSALS
+from lenet.language import chinese
+from lenet.language.chinese import in_chinese, listed_in_chinese
 from lenet.training import recipes
 
 LAB = Path(lenet.__file__).parent / "lab"
@@ -78,22 +78,22 @@ def test_every_recipe_has_a_chinese_title() -> None:
             "第 8 行：第 7 层（Linear）需要长度为 401 的向量，但它的输入形状是 16×5×5",
         ),
         (
-            "this run ended before its network learnt anything: its loss of 3.011 and its accuracy "
-            "of 0.097 are those of a guess (ln 10, 0.100). Sigmoid networks need about 400 such steps "
-            "to start, and this run did 40 (40 an epoch): try --epochs 25, or ReLU in place of "
-            "Sigmoid, which starts at once (the recipe quickstart)",
-            "训练结束时网络还什么都没有学到：损失 3.011 和准确率 0.097 与猜测相同（ln 10，0.100）。Sigmoid "
-            "网络大约要 400 个这样的步才开始学习，而这次训练做了 40 步（每轮 40 步）：请试 --epochs 25，"
-            "或用 ReLU 代替 Sigmoid，它立刻就能开始（配方 quickstart）",
+            "Seen: this run ended before its network learnt anything: its loss of 3.011 and its "
+            "accuracy of 0.097 are those of a guess (ln 10, 0.100). Why: Sigmoid networks need about "
+            "400 such steps to start, and this run did 40 (40 an epoch). Try: --epochs 25, or ReLU in "
+            "place of Sigmoid, which starts at once (the recipe quickstart).",
+            "现象：训练结束时网络还什么都没有学到：损失 3.011 和准确率 0.097 与猜测相同（ln 10，0.100）。"
+            "原因：Sigmoid 网络大约要 400 个这样的步才开始学习，而这次训练做了 40 步（每轮 40 步）。"
+            "建议：--epochs 25，或用 ReLU 代替 Sigmoid，它立刻就能开始（配方 quickstart）。",
         ),
         (
-            "loss has stayed at 2.303 ≈ ln 10 for 3 epochs: 97% of the Sigmoid outputs of layer 1 "
-            "(C1) are saturated (their slope is below 10% of the steepest), as are most of layers 4 "
-            "and 8, so no gradient reaches layer 0; 354 steps of AdamW moved the weights of layer 0 "
-            "(C1) by 2.1 times their first size: try a tenth of the learning rate (0.001)",
-            "损失已有 3 轮停在 2.303 ≈ ln 10：第 1 层（C1）的 Sigmoid 输出有 97% 已饱和（斜率不到最陡处的 "
-            "10%），第 4、8 层的大多数也是如此，梯度因此到不了第 0 层；354 步 AdamW 使第 0 层（C1）"
-            "的权重移动了初始大小的 2.1 倍：请试十分之一的学习率（0.001）",
+            "Seen: the loss has stayed at 2.303 ≈ ln 10 for 3 epochs; over 99% of the Sigmoid outputs of "
+            "layer 1 (C1) are saturated (slope under 4% of its peak), as in layers 4 and 8. Why: no "
+            "gradient reaches layer 0 through a flat Sigmoid; 354 steps of AdamW moved the weights of "
+            "layer 0 (C1) by 2.1 times their first size. Try: a tenth of the learning rate (0.001).",
+            "现象：损失停在 2.303 ≈ ln 10，已有 3 轮；第 1 层（C1）的 Sigmoid 输出有 99% 以上已饱和（斜率"
+            "不到最陡处的 4%），第 4、8 层也是如此。原因：梯度通不过平坦的 Sigmoid，到不了第 0 层；354 步 "
+            "AdamW 使第 0 层（C1）的权重移动了初始大小的 2.1 倍。建议：十分之一的学习率（0.001）。",
         ),
         (
             "x.pt is no file of weights that LeNet reads: give a .safetensors file, or a state dict "
@@ -134,7 +134,9 @@ def test_a_stranger_s_sentence_takes_no_time() -> None:
         "{} is " * 330,
         "; try " * 330,
         "it is damaged: " * 120,
-        "loss has stayed at " * 90,
+        "the loss has stayed at " * 80,
+        "; or " * 390,
+        "Seen: . Why: . Try: . " * 90,
     ):
         in_chinese(hostile)
     assert time.process_time() - began < 2

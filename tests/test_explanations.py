@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lenet.drawing.text_width import cells
+from lenet.language.asked import LANGUAGES, language_of
 from lenet.looking import explanations
-from lenet.looking.explanations import LANGUAGES, explain, language_of, to_text
+from lenet.looking.explanations import explain, to_text
 from lenet.network import zoo
 from lenet.network.architecture import Network, trace
 from lenet.network.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sigmoid

@@ -14,7 +14,7 @@ SOURCE = Path(lenet.__file__).parent
 
 # The rooms in layers: a file imports rooms of lower lines, and siblings in its own room.
 LAYERS = (
-    {"files", "system", "names", "untrusted", "_native", "__version__"},
+    {"files", "language", "system", "names", "untrusted", "_native", "__version__"},
     {"installing", "machine", "web"},
     {"processes"},
     {"network", "data", "optimization"},

@@ -9,6 +9,7 @@ import pytest
 
 from lenet import cli, data, runs
 from lenet.engines.numpy import NumpyEngine
+from lenet.language.finding import lines
 from lenet.network.architecture import Flatten, Linear, Network
 from lenet.network.parameters import State, initialize
 from lenet.optimization import Objective, Settings
@@ -38,10 +39,12 @@ def test_a_run_that_ends_on_the_natural_plateau_says_so_with_its_own_numbers(
     in_tmp: Path,
 ) -> None:
     record, (text,) = ended({"epochs": 4})
-    assert text.startswith("this run ended before its network learnt anything: its loss of 2.3")
+    assert text.startswith(
+        "Seen: this run ended before its network learnt anything: its loss of 2.3"
+    )
     assert "are those of a guess (ln 10, 0.100)" in text
     assert "Sigmoid networks need about 400 such steps to start, and this run did 160" in text
-    assert "(40 an epoch): try --epochs 25, or ReLU in place of Sigmoid" in text
+    assert "(40 an epoch). Try: --epochs 25, or ReLU in place of Sigmoid" in text
     assert record.remark == text
 
 
@@ -51,10 +54,10 @@ def test_a_run_that_ends_on_the_natural_plateau_says_so_with_its_own_numbers(
     [
         ({"batch_size": 64, "epochs": 1}, "1,600 such steps to start, and this run did 157"),
         ({"schedule.learning_rate": 0.3, "epochs": 1}, "600 such steps to start, and this run"),
-        ({"epochs": 1, "val": 0.5, "batch_size": 500}, "(10 an epoch): try --epochs 100"),
+        ({"epochs": 1, "val": 0.5, "batch_size": 500}, "(10 an epoch). Try: --epochs 100"),
         (
             {"optimizer.method": "adam", "schedule.learning_rate": 0.001, "epochs": 1},
-            "150 such steps to start, and this run did 40 (40 an epoch): try --epochs 10",
+            "150 such steps to start, and this run did 40 (40 an epoch). Try: --epochs 10",
         ),
     ],
     ids=["batches of 64", "a third of the rate", "half held out", "adam"],
@@ -69,14 +72,14 @@ def test_one_step_of_relu_is_too_few(in_tmp: Path) -> None:
     changes = {"network": "lenet-relu", "batch_size": 10_000, "epochs": 1}
     changes["schedule.learning_rate"] = 0.001
     text = ended(changes)[0].remark
-    assert "A network needs 100 steps and more, and this run did 1 (1 an epoch)" in text
+    assert "a network needs 100 steps and more, and this run did 1 (1 an epoch)" in text
 
 
 def test_a_fault_is_named_however_short_the_run(in_tmp: Path) -> None:
     changes = {"network": "lenet-relu", "schedule.learning_rate": 5.0, "epochs": 1}
     text = ended(changes)[0].remark
     assert "of the ReLU" in text or "the steps are too large" in text
-    assert "try a learning rate of 0.1 in place of 5" in text
+    assert "Try: a learning rate of 0.1 in place of 5" in text
 
 
 @pytest.mark.slow
@@ -98,10 +101,13 @@ def test_a_loss_that_has_blown_up_is_no_success(
     command = ["train", "d2l", "--data", "fashion-mnist-small", "--epochs", "1"]
     assert cli.run([*command, "--lr", f"{rate:g}", "--out", "run"]) == 0
     printed = capsys.readouterr().out
-    (text,) = [line for line in printed.splitlines() if line.startswith("this run ended worse")]
-    assert "that of a guess ln 10: the steps are too large: 40 steps of SGD moved" in text
-    assert f"try a learning rate of 0.9 in place of {rate:g}" in text
-    assert runs.read(Path("run")).remark == text
+    text = runs.read(Path("run")).remark
+    seen, why, to_try = lines(text)
+    assert f"{seen}\n{why}\n{to_try}\n" in printed
+    assert seen.startswith("Seen: this run ended worse than it began")
+    assert "that of a guess ln 10" in seen
+    assert "the steps are too large: 40 steps of SGD moved" in why
+    assert to_try == f"Try: a learning rate of 0.9 in place of {rate:g}."
     assert re.search(
         r"^epoch 1/1  loss [\d.]+e\+\d\d  train", printed, re.MULTILINE
     )  # no 30 digits
@@ -112,7 +118,7 @@ def test_the_rate_that_is_named_is_the_one_that_was_set_not_where_a_schedule_end
     in_tmp: Path,
 ) -> None:
     text = ended({"network": "mlp", "epochs": 1, "schedule.learning_rate": 10.0}, "quickstart")[0]
-    assert "try a learning rate of 0.001 in place of 10" in text.remark
+    assert "Try: a learning rate of 0.001 in place of 10" in text.remark
     text = ended({"epochs": 1, "schedule.learning_rate": 1e-12}, "quickstart", "small")[0]
     assert "the steps are too small" in text.remark
     assert "in place of 1e-12" in text.remark
@@ -132,14 +138,23 @@ def test_a_run_that_has_learnt_gets_no_remark(in_tmp: Path) -> None:
 
 @pytest.mark.slow
 def test_evaluate_and_inspect_tell_it_again(
-    in_tmp: Path, capsys: pytest.CaptureFixture[str]
+    in_tmp: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
     record, _ = ended({"epochs": 1})
     capsys.readouterr()
     assert cli.run(["evaluate", "run"]) == 0
-    assert capsys.readouterr().err == f"lenet: note: {record.remark}\n"
+    said = "about this run\n" + "\n".join(lines(record.remark)) + "\n"
+    assert capsys.readouterr().err == f"lenet: {said}"
     assert cli.run(["inspect", "run", "--kernels"]) == 0
-    assert capsys.readouterr().out.startswith(f"note: {record.remark}")
+    assert capsys.readouterr().out.startswith(said)
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert cli.run(["evaluate", "run"]) == 0
+    first, seen, why, to_try = capsys.readouterr().err.splitlines()
+    assert first == "lenet: 关于这次训练"
+    assert seen.startswith("现象：训练结束时网络还什么都没有学到：损失 3.")
+    assert why.startswith("原因：Sigmoid 网络大约要 400 个这样的步")
+    assert to_try.startswith("建议：--epochs 25，或用 ReLU 代替 Sigmoid")
 
 
 def test_what_a_strangers_folder_says_is_short_and_one_line(in_tmp: Path) -> None:

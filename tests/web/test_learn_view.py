@@ -383,14 +383,19 @@ def test_another_picture_is_computed_with_the_same_weights(page: Page, lab: str)
     expect(page.locator(".distributions tbody tr")).to_have_count(11)
 
 
+SAID = "Seen: 1; 2. Why: 3. 4. Try: 5."
+
+
 def test_a_remark_of_the_run_stands_beneath_the_curves(page: Page, lab: str) -> None:
     def with_remark(route: Any) -> None:
         answer = route.fetch()
-        route.fulfill(response=answer, json={**answer.json(), "remarks": ["stuck at ln 10"]})
+        route.fulfill(response=answer, json={**answer.json(), "remarks": [SAID, "stuck at ln 10"]})
 
     page.route("**/api/runs/sigmoid", with_remark)
     open_view(page, lab, "learn", "?run=sigmoid")
-    expect(page.locator(".note")).to_contain_text("stuck at ln 10")
+    notes = page.locator(".note")
+    expect(notes.nth(0).locator("p")).to_have_text(["Seen: 1; 2.", "Why: 3. 4.", "Try: 5."])
+    expect(notes.nth(1)).to_have_text("What LeNet remarks: stuck at ln 10")
     curves, note = (page.locator(f".learn-{part}").bounding_box() for part in ("curves", "remarks"))
     assert note["y"] >= curves["y"] + curves["height"] - 1
 

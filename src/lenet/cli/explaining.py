@@ -146,7 +146,7 @@ def _rows_and_columns(name: str, text: str) -> tuple[int, int]:
 
 
 def _explain(walk: Walkthrough, asked: str | None, out: Path | None) -> None:
-    from lenet.looking.explanations import language_of
+    from lenet.language.asked import language_of
     from lenet.walkthrough import text
 
     asked = asked and asked.lower()

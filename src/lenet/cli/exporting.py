@@ -69,7 +69,7 @@ def _html(run: Path, path: Path, data_dir: Path | None, lessons: list[Path], lea
     from lenet.files import write_atomically
     from lenet.lab.export import html
     from lenet.lab.lessons.reading import read_all
-    from lenet.looking.explanations import known_language
+    from lenet.language.asked import known_language
 
     offered, language = read_all(lessons), known_language(None)
     content = html.of_run(run, data_dir, language, offered, lean=lean).encode()

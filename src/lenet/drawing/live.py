@@ -29,6 +29,7 @@ from rich.text import Text
 
 from lenet.drawing.figures import PALETTE, curves, encoded
 from lenet.drawing.terminal_plot import draw_curves
+from lenet.language.finding import told
 from lenet.optimization import Settings
 from lenet.training import Callbacks, Progress, Reading
 
@@ -216,7 +217,10 @@ def _lines(record: Record, console: Console) -> Iterator[Callbacks]:
         last_epoch = record.now
         write(epoch_line(reading, record.epochs, speed))
 
-    yield Callbacks(on_stretch=on_stretch, on_reading=on_reading, on_remark=write)
+    def on_remark(remark: str) -> None:
+        write(told(remark, encoding=console.encoding))
+
+    yield Callbacks(on_stretch=on_stretch, on_reading=on_reading, on_remark=on_remark)
 
 
 # --- notebook ----------------------------------------------------------------------------------
@@ -243,8 +247,13 @@ def _notebook(record: Record) -> Iterator[Callbacks]:
         if throttle.due():
             draw()
 
+    def on_remark(remark: str) -> None:
+        print(told(remark, encoding="utf-8"))
+
     try:
-        yield Callbacks(on_stretch=on_stretch, on_reading=record.readings.append, on_remark=print)
+        yield Callbacks(
+            on_stretch=on_stretch, on_reading=record.readings.append, on_remark=on_remark
+        )
     finally:
         draw()
 
@@ -271,7 +280,8 @@ def _terminal(record: Record, console: Console) -> Iterator[Callbacks]:
         screen.draw_if_due()
 
     def on_remark(remark: str) -> None:
-        console.print(Text(_encodable(remark, console.encoding)))
+        shown = told(remark, encoding=console.encoding)
+        console.print(Text(_encodable(shown, console.encoding)))
 
     console.push_render_hook(screen)
     try:

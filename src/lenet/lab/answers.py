@@ -15,10 +15,10 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lenet.lab.chinese import in_chinese
 from lenet.lab.export.bundle import bundle, modules
 from lenet.lab.jobs import LabError
 from lenet.lab.security import content_policy
+from lenet.language.chinese import in_chinese
 
 TYPES: Final = {
     ".html": "text/html; charset=utf-8",

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lenet.lab import datasets, models
 from lenet.lab.answers import as_bytes, as_json, error
-from lenet.lab.chinese import listed_in_chinese
 from lenet.lab.datasets import Described, Shelf
 from lenet.lab.events import Hub
 from lenet.lab.jobs import LabError
@@ -22,7 +21,8 @@ from lenet.lab.lab import Lab
 from lenet.lab.models import Answers, Model
 from lenet.lab.references import Asked, Models, split_reference
 from lenet.lab.security import TOKEN_FAULT
-from lenet.looking.explanations import Language, known_language
+from lenet.language.asked import Language, known_language
+from lenet.language.chinese import listed_in_chinese
 from lenet.network import layer_text
 from lenet.network.architecture import Network, Normalization, to_dict, trace
 from lenet.network.layer_text import LayerTextError

@@ -20,12 +20,12 @@ from typing import Any, Final
 import lenet
 from lenet import engines, runs, system, training
 from lenet.lab import datasets
-from lenet.lab.chinese import in_chinese
 from lenet.lab.datasets import Described
 from lenet.lab.jobs import LabError, Queue, open_queue
 from lenet.lab.lessons.reading import built_in
 from lenet.lab.watching import Changes, Watched, remarks_in_chinese, watch
-from lenet.looking.explanations import language_of
+from lenet.language.asked import language_of
+from lenet.language.chinese import in_chinese
 from lenet.network import layer_text, zoo
 from lenet.network.architecture import Network, to_dict, trace
 from lenet.runs import experiments

@@ -24,8 +24,9 @@ from lenet import engines
 from lenet.data import DataError, Split, preparation
 from lenet.engines import Engine, Position
 from lenet.lab.datasets import Described, Shelf
+from lenet.language.asked import LANGUAGES, Language
 from lenet.looking.evaluation import predicted_by
-from lenet.looking.explanations import LANGUAGES, Language, explain
+from lenet.looking.explanations import explain
 from lenet.looking.explanations import to_json as explanation_to_json
 from lenet.network.architecture import Network, trace
 from lenet.network.parameters import Parameters

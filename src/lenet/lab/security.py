@@ -27,7 +27,7 @@ from typing import Final, Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lenet.lab.chinese import in_chinese
+from lenet.language.chinese import in_chinese
 from lenet.web.addresses import Addresses
 
 LARGEST_MODEL: Final = 64 << 20  # bytes of a body that opens a model

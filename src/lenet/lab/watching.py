@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from lenet import runs
 from lenet.files import FileError, open_plain
-from lenet.lab.chinese import in_chinese
 from lenet.lab.datasets import Described, of_run
+from lenet.language.chinese import in_chinese
 from lenet.network.architecture import Network, trace
 from lenet.runs import COLUMNS, Remark, snapshots
 from lenet.training import Reading

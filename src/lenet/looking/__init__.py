@@ -22,6 +22,8 @@ from lenet.data import arrays
 from lenet.data import preparation as preparing
 from lenet.data.preparation import Preparation
 from lenet.files import as_path, write_atomically
+from lenet.language.asked import known_language
+from lenet.language.finding import told
 from lenet.looking import convolution_kernels as kernel_numbers
 from lenet.looking import diagrams, evaluation
 from lenet.looking import explanations as words
@@ -101,11 +103,11 @@ def open_subject(model: Model) -> Subject:
 
 
 def ending(folder: Path) -> str:
-    """The last remark of a run; empty where the folder is none."""
+    """The last remark of a run, for the terminal; empty where the folder is none."""
     if not (folder / "run.json").exists():
         return ""
     remark = runs.read(folder).remark
-    return f"note: {remark}" if remark else ""
+    return f"{told('about this run')}\n{told(remark)}" if remark else ""
 
 
 def _untrained(network: Network) -> Subject:
@@ -230,7 +232,7 @@ def _features(
         split = None if is_file else subject.test_split(data_dir, progress=progress)
         how = None if split is not None else subject.preparation()
         found = maps_of_picture.find_picture(what, subject.network, split, how)
-    spoken = words.known_language(language)
+    spoken = known_language(language)
     return maps_of_picture.features(subject.network, subject.parameters, found, spoken)
 
 

@@ -16,8 +16,8 @@ from lenet.data.picture_files import PictureFileError
 from lenet.data.picture_pixels import read_pixels
 from lenet.data.preparation import Preparation, PreparationError, doubt, prepare, usual
 from lenet.drawing.text_width import cells, padded, wrapped
+from lenet.language.asked import Language
 from lenet.looking.evaluation import softmax
-from lenet.looking.explanations import Language
 from lenet.network.architecture import Network, TracedLayer, trace
 from lenet.network.layers import Conv2d, Flatten, show_shape
 from lenet.network.parameters import Parameters

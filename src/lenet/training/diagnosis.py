@@ -1,11 +1,11 @@
 """Why a network does not learn: a plateau at ln(classes), explained from what it computes.
 
 Three steps, each of use by itself: plateau.find_plateau() reads the history,
-symptoms.measure_symptoms() looks at activations, gradients and weights, judge() turns these numbers
-into a cause and one line. What the thresholds rest on: for d2l's LeNet with Xavier weights, SGD 0.9
-and batch 256 the loss stays at ln 10 for 250 to 600 steps before it falls, and nothing is wrong;
-with tutorial 003's AdamW at 0.01 it stays there because the first thirty steps saturate every
-sigmoid of C3.
+symptoms.measure_symptoms() looks at activations, gradients and weights, judge() turns these
+numbers into a cause and a finding. What the thresholds rest on: for d2l's LeNet with Xavier
+weights, SGD 0.9 and batch 256 the loss stays at ln 10 for 250 to 600 steps before it falls, and
+nothing is wrong; with tutorial 003's AdamW at 0.01 it stays there because the first thirty steps
+saturate every sigmoid of C3.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.engines import Engine, Pictures
+from lenet.language.finding import Finding
 from lenet.network.layers import SATURATED_SHARE
 from lenet.network.parameters import State
 from lenet.optimization import Settings, usual_learning_rate
@@ -55,10 +56,15 @@ Cause = Literal["saturated", "dead", "too-small-step", "too-large-step", "slow-s
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The cause of a plateau, and one line for the person who trains."""
+    """The cause of a plateau; what was seen, why, and what to try, for the person who trains."""
 
     cause: Cause
-    text: str
+    finding: Finding
+
+    @property
+    def text(self) -> str:
+        """The line that files keep."""
+        return str(self.finding)
 
 
 def diagnose(
@@ -69,7 +75,7 @@ def diagnose(
     history: Sequence[Reading],
     start: State,
 ) -> str | None:
-    """One line on why the loss stays at ln(classes), or None where it does not, or not yet.
+    """Why the loss stays at ln(classes), in one line, or None where it does not, or not yet.
 
     To be called at the end of an epoch: ``history`` since the weights were ``start``, ``rates``
     of every step of the run. Nothing in the engine changes.
@@ -97,30 +103,29 @@ def judge(symptoms: Symptoms) -> Diagnosis | None:
         return fault
     waited = plateau.steps >= SLOW_STEPS and plateau.pictures >= SLOW_PICTURES
     if waited and symptoms.activations and symptoms.output_deviation < ABOUT_TO_END:
-        return Diagnosis("slow-start", f"{_head(plateau)}: {_slow(symptoms)}")
+        return Diagnosis("slow-start", _slow(symptoms))
     return None
 
 
 def find_fault(symptoms: Symptoms) -> Diagnosis | None:
     """The fault that the numbers show, or None where they show none, however short the plateau."""
     plateau = symptoms.plateau
-    head = _head(plateau)
     farthest, largest = _farthest(symptoms), _largest(symptoms)
     thrown = farthest.moved >= MOVED_FAR or largest.relative_step >= LARGE_STEP
     if thrown and plateau.loss >= HIGH_LOSS * plateau.ignorant_loss:
-        return Diagnosis("too-large-step", f"{head}: {explain_large_steps(symptoms)}")
+        return Diagnosis("too-large-step", find_large_steps(symptoms, _head(plateau)))
 
     if symptoms.activations and symptoms.output_deviation < SAME_OUTPUTS:
         deadest = max(symptoms.activations, key=lambda layer: layer.dead)  # the first such layer
         if deadest.dead >= DEAD:
-            return Diagnosis("dead", f"{head}: {_dead(symptoms, deadest)}")
+            return Diagnosis("dead", _dead(symptoms, deadest))
         flattest = max(symptoms.activations, key=lambda layer: layer.saturated)
         if flattest.saturated >= SATURATED:
-            return Diagnosis("saturated", f"{head}: {_saturated(symptoms, flattest)}")
+            return Diagnosis("saturated", _saturated(symptoms, flattest))
 
     moved = statistics.median(layer.moved for layer in symptoms.weights)
     if moved < UNMOVED:
-        return Diagnosis("too-small-step", f"{head}: {_too_small(symptoms, moved)}")
+        return Diagnosis("too-small-step", _too_small(symptoms, moved))
     return None
 
 
@@ -133,147 +138,142 @@ def _largest(symptoms: Symptoms) -> WeightSymptoms:
 
 
 def _head(plateau: Plateau) -> str:
-    """ "loss has stayed at 2.303 ≈ ln 10 for 3 epochs" """
+    """ "the loss has stayed at 2.303 ≈ ln 10 for 3 epochs" """
     loss, expected = plateau.loss, plateau.ignorant_loss
     uniform = math.log(plateau.classes)
     name = f"ln {plateau.classes}"
     if abs(expected - uniform) > 0.015 * uniform:  # classes of different frequencies
-        name = "what a guess by the frequency of the classes gives"
+        name = "a guess by class frequency"
         uniform = expected
     duration = f"for {plateau.epochs:.0f} epochs"
     if plateau.epochs < FAULT_EPOCHS:
         duration = f"for {plateau.steps:,} steps"
     if loss <= 1.015 * expected:
-        return f"loss has stayed at {loss:.3f} ≈ {name} {duration}"
+        return f"the loss has stayed at {loss:.3f} ≈ {name} {duration}"
     shown = f"{loss:.3f}" if loss < 10 else _figure(loss)
-    return f"loss has stayed at {shown}, above {name} ({uniform:.3f}), {duration}"
+    return f"the loss has stayed at {shown}, above {name} ({uniform:.3f}), {duration}"
 
 
-def _too_small(symptoms: Symptoms, moved: float) -> str:
+def _too_small(symptoms: Symptoms, moved: float) -> Finding:
     steps, rate, plateau = symptoms.steps, symptoms.learning_rate, symptoms.plateau
-    text = f"the steps are too small: {steps:,} of them moved the weights of most layers by "
+    why = f"the steps are too small: {steps:,} of them moved the weights of most layers by "
     if moved:
         epochs = 0.1 / (moved / max(steps, 1) * plateau.steps / plateau.epochs)
-        text += f"{_percent(moved)} of their size or less (a tenth would take {_figure(epochs)} "
-        text += "epochs)"
+        why += f"{_percent(moved)} of their size or less (a tenth would take {_figure(epochs)} "
+        why += "epochs)"
     else:
-        text += "nothing"
+        why += "nothing"
     typical = statistics.median(layer.relative_step for layer in symptoms.weights)
     usual = _usual_rate(symptoms)
     better = min(usual, rate * GOOD_STEP / typical) if typical else usual
     # Not 'better' where a schedule has ended: the rate is small there, and was not before.
-    return f"{text}; try a learning rate of {_round(max(better, 10 * rate))} in place of {rate:g}"
+    rates = f"a learning rate of {_round(max(better, 10 * rate))} in place of {rate:g}"
+    return Finding(_head(plateau), why, rates)
 
 
-def explain_large_steps(symptoms: Symptoms) -> str:
-    """That the steps are too large, what shows it, and a learning rate to try."""
+def find_large_steps(symptoms: Symptoms, seen: str) -> Finding:
+    """That the steps are too large: what was ``seen`` and what shows it, and a rate to try."""
     farthest, largest = _farthest(symptoms), _largest(symptoms)
+    worst = max(symptoms.activations, key=lambda a: max(a.saturated, a.dead), default=None)
+    if worst and max(worst.saturated, worst.dead) >= SATURATED:
+        seen += f"; {_share(worst)}"
     if farthest.moved >= MOVED_FAR:
-        evidence = f"{_way(symptoms, farthest)}"
+        evidence = _way(symptoms, farthest)
     else:
         evidence = f"one changes the weights of {_name(largest)} by "
         evidence += f"{_percent(largest.relative_step)} of their size"
-    worst = max(symptoms.activations, key=lambda a: max(a.saturated, a.dead), default=None)
-    if worst and max(worst.saturated, worst.dead) >= SATURATED:
-        evidence += f", and {_share(worst)}"
-    return f"the steps are too large: {evidence}; try {_smaller_rate(symptoms)}"
+    return Finding(seen, f"the steps are too large: {evidence}", _smaller_rate(symptoms))
 
 
-def _dead(symptoms: Symptoms, layer: ActivationSymptoms) -> str:
+def _dead(symptoms: Symptoms, layer: ActivationSymptoms) -> Finding:
     others = [a for a in symptoms.activations if a.dead >= DEAD and a is not layer]
-    cause = _cause(symptoms, layer, "initialization he, biases near 0")
-    return f"{_share(layer)}{_also(others)}, so no gradient passes them; {cause}"
+    way, to_try = _cause(symptoms, layer, "initialization he, biases near 0")
+    seen = f"{_head(symptoms.plateau)}; {_share(layer)}{_also(others)}"
+    return Finding(seen, f"such {_units(layer)} pass no gradient{way}", to_try)
 
 
-def _saturated(symptoms: Symptoms, layer: ActivationSymptoms) -> str:
+def _saturated(symptoms: Symptoms, layer: ActivationSymptoms) -> Finding:
     others = [a for a in symptoms.activations if a.saturated >= SATURATED and a is not layer]
-    cause = _cause(symptoms, layer, "initialization xavier")
-    text = f"{_share(layer)}{_also(others)}, so {_shrinking(symptoms)}; {cause}"
-    if symptoms.method != "sgd" and symptoms.weights[0].gradient:
-        text += f". It can end by itself: the steps of {_METHOD[symptoms.method]} do not shrink "
-        text += "with the gradient"
-    return text
+    way, to_try = _cause(symptoms, layer, "initialization xavier")
+    seen = f"{_head(symptoms.plateau)}; {_share(layer)}{_also(others)}"
+    first = symptoms.weights[0]
+    why = f"a flat {layer.kind} passes little gradient"
+    if not first.gradient:
+        why = f"no gradient reaches layer {first.index} through a flat {layer.kind}"
+    elif symptoms.method != "sgd":
+        to_try += f". It can also end by itself: the steps of {_METHOD[symptoms.method]} do not "
+        to_try += "shrink with the gradient"
+    return Finding(seen, why + way, to_try)
 
 
-def _cause(symptoms: Symptoms, layer: ActivationSymptoms, better: str) -> str:
+def _cause(symptoms: Symptoms, layer: ActivationSymptoms, better: str) -> tuple[str, str]:
     """Whether the first weights or the steps brought the units where they are, and what to try."""
     feeding = [weights for weights in symptoms.weights if weights.index < layer.index]
     if not feeding:
-        return f"try {_smaller_rate(symptoms)}"
+        return "", _smaller_rate(symptoms)
     weights = feeding[-1]
     if weights.first_size >= LARGE_START:
-        return (
-            f"the first weights of {_name(weights)} were {_figure(weights.first_size)} times as "
-            "large as Xavier's: try smaller ones (initialization xavier)"
-        )
+        times = _figure(weights.first_size)
+        way = f"; the first weights of {_name(weights)} were {times} times as large as Xavier's"
+        return way, "smaller first weights (initialization xavier)"
     if weights.moved >= MOVED:
-        return f"{_way(symptoms, weights)}: try {_smaller_rate(symptoms)}"
-    return (
-        f"{symptoms.steps:,} steps moved the weights of {_name(weights)} by only "
-        f"{_percent(weights.moved)} of their size: try other first weights ({better}) or "
-        f"{_smaller_rate(symptoms)}"
-    )
+        return f"; {_way(symptoms, weights)}", _smaller_rate(symptoms)
+    way = f"; {symptoms.steps:,} steps moved the weights of {_name(weights)} by only "
+    way += f"{_percent(weights.moved)} of their size"
+    return way, f"other first weights ({better}); or {_smaller_rate(symptoms)}"
 
 
-def _slow(symptoms: Symptoms) -> str:
+def _slow(symptoms: Symptoms) -> Finding:
     first, last = symptoms.activations[0], symptoms.activations[-1]
-    text = "the outputs hardly depend on the picture (they differ by "
-    text += f"{_figure(symptoms.output_deviation)} from one to the next) although nothing is "
-    text += "saturated"
+    seen = f"{_head(symptoms.plateau)}, and the outputs hardly depend on the picture: they differ "
+    seen += f"by {_figure(symptoms.output_deviation)} from one to the next"
+    why = "a slow start: nothing is saturated"
     if first is not last:
-        text += f": from layer {first.index} to layer {last.index} the differences shrink from "
-        text += f"{_figure(first.deviation)} to {_figure(last.deviation)}"
-        text += f", and {_shrinking(symptoms)}"
-    text += ". This often ends by itself after some more epochs. What shortens it: "
+        why += f", but from layer {first.index} to layer {last.index} the differences between "
+        why += f"pictures shrink from {_figure(first.deviation)} to {_figure(last.deviation)}"
+        if not symptoms.weights[0].gradient:
+            why += f", and no gradient reaches layer {symptoms.weights[0].index}"
 
     usual, rate = _usual_rate(symptoms), symptoms.learning_rate
-    ways = []
+    ways = ["some more epochs, since it often ends by itself"]
     size = statistics.median(layer.first_size for layer in symptoms.weights)
     if size <= 0.75:
-        ways.append(f"larger first weights (initialization xavier; these had {size:.0%} of it)")
+        ways.append(f"initialization xavier (these first weights had {size:.0%} of its size)")
     if rate <= usual / 3:
-        ways.append(f"a larger learning rate ({_round(usual)})")
+        ways.append(f"a learning rate of {_round(usual)}")
     elif rate > usual / 2 and symptoms.batch_size < 128:
-        ways.append(f"a third of the learning rate ({_round(rate / 3)}) or larger batches")
+        ways.append(f"a learning rate of {_round(rate / 3)} or larger batches")
     if symptoms.method == "sgd":
-        ways.append("AdamW with learning rate 0.001")
+        ways.append("AdamW at 0.001")
     if any(layer.kind == "Sigmoid" for layer in symptoms.activations):
         ways.append("Tanh or ReLU in place of Sigmoid")
-    return text + ", ".join(ways)
+    return Finding(seen, why, "; or ".join(ways))
 
 
 _METHOD = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "sdlm": "SDLM"}
 
 
 def _share(layer: ActivationSymptoms) -> str:
-    """What is flat: "97% of the Sigmoid outputs of layer 1 (C1) are saturated (their slope …)"."""
+    """What is flat: "97% of the Sigmoid outputs of layer 1 (C1) are saturated (slope under …)"."""
     after = f"layer {layer.index}" + (f" ({layer.stage})" if layer.stage else "")
     if layer.dead:
-        what = "maps" if layer.stage.startswith("C") else "units"
-        zero = "0" if layer.kind == "ReLU" else "flat"
-        return (
-            f"{_percent(layer.dead)} of the {layer.kind} {what} of {after} are {zero} for every "
-            "picture"
-        )
+        share = f"{_percent(layer.dead)} of the {layer.kind} {_units(layer)} of {after}"
+        return f"{share} are {'0' if layer.kind == 'ReLU' else 'flat'} for every picture"
     share = f"{_percent(layer.saturated)} of the {layer.kind} outputs of {after}"
-    slope = f"their slope is below {SATURATED_SHARE:.0%} of the steepest"
-    return f"{share} are saturated ({slope})"
+    return f"{share} are saturated (slope under {SATURATED_SHARE:.0%} of its peak)"
+
+
+def _units(layer: ActivationSymptoms) -> str:
+    return "maps" if layer.stage.startswith("C") else "units"
 
 
 def _also(others: Sequence[ActivationSymptoms]) -> str:
     if not others:
         return ""
-    *most, last = (str(layer.index) for layer in others)
-    layers = f"layers {', '.join(most)} and {last}" if most else f"layer {last}"
-    return f", as are most of {layers}"
-
-
-def _shrinking(symptoms: Symptoms) -> str:
-    # No ratio of weight gradients: layers sum over different numbers of places.
-    first = symptoms.weights[0]
-    return (
-        "little gradient passes" if first.gradient else f"no gradient reaches layer {first.index}"
-    )
+    if len(others) > 2:
+        return f", as in {len(others)} other layers"
+    layers = " and ".join(str(layer.index) for layer in others)
+    return f", as in layer{'s' if len(others) > 1 else ''} {layers}"
 
 
 def _way(symptoms: Symptoms, layer: WeightSymptoms) -> str:

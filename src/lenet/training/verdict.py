@@ -1,4 +1,4 @@
-"""How a run ended: one line where the network knows no more than a guess, or worse.
+"""How a run ended: a finding where the network knows no more than a guess, or worse.
 
 diagnosis.py looks for faults while a network trains, and leaves a natural start alone. At the end
 of a run a start that has not come to pass is worth a line as well, however short the run was.
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lenet.data import mapped
 from lenet.engines import Engine, Pictures
+from lenet.language.finding import Finding
 from lenet.network.parameters import State
 from lenet.optimization import Settings
 from lenet.training import diagnosis
@@ -81,11 +82,13 @@ def conclude(
     fault = diagnosis.find_fault(symptoms)
     if fault is not None and (fault.cause != "too-small-step" or symptoms.steps >= OTHERS_NEED):
         return fault.text
-    return (
+    why, to_try = _too_early(symptoms, settings, rates, history[-1])
+    seen = (
         f"this run ended before its network learnt anything: its loss of {found.loss:.3f} and its "
         f"accuracy of {found.accuracy:.3f} are those of a guess ({guess.name}, "
-        f"{guess.accuracy:.3f}). {_too_early(symptoms, settings, rates, history[-1])}"
+        f"{guess.accuracy:.3f})"
     )
+    return str(Finding(seen, why, to_try))
 
 
 @dataclass(frozen=True)
@@ -139,35 +142,34 @@ def _plateau(
 
 def _blown_up(symptoms: Symptoms, loss: float, accuracy: float, guess: Guess) -> str:
     """What a loss far above that of a guess comes from."""
-    return (
-        f"this run ended worse than it began: its loss is {loss:.3g} on its own training pictures "
-        f"(accuracy {accuracy:.3f}), that of a guess {guess.name}: "
-        f"{diagnosis.explain_large_steps(symptoms)}"
+    seen = (
+        f"this run ended worse than it began: its loss on its own training pictures is {loss:.3g} "
+        f"(accuracy {accuracy:.3f}), that of a guess {guess.name}"
     )
+    return str(diagnosis.find_large_steps(symptoms, seen))
 
 
 def _too_early(
     symptoms: Symptoms, settings: Settings, rates: NDArray[np.float64], last: Reading
-) -> str:
-    """How many steps a network like this needs to start, how many it did, and what to try."""
+) -> tuple[str, str]:
+    """How many steps a network like this needs to start, how many it did; and what to try."""
     sigmoids = any(layer.kind == "Sigmoid" for layer in symptoms.activations)
     done = last.step
     per_epoch = max(1, round(done / last.epoch))
     if sigmoids:
         needed = _sigmoids_need(symptoms, float(rates[:done].mean()))
-        text = f"Sigmoid networks need about {needed:,} such steps to start, and this run did "
+        why = f"Sigmoid networks need about {needed:,} such steps to start, and this run did "
     else:
         needed = OTHERS_NEED
-        text = f"A network needs {needed:,} steps and more, and this run did "
-    text += f"{done:,} ({per_epoch:,} an epoch)"
+        why = f"a network needs {needed:,} steps and more, and this run did "
+    why += f"{done:,} ({per_epoch:,} an epoch)"
     if done >= needed:
-        text += "; some need several times as many"
+        why += "; some need several times as many"
         needed = 2 * done
-    epochs = math.ceil(BEYOND_THE_START * needed / per_epoch)
-    text += f": try --epochs {epochs}"
+    to_try = f"--epochs {math.ceil(BEYOND_THE_START * needed / per_epoch)}"
     if sigmoids:
-        text += ", or ReLU in place of Sigmoid, which starts at once (the recipe quickstart)"
-    return text
+        to_try += ", or ReLU in place of Sigmoid, which starts at once (the recipe quickstart)"
+    return why, to_try
 
 
 def _sigmoids_need(symptoms: Symptoms, rate: float) -> int:

@@ -22,7 +22,7 @@ from lenet.drawing.figures import GREY, INK, PAPER
 from lenet.drawing.maps import SCALE
 from lenet.drawing.text_width import cells
 from lenet.files import write_atomically
-from lenet.looking.explanations import Language
+from lenet.language.asked import Language
 from lenet.scratch import Step, show
 from lenet.walkthrough.steps import Walkthrough, WalkthroughError
 from lenet.walkthrough.text import arithmetic, captions, padding_sign, title

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lenet import scratch
-from lenet.looking.explanations import Language
+from lenet.language.asked import Language
 from lenet.scratch import show
 from lenet.walkthrough.steps import Walkthrough
 

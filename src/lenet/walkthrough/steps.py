@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet import scratch
-from lenet.looking.explanations import language_of
+from lenet.language.asked import language_of
 from lenet.scratch import Step
 
 

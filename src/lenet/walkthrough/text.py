@@ -8,7 +8,7 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from lenet.drawing.text_width import cells, padded, wrapped
-from lenet.looking.explanations import Language
+from lenet.language.asked import Language
 from lenet.scratch import Step, show
 from lenet.walkthrough.remarks import remarks
 from lenet.walkthrough.steps import Walkthrough

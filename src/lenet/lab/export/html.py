@@ -27,6 +27,7 @@ from lenet.data import Split
 from lenet.lab.datasets import training_part
 from lenet.lab.export.bundle import WEB, modules
 from lenet.lab.lessons.reading import built_in
+from lenet.language.asked import LANGUAGES, Language
 from lenet.looking import evaluation, explanations
 from lenet.network.weights import pack_network
 from lenet.runs import RunError
@@ -110,7 +111,7 @@ PAGE: Final = """\
 def of_run(
     path: Path,
     data_dir: str | os.PathLike[str] | None = None,
-    language: explanations.Language = "en",
+    language: Language = "en",
     lessons: Sequence[Mapping[str, Any]] = (),
     *,
     lean: bool = False,
@@ -127,10 +128,7 @@ def of_run(
     assert subject.folder is not None  # what is at a path has one
     record = runs.read(subject.folder)
     loaded = data.load(record.recipe.data, data_dir)
-    explained = {
-        spoken: looking.explain(path, spoken, data_dir=data_dir)
-        for spoken in explanations.LANGUAGES
-    }
+    explained = {spoken: looking.explain(path, spoken, data_dir=data_dir) for spoken in LANGUAGES}
     return to_html(
         record.folder.name,
         subject.network,
@@ -151,8 +149,8 @@ def to_html(
     parameters: Parameters,
     data_name: str,
     test: Split,
-    explained: Mapping[explanations.Language, explanations.Explanation],
-    language: explanations.Language = "en",
+    explained: Mapping[Language, explanations.Explanation],
+    language: Language = "en",
     notes: Mapping[str, Any] = MappingProxyType({}),
     lessons: Sequence[Mapping[str, Any]] = (),
     train: Split | None = None,

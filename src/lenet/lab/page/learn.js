@@ -9,7 +9,7 @@ import mountTimeline, { indexOfStep, nearestStep } from "lenet/learn/timeline.js
 import mountCurves from "lenet/shared/curves.js";
 import { whyMissing } from "lenet/shared/faults.js";
 import { mostInteresting, watchRuns } from "lenet/shared/runs.js";
-import { epochText, languageOf } from "lenet/shared/words.js";
+import { epochText, languageOf, partsOf } from "lenet/shared/words.js";
 
 const WIDE = "(min-width: 1000px)";
 const LIVE_MS = 700; // from one look inside a running training to the next: it needs the processor
@@ -239,9 +239,13 @@ export default function mount(root, context) {
         h(
           "div",
           { class: "note" },
-          h("strong", {}, t("learn.remark")),
-          " ",
-          h("span", { lang: languageOf(text) }, text),
+          partsOf(text)?.map(([label, part]) =>
+            h("p", { lang: languageOf(text) }, h("strong", {}, label), " ", part),
+          ) ?? [
+            h("strong", {}, t("learn.remark")),
+            " ",
+            h("span", { lang: languageOf(text) }, text),
+          ],
         ),
       ),
     );

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet.drawing.text_width import wrapped
+from lenet.language.asked import Language, known_language
 from lenet.looking.explanations import chinese, english
 from lenet.looking.explanations.facts import LayerFacts, gather
 from lenet.network import inspection
@@ -21,9 +20,6 @@ from lenet.network.layers import show_shape
 
 if TYPE_CHECKING:
     from lenet.network.parameters import Parameters
-
-Language = Literal["en", "zh"]
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
 
 @dataclass(frozen=True)
@@ -88,28 +84,6 @@ def explain(
         sections=tuple(_section(words, layer) for layer in facts.layers),
         closing=words.closing(facts, comparison),
     )
-
-
-def language_of(environment: Mapping[str, str]) -> Language:
-    """The language that the environment asks for: Chinese, else English.
-
-    >>> language_of({"LANG": "zh_CN.UTF-8"}), language_of({"LANG": "zh_CN", "LC_ALL": "C"})
-    ('zh', 'en')
-    """
-    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        if value := environment.get(variable):
-            return "zh" if value.lower().startswith("zh") else "en"
-    return "en"
-
-
-def known_language(language: str | None) -> Language:
-    """The language if it is one of ours; without one, that of the environment."""
-    if language is None:
-        return language_of(os.environ)
-    for known in LANGUAGES:
-        if language == known:
-            return known
-    raise ValueError(f"language {language!r}: explanations are in {' and '.join(LANGUAGES)}")
 
 
 def _words(language: Language) -> Any:

@@ -66,3 +66,17 @@ export const className = (classes, index) => classes?.[index] ?? String(index);
 
 /** The language of a sentence of the server's, for whoever reads it aloud. */
 export const languageOf = (text) => (/\p{Script=Han}/u.test(text) ? "zh-CN" : "en");
+
+const FINDING =
+  /^(Seen): (.+\.) (Why): (.+\.) (Try): (.+\.)$|^(现象)：(.+。)(原因)：(.+。)(建议)：(.+。)$/;
+
+/** A remark's three parts, each `[label, sentence]`; null for a remark that has none. */
+export function partsOf(remark) {
+  const found = FINDING.exec(remark)?.slice(1).filter(Boolean);
+  return found
+    ? [0, 2, 4].map((at) => [
+        `${found[at]}${languageOf(found[at]) === "en" ? ":" : "："}`,
+        found[at + 1],
+      ])
+    : null;
+}
