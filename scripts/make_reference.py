@@ -2,7 +2,7 @@
 
     python scripts/make_reference.py FOLDER
 
-Command line, recipe keys and addresses of the service are read from the program, so that these
+Command line, recipe keys and addresses of service and lab are read from the program, so that these
 pages cannot lag behind it; the Python names are left to Sphinx's autodoc. ``make docs`` calls
 ``pages()``.
 """
@@ -22,6 +22,7 @@ from typer.main import get_command
 
 import lenet
 from lenet import cli
+from lenet.lab.api import make_router
 from lenet.serve import openapi
 from lenet.training import recipes
 
@@ -36,6 +37,7 @@ def pages() -> dict[str, str]:
         "python.md": python(),
         "recipe-keys.md": recipe_keys(),
         "http.md": http(),
+        "lab-http.md": lab_http(),
     }
 
 
@@ -114,6 +116,28 @@ def http() -> str:
     parts = ["# Every address of the service\n", NOTE]
     parts.append("[How to use them](../serve.md).\n\n| | address | |\n|---|---|---|")
     parts += [f"| {x.method} | `{x.path}` | {x.summary} |" for x in openapi.ROUTES]
+    return "\n".join(parts) + "\n"
+
+
+def lab_routes() -> list[Any]:
+    """The lab's routes, as FastAPI has them. None is called, so no lab has to run."""
+    nothing: Any = None
+    return list(make_router(nothing, nothing).routes)
+
+
+def lab_http() -> str:
+    """Every address of the lab's page, with what can be asked there."""
+    parts = ["# Every address of the lab\n", NOTE]
+    parts.append(
+        "The page of `lenet lab` asks these, with the header `X-LeNet-Token` for whatever changes "
+        "something ([lab.md](../lab.md)). They may change from one version to the next. A "
+        "`{reference}` is `run:NAME`, `run:NAME@STEP`, or what `POST /api/models` answered.\n"
+    )
+    parts.append("| | address | query | |\n|---|---|---|---|")
+    for route in lab_routes():
+        asked = ", ".join(f"`{field.alias}`" for field in route.dependant.query_params)
+        for method in sorted(route.methods):
+            parts.append(f"| {method} | `{route.path}` | {asked} | {route.summary} |")
     return "\n".join(parts) + "\n"
 
 

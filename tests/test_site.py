@@ -75,6 +75,10 @@ def test_everything_that_a_user_can_name_says_what_it_is(make_reference: ModuleT
             assert not own.__doc__.startswith(f"{own.__name__}("), name
     for route in openapi.ROUTES:
         assert route.summary, route.path
+    routes = make_reference.lab_routes()
+    assert len(routes) >= 20
+    for route in routes:
+        assert route.summary, route.path
     served = (DOCS / "serve.md").read_text(encoding="utf-8")
     for route in openapi.ROUTES:  # those below /v2 are a protocol that others describe
         assert route.path in served or route.path.startswith("/v2"), route.path

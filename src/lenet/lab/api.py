@@ -73,34 +73,43 @@ def make_router(lab: Lab, hub: Hub) -> APIRouter:
 
 
 def _add_lab(router: APIRouter, lab: Lab, hub: Hub) -> None:
-    @router.get("/state")
+    @router.get(
+        "/state",
+        summary="All that the page begins with: runs, queue, recipes, networks, data",
+    )
     async def state() -> Response:
         return as_json(lab.state())
 
-    @router.get("/lessons")
+    @router.get("/lessons", summary="The tour, lessons and challenges, those of --lesson too")
     async def lessons() -> Response:
         return as_json({"lessons": lab.lessons})
 
-    @router.get("/access")
+    @router.get("/access", summary="Why changes are refused from here, or null")
     async def access(request: Request) -> Response:
         return as_json({"fault": request.scope.get(TOKEN_FAULT)})
 
-    @router.get("/runs/{name}")
+    @router.get(
+        "/runs/{name}",
+        summary="A run: its history by columns, snapshots, remarks, run.json",
+    )
     async def run(name: str) -> Response:
         return as_json(lab.details(name))
 
-    @router.get("/events")
+    @router.get("/events", summary="What changes, as server-sent events")
     async def events() -> Response:
         headers = {"cache-control": "no-store"}
         return StreamingResponse(hub.listen(lab.state), 200, headers, "text/event-stream")
 
-    @router.post("/networks/check")
+    @router.post(
+        "/networks/check",
+        summary="Shapes and costs of layers as text, or the line that errs",
+    )
     async def check(asked: NetworkText) -> Response:
         return await asyncio.to_thread(check_network, asked)
 
 
 def _add_changes(router: APIRouter, lab: Lab) -> None:
-    @router.post("/train")
+    @router.post("/train", summary="Begin a training, or put it into the queue; answers its name")
     async def train(asked: Training) -> Response:
         try:
             name = lab.train(
@@ -110,36 +119,36 @@ def _add_changes(router: APIRouter, lab: Lab) -> None:
             return error(422, str(wrong), line=wrong.line or None)
         return as_json({"name": name})
 
-    @router.post("/runs/{name}/pause")
+    @router.post("/runs/{name}/pause", summary="Pause a training, with a checkpoint")
     async def pause(name: str) -> Response:
         lab.pause(name)
         return as_json({"name": name})
 
-    @router.post("/runs/{name}/stop")
+    @router.post("/runs/{name}/stop", summary="End a training; what it has learnt stays")
     async def stop(name: str) -> Response:
         lab.pause(name, stopped=True)
         return as_json({"name": name})
 
-    @router.post("/runs/{name}/resume")
+    @router.post("/runs/{name}/resume", summary="Go on with a training")
     async def resume(name: str) -> Response:
         lab.resume(name)
         return as_json({"name": name})
 
-    @router.post("/runs/{name}/slower")
+    @router.post("/runs/{name}/slower", summary="Train it anew at a tenth of its learning rate")
     async def slower(name: str) -> Response:
         return as_json({"name": lab.train_slower(name)})
 
-    @router.post("/runs/{name}/star")
+    @router.post("/runs/{name}/star", summary="Star a run, or take its star back")
     async def star(name: str, asked: Star) -> Response:
         lab.star(name, asked.starred)
         return as_json({"name": name, "starred": asked.starred})
 
-    @router.post("/runs/{name}/restore")
+    @router.post("/runs/{name}/restore", summary="Bring a deleted run back")
     async def restore(name: str) -> Response:
         lab.restore(name)
         return as_json({"name": name})
 
-    @router.delete("/runs/{name}")
+    @router.delete("/runs/{name}", summary="Put a run into the trash")
     async def delete(name: str) -> Response:
         lab.delete(name)
         return as_json({"name": name})
@@ -172,23 +181,23 @@ def _add_models(router: APIRouter, lab: Lab) -> None:
             raise LabError(404, f"there is no data set called {name[:100]!r}")
         return known
 
-    @router.get("/models/{reference}")
+    @router.get("/models/{reference}", summary="The title of a model, and its data set")
     async def about_model(reference: str) -> Response:
         asked = await resolve(reference)
         return as_json({"title": asked.title, "data": asked.data.name if asked.data else None})
 
-    @router.get("/models/{reference}/weights")
+    @router.get("/models/{reference}/weights", summary="Its weights as model.safetensors")
     async def weights(reference: str, request: Request) -> Response:
         return as_bytes((await resolve(reference)).content, request)
 
-    @router.get("/models/{reference}/explanation")
+    @router.get("/models/{reference}/explanation", summary="Each layer in words")
     async def explanation(reference: str, language: str = "en") -> Response:
         spoken = _language(language)
         return await answer(
             reference, spoken, lambda asked: models.explanation(asked, shelf, spoken)
         )
 
-    @router.get("/models/{reference}/html")
+    @router.get("/models/{reference}/html", summary="The page that lenet export --to html makes")
     async def page(reference: str, language: str = "en", lean: bool = False) -> Response:
         asked = await resolve(reference)
         spoken, lessons = _language(language), lab.lessons
@@ -197,17 +206,23 @@ def _add_models(router: APIRouter, lab: Lab) -> None:
         headers = {"content-disposition": f'attachment; filename="{name}.html"'}
         return Response(text.encode(errors="replace"), 200, headers, "text/html; charset=utf-8")
 
-    @router.get("/models/{reference}/predictions")
+    @router.get(
+        "/models/{reference}/predictions",
+        summary="What it says of every test picture, and how sure",
+    )
     async def predictions(reference: str) -> Response:
         return await answer(
             reference, "predictions", lambda asked: models.predictions(asked, shelf)
         )
 
-    @router.get("/models/{reference}/statistics")
+    @router.get(
+        "/models/{reference}/statistics",
+        summary="Its parameters and activations in numbers",
+    )
     async def statistics(reference: str) -> Response:
         return await answer(reference, "statistics", lambda asked: models.statistics(asked, shelf))
 
-    @router.post("/models")
+    @router.post("/models", summary="Open a file of weights; answers its reference")
     async def open_model(
         request: Request,
         name: str,
@@ -238,7 +253,10 @@ def _add_models(router: APIRouter, lab: Lab) -> None:
             }
         )
 
-    @router.get("/data/{name}")
+    @router.get(
+        "/data/{name}",
+        summary="A data set: title, classes, shape, number of test pictures",
+    )
     async def about_data(name: str) -> Response:
         known = described(name)
         split = (await asyncio.to_thread(shelf.pictures, known.source)).test
@@ -252,18 +270,21 @@ def _add_models(router: APIRouter, lab: Lab) -> None:
             }
         )
 
-    @router.get("/data/{name}/labels")
+    @router.get("/data/{name}/labels", summary="The labels of its test pictures, a byte each")
     async def labels(name: str, request: Request) -> Response:
         split = (await asyncio.to_thread(shelf.pictures, described(name).source)).test
         return as_bytes(split.labels.astype(np.uint8).tobytes(), request)
 
-    @router.get("/data/{name}/training")
+    @router.get("/data/{name}/training", summary="Training pictures, then a byte for each label")
     async def training(name: str, request: Request) -> Response:
         split = (await asyncio.to_thread(shelf.pictures, described(name).source)).training
         labels = split.labels.astype(np.uint8)  # a byte each, behind all pictures
         return as_bytes(split.images.tobytes() + labels.tobytes(), request)
 
-    @router.get("/data/{name}/pictures")
+    @router.get(
+        "/data/{name}/pictures",
+        summary="Test pictures as bytes, from start on or by their indices",
+    )
     async def pictures(
         name: str,
         request: Request,
