@@ -143,6 +143,7 @@ def test_what_is_there_in_chinese_is_there_in_english_and_leads_to_it() -> None:
     for folder in ("lessons", "questions"):
         names = {page.name for page in (DOCS / folder).glob("*.md")}
         assert names == {page.name for page in (DOCS / "zh" / folder).glob("*.md")}
+    assert {"scratch.md", "looking.md"} <= {page.name for page in (DOCS / "zh").glob("*.md")}
     for chinese in sorted((DOCS / "zh").rglob("*.md")):
         inside = chinese.relative_to(DOCS / "zh")
         up = "../" * len(inside.parts[:-1])
