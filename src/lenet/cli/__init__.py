@@ -31,6 +31,7 @@ from lenet.cli import (
     this_machine,
     training,
 )
+from lenet.cli.converting import spare_pydantic
 from lenet.cli.printing import WRONG_PATH, complain, exit_code, reason
 
 
@@ -140,11 +141,13 @@ def _program_for(arguments: list[str]) -> Program:
 @cache
 def _made(subject: ModuleType | None) -> Program:
     """The program with the commands of a subject alone, or with all of them; made once."""
-    if subject is None:
-        return get_command(app)
-    program = _empty()
-    program.add_typer(subject.commands)
-    return get_command(program)
+    program = app
+    if subject is not None:
+        program = _empty()
+        program.add_typer(subject.commands)
+    command = get_command(program)
+    spare_pydantic(command)
+    return command
 
 
 def _command(arguments: list[str]) -> str:
