@@ -225,11 +225,9 @@ def test_names_that_no_font_has_are_numbers(there: bool, monkeypatch: pytest.Mon
 def test_what_draws_is_loaded_in_a_thread_and_its_errors_are_for_who_draws(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
     monkeypatch.setitem(sys.modules, "csv", None)  # what Python takes for "cannot be imported"
     monkeypatch.delitem(sys.modules, "colorsys", raising=False)
-    monkeypatch.setattr(drawing, "LOADED_AHEAD", ("colorsys", "csv"))
-    drawing.load_ahead()
+    drawing.load_ahead(("colorsys", "csv"))
     for thread in threading.enumerate():
         if thread.name == "lenet-load-ahead":
             assert not thread.daemon

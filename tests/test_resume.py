@@ -264,7 +264,7 @@ from lenet import runs, training
 where, recipe = Path(sys.argv[1]), recipes.from_dict(json.loads(sys.argv[2]))
 kind = sys.argv[3]
 experiments.draw_curves = lambda run: None
-experiments.load_ahead = lambda: None  # each fork would load matplotlib anew
+experiments.load_ahead = lambda modules: None  # each fork would load matplotlib anew
 
 def attempt(folder, stop_at=None, before=lambda: None):
     # the process id of an attempt to begin this run or to go on with it

@@ -34,7 +34,7 @@ UInt8 = NDArray[np.uint8]
 
 # A header can promise 2^128 bytes. EMNIST, the largest of this family, has 640 MB.
 MAX_BYTES: Final = 1 << 30
-PIECE_BYTES: Final = 1 << 23  # after each, other threads may hold the interpreter for a while
+PIECE_BYTES: Final = 1 << 22  # after each, other threads may hold the interpreter for a while
 HEADER_BYTES: Final = 1 << 10  # the first piece, more than the longest header
 REMEDY: Final = "Replace it with a good copy"
 
@@ -139,21 +139,28 @@ def read_stream(stream: BinaryIO, name: str) -> tuple[UInt8, str]:
     shape, start = _shape(head, name)
     array = np.empty(math.prod(shape), np.uint8)  # no memory is touched before data arrive
     view, end = array.data, 0
-    for piece in chain((head[start:],), pieces):
-        begin, end = end, end + len(piece)
-        if end > array.size:
-            raise DataError(
-                f"{name}: holds more than the {array.size:,} bytes that its header promises "
-                f"for shape {shape}: the header is wrong or something was appended"
-            )
-        view[begin:end] = piece
+    digest = hashlib.sha256(head[:start])
+    from concurrent.futures import ThreadPoolExecutor  # takes a while to load
+
+    with ThreadPoolExecutor(1) as summing:  # a piece is summed while the next is unpacked
+        several = array.size > PIECE_BYTES  # one alone is summed sooner than a thread begins
+        for piece in chain((head[start:],), pieces):
+            begin, end = end, end + len(piece)
+            if end > array.size:
+                raise DataError(
+                    f"{name}: holds more than the {array.size:,} bytes that its header promises "
+                    f"for shape {shape}: the header is wrong or something was appended"
+                )
+            view[begin:end] = piece
+            if several:
+                summing.submit(digest.update, view[begin:end])
+            else:
+                digest.update(view[begin:end])
     if end < array.size:
         raise DataError(
             f"{name}: ends after {end:,} of the {array.size:,} bytes that its header promises "
             f"for shape {shape}: it is cut off, or the header is wrong"
         )
-    digest = hashlib.sha256(head[:start])
-    digest.update(view)
     return array.reshape(shape), digest.hexdigest()
 
 

@@ -7,26 +7,27 @@ from contextlib import suppress
 from importlib import import_module
 from threading import Thread
 
-LOADED_AHEAD = (
-    "lenet.drawing.live",  # is needed first
+VIEW = ("lenet.drawing.live",)
+CURVES = (
     "matplotlib.figure",
     "matplotlib.backends.backend_svg",
     "matplotlib.backends.backend_agg",
 )
 
 
-def load_ahead() -> None:
-    """Begin to load what draws a training's curves, in a thread of its own.
+def load_ahead(modules: tuple[str, ...]) -> None:
+    """Begin to load modules that will be needed, in a thread of its own.
 
-    It takes about as long as unpacking the pictures, which leaves a processor idle. What draws
-    imports it again: that waits until it is loaded, and raises where it cannot be. A program that
-    ends earlier waits, too: a thread that Python leaves behind in C code may crash.
+    ``VIEW`` while pictures are unpacked, and ``CURVES``, which takes half a second, while the
+    engine trains: neither holds the interpreter. Who needs them imports them again: that waits
+    until they are loaded, and raises where they cannot be. A program that ends earlier waits,
+    too: a thread that Python leaves behind in C code may crash.
     """
-    if "matplotlib.figure" not in sys.modules:
-        Thread(target=_load, name="lenet-load-ahead").start()
+    if any(name not in sys.modules for name in modules):
+        Thread(target=_load, args=(modules,), name="lenet-load-ahead").start()
 
 
-def _load() -> None:
+def _load(modules: tuple[str, ...]) -> None:
     with suppress(Exception):
-        for name in LOADED_AHEAD:
+        for name in modules:
             import_module(name)

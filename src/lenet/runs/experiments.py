@@ -33,7 +33,7 @@ from lenet.data import (
 )
 from lenet.data import load as load_data
 from lenet.data.preparation import Preparation, usual
-from lenet.drawing import load_ahead
+from lenet.drawing import CURVES, VIEW, load_ahead
 from lenet.engines import Choice, Engine
 from lenet.engines.protocol import check_batch
 from lenet.files import as_path
@@ -116,6 +116,8 @@ class Experiment:
                     told.append(keeping)
                 for remark in self.remarks:
                     call(told, "on_remark", remark)
+                if self.curves:
+                    load_ahead(CURVES)
                 outcome = self.fit(
                     self.engine, self.parts, self.settings, self.run.start, told, stop
                 )
@@ -216,8 +218,7 @@ def begin(
     SettingError, RunError), before anything is written, and OSError when nothing can be.
     """
     ready = _prepare(
-        *(recipe, data, network, chosen, data_dir, engine, device, threads, compile, progress),
-        meanwhile=load_ahead if curves else lambda: None,
+        *(recipe, data, network, chosen, data_dir, engine, device, threads, compile, progress)
     )
     recipe, made = ready.recipe, ready.engine
     parts = ready.parts if tested else replace(ready.parts, test=None)
@@ -267,12 +268,8 @@ def _prepare(
     threads: int | None,
     compile: bool,
     progress: bool,
-    meanwhile: Callable[[], None] = lambda: None,
 ) -> _Ready:
-    """Everything that ``begin`` checks and makes before it writes anything.
-
-    ``meanwhile`` is called before the pictures are read, and begins what can be done then.
-    """
+    """Everything that ``begin`` checks and makes before it writes anything."""
     if not isinstance(recipe, Recipe):
         recipe = recipes.load(recipe)
     if isinstance(data, str | os.PathLike):
@@ -293,7 +290,7 @@ def _prepare(
     if not recipe.layers:
         recipe = replace(recipe, network=zoo.name_of(recipe.network))
     check(recipe)
-    meanwhile()
+    load_ahead(VIEW)
     loaded = given or load_data(recipe.data, data_dir, progress=progress)
     check_classes(loaded)
     recipe, said_of_own = hold_out_of_own(recipe, loaded, chosen)
@@ -394,8 +391,7 @@ def go_on(
         )
     if epochs is not None:
         recipe = recipes.change(recipe, "epochs", epochs)
-    if curves:
-        load_ahead()
+    load_ahead(VIEW)
     if data is None:
         loaded = load_data(recipe.data, data_dir, progress=progress)
     else:
