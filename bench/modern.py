@@ -77,6 +77,7 @@ def steps(recipe: str) -> Iterator[tuple[str, Changes]]:
                 "augmentation.scale": 0.08,
             },
         )
+        yield "beside: erase 0.4", changes | {"augmentation.erase": 0.4}
         return
     yield (
         "rotate 10, scale 0.1, shear 5",
