@@ -239,13 +239,20 @@ def test_a_missing_font_is_said(
 def test_the_public_functions_take_a_run_a_record_a_name_and_a_network(trained: Path) -> None:
     record = lenet.read_run(trained)
     network, parameters = lenet.load_model(trained)
-    for model in (trained, str(trained), record, trained / "model.safetensors"):
+    for model in (
+        trained,
+        str(trained),
+        record,
+        trained / "model.safetensors",
+        lenet.load(trained),
+    ):
         bank = lenet.kernels(model).banks[0]
         assert np.array_equal(bank.weights, parameters["0.weight"])
     assert lenet.diagram(record) == lenet.diagram(network)
     assert lenet.statistics("mlp").parameters[0].shape == (256, 784)
     assert lenet.explain("lenet-relu", "zh").language == "zh"
-    assert lenet.features(record, 17).picture.label == data.bundled().test.labels[17]
+    for model in (record, lenet.load(trained), lenet.load(trained / "model.safetensors")):
+        assert lenet.features(model, 17).picture.label == data.bundled().test.labels[17]
     with pytest.raises(PictureError, match="Only a run"):
         lenet.features("lenet", 17)
     with pytest.raises(ValueError, match="explanations are in en and zh"):
@@ -257,7 +264,8 @@ def test_evaluate_takes_what_features_takes(trained: Path) -> None:
     network, parameters = lenet.load_model(str(trained))
     test = data.bundled().test
     right = record.history[-1].test_acc
-    for model in (trained, str(trained), record, str(trained / "model.safetensors")):
+    loaded = lenet.load(trained)
+    for model in (trained, str(trained), record, str(trained / "model.safetensors"), loaded):
         assert lenet.evaluate(model).accuracy == right
     assert lenet.evaluate(network, parameters, test).accuracy == right
     by_arrays = lenet.evaluate(record, split=(test.images[:, 0], test.labels))

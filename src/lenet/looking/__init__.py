@@ -1,7 +1,8 @@
 """Looking inside a network or a run: the functions of ``lenet`` and of ``lenet inspect``.
 
-Each takes a run's folder, a model.safetensors, the name of a network, or what ``lenet.train`` or
-``lenet.build`` returned, and returns data that prints itself and that a notebook shows.
+Each takes a run's folder, a model.safetensors, the name of a network, or what ``lenet.train``,
+``lenet.load`` or ``lenet.build`` returned, and returns data that prints itself and that a notebook
+shows.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +47,28 @@ if TYPE_CHECKING:
     from lenet.looking.evaluation import Mistake, Report
     from lenet.runs import RunRecord
 
-    Model = Network | RunRecord | str | os.PathLike[str]
-
 PICTURES_MEASURED = 256  # of the test set, for what an explanation says of a run
+
+
+@runtime_checkable
+class Loaded(Protocol):
+    """What ``lenet.load`` returns, which a higher room makes."""
+
+    @property
+    def network(self) -> Network: ...
+
+    @property
+    def parameters(self) -> Parameters: ...
+
+    @property
+    def preparation(self) -> Preparation: ...
+
+    @property
+    def source(self) -> str: ...
+
+
+if TYPE_CHECKING:
+    Model = Network | RunRecord | Loaded | str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -92,6 +112,11 @@ def open_subject(model: Model) -> Subject:
         return _untrained(model)
     if isinstance(model, runs.RunRecord):
         model = model.folder
+    if isinstance(model, Loaded):
+        path = Path(model.source)
+        folder = path.parent if path.is_file() else path
+        notes = {"preparation": preparing.to_dict(model.preparation)}
+        return Subject(model.network, model.parameters, folder, ending(folder), notes)
     path = as_path(model, "model")
     if os.fspath(model) not in zoo.NETWORKS and path.exists():
         network, parameters, notes = runs.load_model_and_notes(path)
