@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from activations import COMPUTED
 from lenet import engines
 from lenet.data import Dataset
-from lenet.engines import EngineError
 from lenet.network import zoo
 from lenet.network.architecture import Network, Normalization, trace_layers
 from lenet.network.layers import (
@@ -49,7 +48,7 @@ from torch.overrides import TorchFunctionMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 import lenet.torch as lenet_torch  # noqa: E402
-from lenet.torch import UnsupportedModuleError, from_torch, to_torch  # noqa: E402
+from lenet.torch import UnsupportedModuleError, from_torch, of_1998, to_torch  # noqa: E402
 from lenet.torch.translation import operations, read  # noqa: E402
 
 PICTURE = (1, 28, 28)
@@ -110,9 +109,28 @@ def test_to_torch_without_weights_draws_them_as_pytorch_does() -> None:
     assert torch.equal(ours[1].weight, theirs.weight)
 
 
-def test_to_torch_names_the_layer_that_pytorch_lacks() -> None:
-    with pytest.raises(EngineError, match=r"layer 1 \(ScaledTanh\)"):
-        to_torch(zoo.lenet5())
+@pytest.mark.parametrize("name", ["lenet5", "lenet1989"])
+def test_the_layers_of_1998_go_there_and_back(name: str) -> None:
+    network = zoo.build(name)
+    parameters = initialize(network, "lecun", 2)
+    module = to_torch(network, parameters)
+    back = from_torch(module, network.input_shape)  # which compares every layer's numbers
+    assert back.network.layers == network.layers
+    assert back.exact
+    assert all(np.array_equal(back.parameters[key], parameters[key]) for key in parameters)
+    assert {key for key, _ in module.state_dict().items()} == set(parameters)
+    # first weights of PyTorch's own drawing have no kernels where the table has none
+    drawn = from_torch(to_torch(network), network.input_shape)
+    for layer, values in zip(network.layers, drawn.network.layers, strict=True):
+        assert layer == values
+    if name == "lenet5":
+        with torch.no_grad():
+            module[-1].codes[0, 0] *= -1
+        with pytest.raises(UnsupportedModuleError, match="its codes are others"):
+            from_torch(module, network.input_shape)
+
+
+def test_to_torch_refuses_a_network_that_does_not_fit_together() -> None:
     with pytest.raises(ArchitectureError, match="layer 0"):
         to_torch(Network("bad", (1, 4, 4), (Conv2d(1, 2, 5),), ("a", "b")))
 
@@ -291,7 +309,7 @@ def chains(draw: Any) -> tuple[tuple[int, int, int], list[Layer]]:
 
 
 def submodules(layers: list[Layer]) -> list[nn.Module]:
-    return [lenet_torch.module_of(index, layer) for index, layer in enumerate(layers)]
+    return [lenet_torch.module_of(layer) for layer in layers]
 
 
 def grouped(draw: Any, layers: list[Layer]) -> nn.Module:
@@ -331,7 +349,7 @@ class Functional(nn.Module):
         pick = lambda *choices: draw(st.sampled_from(choices))  # noqa: E731
         match layer:
             case Conv2d() | Linear():
-                module = lenet_torch.module_of(index, layer)
+                module = lenet_torch.module_of(layer)
                 self.register_parameter(f"w{index}", module.weight)
                 self.register_parameter(f"b{index}", module.bias)
                 weight = lambda: (getattr(self, f"w{index}"), getattr(self, f"b{index}"))  # noqa: E731
@@ -424,6 +442,8 @@ def test_the_docstring_lists_every_operation() -> None:
     def told(name: str) -> bool:  # "the activations of lenet", as a module, in place or not
         return name in finals or name.replace("_", "").lower() in activations
 
+    assert f"the modules of ``{of_1998.__name__}``" in text
+    functions |= {cls for cls in operations.MODULES if cls.__module__ == of_1998.__name__}
     for target in [*operations.FUNCTIONS, *operations.MODULES]:
         assert target in functions or told(getattr(target, "__name__", "")), target
     for method in operations.METHODS:

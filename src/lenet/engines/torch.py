@@ -39,7 +39,6 @@ from lenet.network.architecture import Network, trace
 from lenet.network.codes import codes
 from lenet.network.layers import (
     RBF,
-    Activation,
     AvgPool2d,
     Conv2d,
     Dropout,
@@ -103,7 +102,7 @@ class TorchEngine:
         if self.device == "mps" and self.dtype == np.float64:
             raise EngineError("device mps has no float64; use float32, or the cpu")
         self._sum_type = torch.float32 if self.device == "mps" else torch.float64
-        self._operations = [self._operation(i, layer) for i, layer in enumerate(network.layers)]
+        self._operations = [operation(layer, self._floats) for layer in network.layers]
         # On the CPU pooling is 1.7 times as fast with channels last, the whole step 1.1 times.
         self._format = torch.channels_last if self.device == "cpu" else torch.contiguous_format
         self._loss = torch.compile(self._losses, dynamic=False) if compile else self._losses
@@ -406,22 +405,6 @@ class TorchEngine:
         # these say channels last, which is what the convolution then computes in.
         return x.permute(0, 3, 1, 2) if channels_last else x
 
-    def _operation(self, index: int, layer: Layer) -> Callable[..., Tensor]:
-        """``operation``, with the numbers that a layer of 1998 has on the device."""
-        match layer:
-            case Conv2d() if layer.connections is not None:
-                compute = self._operation(index, replace(layer, connections=None))
-                mask = self._floats(connection_mask(layer)[:, :, None, None])
-                return lambda x, weight, bias: compute(x, weight * mask, bias)
-            case Conv2d() if layer.bias_size != 1:
-                compute = operation(index, replace(layer, bias_size=1))
-                return lambda x, weight, bias: compute(x, weight, None) + bias
-            case RBF():
-                code = self._floats(codes(layer))
-                return lambda x: -(x[:, None] - code).square().sum(2)
-            case _:
-                return operation(index, layer)
-
     # --- the device ---
 
     @contextmanager
@@ -528,16 +511,28 @@ def instruction_set(device: str) -> str:
     return torch.backends.cpu.get_cpu_capability() if device == "cpu" else platform.machine()
 
 
-def operation(index: int, layer: Layer) -> Callable[..., Tensor]:
+def operation(
+    layer: Layer, floats: Callable[[NDArray[np.float32]], Tensor] = torch.from_numpy
+) -> Callable[..., Tensor]:
     """The function of PyTorch that computes a layer, of x or of x, weight and bias.
 
-    Dropout's does nothing; its mask needs to know more than x. Raises EngineError for a layer
-    that has none.
+    Dropout's does nothing; its mask needs to know more than x. ``floats`` puts the numbers that a
+    layer of 1998 has where they are computed with.
     """
     match layer:
-        case Conv2d(connections=None, kernel_size=1) if layer.stride > 1:
+        case Conv2d() if layer.connections is not None:
+            compute = operation(replace(layer, connections=None), floats)
+            mask = floats(connection_mask(layer)[:, :, None, None])
+            return lambda x, weight, bias: compute(x, weight * mask, bias)
+        case Conv2d() if layer.bias_size != 1:
+            compute = operation(replace(layer, bias_size=1), floats)
+            return lambda x, weight, bias: compute(x, weight, None) + bias
+        case RBF():
+            code = floats(codes(layer))
+            return lambda x: -(x[:, None] - code).square().sum(2)
+        case Conv2d(kernel_size=1) if layer.stride > 1:
             return partial(strided_1x1, stride=layer.stride, padding=layer.padding)
-        case Conv2d(connections=None):
+        case Conv2d():
             return partial(F.conv2d, stride=layer.stride, padding=layer.padding)
         case AvgPool2d():
             return partial(
@@ -563,13 +558,9 @@ def operation(index: int, layer: Layer) -> Callable[..., Tensor]:
             return partial(subsample, size=layer.kernel_size)
         case ScaledTanh(amplitude, slope):
             return lambda x: amplitude * torch.tanh(slope * x)
-        case _ if isinstance(layer, Activation):
+        case _:  # an activation, named as there, with its arguments
             function: nn.Module = getattr(nn, type(layer).__name__)(**asdict(layer))
-            return function  # named as there, with its arguments
-        case _:
-            raise EngineError(
-                f"the torch engine does not compute layer {index} ({type(layer).__name__})"
-            )
+            return function
 
 
 def strided_1x1(

@@ -173,6 +173,15 @@ def codes(layer: RBF) -> NDArray[np.float32]:
     return np.where(drawn, 1, -1).astype(np.float32)
 
 
+def codes_as_text(layer: RBF) -> tuple[str, ...]:
+    """The code of each class as a text of + and -.
+
+    >>> codes_as_text(RBF(3, 2))
+    ('---', '-+-')
+    """
+    return tuple("".join("+" if sign > 0 else "-" for sign in code) for code in codes(layer))
+
+
 def _mixed(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """The hash of docs/randomness.md."""
     x = x ^ (x >> np.uint32(16))

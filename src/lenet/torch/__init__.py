@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -13,17 +12,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from lenet.engines import EngineError
 from lenet.network.architecture import Network, trace
+from lenet.network.codes import codes_as_text
 from lenet.network.layers import (
+    RBF,
     AvgPool2d,
     Conv2d,
     Layer,
     Linear,
     MaxPool2d,
-    Of1998,
+    ScaledTanh,
+    Subsample,
+    is_of_1998,
 )
 from lenet.network.parameters import Array, State, check_parameters
+from lenet.torch import of_1998
 from lenet.torch.acceleration import accelerate, accelerated
 from lenet.torch.translation import Translation, UnsupportedModuleError, from_torch
 
@@ -40,6 +43,8 @@ __all__ = [
 def to_torch(network: Network, state: State | Mapping[str, Array] | None = None) -> nn.Sequential:
     """The network as PyTorch's own modules; the keys of its parameters are the network's.
 
+    For the layers of 1998, which PyTorch lacks, it has those of ``lenet.torch.of_1998``.
+
     ``state`` is a run's or an engine's, of which the averaged weights are taken where there are
     any, or a mapping of arrays by the network's names; they are copied, as float32. Without one,
     PyTorch draws the first weights as it does for any module, by ``torch.manual_seed``.
@@ -47,11 +52,10 @@ def to_torch(network: Network, state: State | Mapping[str, Array] | None = None)
     The module takes what the first layer sees: pictures (n, channels, height, width) float32,
     divided by 255 and normalised as ``network.normalization`` says.
 
-    Raises EngineError, naming the layer, where PyTorch has no module for it (those of the 1998
-    network), and ValueError for parameters that are not the network's.
+    Raises ValueError for parameters that are not the network's.
     """
     trace(network)
-    net = nn.Sequential(*itertools.starmap(module_of, enumerate(network.layers)))
+    net = nn.Sequential(*map(module_of, network.layers))
     if state is not None:
         parameters = dict(state.weights if isinstance(state, State) else state)
         check_parameters(network, parameters, "to_torch")
@@ -62,10 +66,16 @@ def to_torch(network: Network, state: State | Mapping[str, Array] | None = None)
     return net
 
 
-def module_of(index: int, layer: Layer) -> nn.Module:
-    """The module that computes a layer; EngineError where PyTorch has none."""
+def module_of(layer: Layer) -> nn.Module:
+    """The module that computes a layer."""
     match layer:
-        case Conv2d(connections=None, bias_size=1):
+        case RBF():
+            return of_1998.RBF(codes_as_text(layer))
+        case Conv2d() | Subsample() | ScaledTanh() if is_of_1998(layer):
+            name = "ConnectedConv2d" if isinstance(layer, Conv2d) else type(layer).__name__
+            made: nn.Module = getattr(of_1998, name)(**vars(layer))
+            return made
+        case Conv2d():
             channels = layer.in_channels, layer.out_channels
             return nn.Conv2d(*channels, layer.kernel_size, layer.stride, layer.padding)
         case AvgPool2d():
@@ -74,8 +84,6 @@ def module_of(index: int, layer: Layer) -> nn.Module:
             return nn.MaxPool2d(layer.kernel_size, layer.stride, layer.padding)
         case Linear():
             return nn.Linear(layer.in_features, layer.out_features)
-        case _ if not isinstance(layer, Conv2d | Of1998):  # named as there, with its arguments
+        case _:  # named as there, with its arguments
             module: nn.Module = getattr(nn, type(layer).__name__)(**asdict(layer))
             return module
-        case _:
-            raise EngineError(f"PyTorch has no module for layer {index} ({type(layer).__name__})")

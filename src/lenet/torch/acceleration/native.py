@@ -196,9 +196,9 @@ class Native:
                 if at is not None and layer.p > 0:
                     x = x * dropout_scale(layer.p, tuple(x.shape), index, at, x.dtype)
             elif f"{index}.weight" in named:
-                x = operation(index, layer)(x, named[f"{index}.weight"], named[f"{index}.bias"])
+                x = operation(layer)(x, named[f"{index}.weight"], named[f"{index}.bias"])
             else:
-                x = operation(index, layer)(x)
+                x = operation(layer)(x)
             if layers is not None:
                 layers.append(x if self.single is None or index < self.single else x[:, 1:])
         return x if self.single is None else x[:, 1:]

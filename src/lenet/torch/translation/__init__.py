@@ -102,6 +102,7 @@ def from_torch(
       they change nothing;
     - the activations of lenet, as modules (``nn.ReLU``), functions (``F.relu``, ``torch.relu``) and
       methods (``Tensor.relu``) where PyTorch has them, in place (``F.relu_``) or not;
+    - the modules of ``lenet.torch.of_1998``;
     - ``nn.Dropout``, ``F.dropout``, ``torch.dropout`` with ``training=self.training``;
     - ``nn.Flatten``, ``torch.flatten``, ``Tensor.flatten``, and ``torch.reshape``,
       ``Tensor.reshape``, ``Tensor.view`` where they do the same;

@@ -14,8 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lenet.network.codes import codes
 from lenet.network.layers import (
     GELU,
+    RBF,
     AvgPool2d,
     Conv2d,
     Dropout,
@@ -25,12 +27,15 @@ from lenet.network.layers import (
     Linear,
     MaxPool2d,
     ReLU,
+    ScaledTanh,
     Shape,
     Sigmoid,
     SiLU,
+    Subsample,
     Tanh,
     show_shape,
 )
+from lenet.torch import of_1998
 from lenet.torch.translation.one_output import SQUEEZE, SQUEEZE_CLASSES
 from lenet.torch.translation.reader import COUNT, Count, Flow, Operations, Reader, Stored
 
@@ -91,7 +96,49 @@ def _linear_module(reader: Reader, own: nn.Linear, input: Any) -> Flow:
     return _linear(reader, input, *_weight_and_bias(reader, own))
 
 
-def _weight_and_bias(reader: Reader, own: nn.Conv2d | nn.Linear) -> tuple[Stored, Stored | None]:
+def _connected_conv2d_module(reader: Reader, own: of_1998.ConnectedConv2d, input: Any) -> Flow:
+    mask = own._buffers["mask"]
+    assert mask is not None
+    table = tuple(tuple(row.nonzero().flatten().tolist()) for row in mask[:, :, 0, 0])
+    whole = all(len(sources) == own.in_channels for sources in table)
+    weight, bias = _weight_and_bias(reader, own)
+    outputs, inputs, *kernel = reader.own(weight, "weight").shape
+    biases = reader.own(bias, "bias")
+    layer = Conv2d(
+        inputs,
+        outputs,
+        _square(reader, "kernel_size", tuple(kernel)),
+        _square(reader, "stride", own.stride),
+        _square(reader, "padding", own.padding),
+        None if whole else table,
+        biases.shape[-1] if biases.dim() == 3 else 1,
+    )
+    return reader.add(layer, input)
+
+
+def _subsample_module(reader: Reader, own: of_1998.Subsample, input: Any) -> Flow:
+    weight, bias = _weight_and_bias(reader, own)
+    reader.own(bias, "bias")
+    channels = len(reader.own(weight, "weight"))
+    return reader.add(Subsample(channels, own.kernel_size), input)
+
+
+def _scaled_tanh_module(reader: Reader, own: of_1998.ScaledTanh, input: Any) -> Flow:
+    return reader.add(ScaledTanh(own.amplitude, own.slope), input)
+
+
+def _rbf_module(reader: Reader, own: of_1998.RBF, input: Any) -> Flow:
+    theirs = own._buffers["codes"]
+    assert theirs is not None
+    layer = RBF(theirs.shape[1], theirs.shape[0])
+    if not torch.equal(theirs, torch.from_numpy(codes(layer))):
+        raise reader.refuse("its codes are others than those of lenet.network.codes")
+    return reader.add(layer, input)
+
+
+def _weight_and_bias(
+    reader: Reader, own: nn.Conv2d | nn.Linear | of_1998.Subsample
+) -> tuple[Stored, Stored | None]:
     assert reader.node is not None
     path = str(reader.node.target)
     # not own.bias: while forward is traced, that would be one more node
@@ -382,6 +429,10 @@ MODULES: dict[Any, Callable[..., Any]] = {
     nn.Identity: lambda reader, own, input: _identity(reader, input),
     nn.Softmax: _final_module("softmax"),
     nn.LogSoftmax: _final_module("log_softmax"),
+    of_1998.ConnectedConv2d: _connected_conv2d_module,
+    of_1998.Subsample: _subsample_module,
+    of_1998.ScaledTanh: _scaled_tanh_module,
+    of_1998.RBF: _rbf_module,
 }
 METHODS: dict[str, Callable[..., Any]] = {
     "relu": _elementwise(ReLU()),

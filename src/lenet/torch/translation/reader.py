@@ -130,6 +130,10 @@ class _Tracer(fx.Tracer):
         self.reader = reader
         self.thread = threading.get_ident()
 
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        known = type(m) in self.reader.operations.modules
+        return known or super().is_leaf_module(m, module_qualified_name)
+
     # While it traces, fx sees the modules that other threads call, too.
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
