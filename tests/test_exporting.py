@@ -15,6 +15,8 @@ import pytest
 
 import lenet
 from lenet import cli, runs
+from lenet.network.parameters import initialize
+from lenet.network.weights import pack_network
 from lenet.ship import exporting, tensorboard
 from lenet.ship import onnx as files
 from lenet.ship.c import compiled
@@ -106,6 +108,22 @@ def test_torch(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = (run / "a-run-torch/model.py").read_text(encoding="utf-8")
     assert "import lenet" not in source
     assert list(model.classes) == names["model"].CLASSES
+
+
+@pytest.mark.slow
+def test_torch_of_1998_needs_nothing_of_lenet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch")
+    network = lenet.build("lenet5")
+    path = tmp_path / "old.safetensors"
+    path.write_bytes(pack_network(network, initialize(network, "lecun", 1)))
+    _, snippet = exported([str(path), "--to", "torch"], capsys)
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 1, 32, 32), np.uint8)
+    given = executed(snippet)["network"].logits(torch.from_numpy(pictures)).detach().numpy()
+    np.testing.assert_allclose(given, load(path).logits(pictures), rtol=1e-5)
+    source = (tmp_path / "old-torch/model.py").read_text(encoding="utf-8")
+    assert "lenet.torch" not in source
 
 
 def test_tensorboard(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,6 @@ from activations import COMPUTED
 from lenet.data.preparation import Preparation
 from lenet.network.architecture import Network, Normalization
 from lenet.network.layers import (
-    ArchitectureError,
     AvgPool2d,
     Conv2d,
     Dropout,
@@ -101,12 +100,16 @@ def test_another_file_is_not_kept() -> None:
         files.check(session, model, np.zeros((2, 3, 7, 7), np.uint8))
 
 
-def test_layers_without_an_operator_are_named() -> None:
-    network = lenet.build("lenet5")
+@pytest.mark.parametrize("name", ["lenet5", "lenet1", "lenet1989"])
+def test_the_networks_of_1998_and_before(name: str) -> None:
+    network = lenet.build(name)
     parameters = initialize(network, "lecun", 0)
-    model = Model(network, parameters, Preparation(1, 32, 32), Calibration(), "runs/own", 1)
-    with pytest.raises(ArchitectureError, match=r"layer 1 \(ScaledTanh\)"):
-        files.to_onnx(model)
+    for values in parameters.values():  # also where a table has no kernel
+        values += 0.01
+    shape = network.input_shape
+    model = Model(network, parameters, Preparation(*shape), Calibration(), "runs/own", 1)
+    session = files.session(files.to_onnx(model).SerializeToString(), 1)
+    assert files.check(session, model, RANDOM.integers(0, 256, (5, *shape), np.uint8)) < 1e-3
 
 
 @pytest.mark.slow

@@ -134,6 +134,13 @@ def connection_mask(layer: Conv2d) -> Array:
     return mask
 
 
+def existing_weights(layer: Conv2d, weight: Array) -> Array:
+    """The weights (out, in, k, k) with 0 where the layer's table of connections has no kernel."""
+    if layer.connections is None:
+        return weight
+    return np.asarray(weight * connection_mask(layer)[:, :, None, None])
+
+
 def weight_mask(network: Network, layout: Layout) -> Array | None:
     """1 for each number of the flat vector, 0 for the weights that a table of connections leaves
     out, (size,) float32; None where all of them exist."""

@@ -12,16 +12,17 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, assert_never, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet.data import preparation as preparations
 from lenet.network.architecture import to_dict, trace
+from lenet.network.codes import codes
 from lenet.network.layers import (
     GELU,
-    ArchitectureError,
+    RBF,
     AvgPool2d,
     Conv2d,
     Dropout,
@@ -30,12 +31,15 @@ from lenet.network.layers import (
     Linear,
     MaxPool2d,
     ReLU,
+    ScaledTanh,
     Sigmoid,
     SiLU,
+    Subsample,
     Tanh,
     show_shape,
     stride_of,
 )
+from lenet.network.parameters import existing_weights
 from lenet.ship.checking import largest_difference
 from lenet.ship.missing import import_extra
 
@@ -55,7 +59,7 @@ def to_onnx(model: Model) -> onnx.ModelProto:
     """The ONNX model: ``pictures`` uint8 (n, channels, height, width) in; ``probabilities`` and
     ``logits`` float32 (n, classes) out, and ``known`` bool (n,), false for "none of these".
 
-    Raises ArchitectureError for a layer that has no operator, ImportError without onnx.
+    Raises ImportError without onnx.
     """
     library = import_extra("onnx", "export")
     helper, numbers = library.helper, library.numpy_helper
@@ -81,16 +85,35 @@ def to_onnx(model: Model) -> onnx.ModelProto:
         x = node("Sub", [x, constant("pixel_mean", (mean / deviation).astype(np.float32))], "input")
     for row in trace(network):
         layer, name = row.layer, f"layer_{row.index}"
-        weights = [f"{row.index}.weight", f"{row.index}.bias"]
+        weight, bias = f"{row.index}.weight", f"{row.index}.bias"
         match layer:
-            case Conv2d(connections=None, bias_size=1) | Linear():
-                for weight in weights:
-                    constant(weight, model.parameters[weight])
-                if isinstance(layer, Conv2d):
-                    window = _window(layer.kernel_size, layer.stride, layer.padding)
-                    x = node("Conv", [x, *weights], name, **window)
+            case Conv2d():
+                window = _window(layer.kernel_size, layer.stride, layer.padding)
+                constant(weight, existing_weights(layer, model.parameters[weight]))
+                constant(bias, model.parameters[bias])
+                if layer.bias_size == 1:
+                    x = node("Conv", [x, weight, bias], name, **window)
                 else:
-                    x = node("Gemm", [x, *weights], name, transB=1)
+                    x = node("Conv", [x, weight], f"{name}_sums", **window)
+                    x = node("Add", [x, bias], name)
+            case Linear():
+                constant(weight, model.parameters[weight])
+                constant(bias, model.parameters[bias])
+                x = node("Gemm", [x, weight, bias], name, transB=1)
+            case Subsample(channels, kernel_size):  # a kernel of equal weights for each channel
+                kernels = model.parameters[weight].reshape(-1, 1, 1, 1)
+                constant(weight, np.tile(kernels, (1, 1, kernel_size, kernel_size)))
+                constant(bias, model.parameters[bias])
+                window = _window(kernel_size, kernel_size, 0)
+                x = node("Conv", [x, weight, bias], name, group=channels, **window)
+            case RBF():  # -Σ (x - code)², each picture beside each code
+                axis = constant(f"{name}_axis", np.array([1]))
+                beside = node("Unsqueeze", [x, axis], f"{name}_beside")
+                apart = node("Sub", [beside, constant(f"{name}_codes", codes(layer))], f"{name}_by")
+                distance = node(
+                    "ReduceSumSquare", [apart], f"{name}_distance", axes=[2], keepdims=0
+                )
+                x = node("Neg", [distance], name)
             case AvgPool2d():
                 window = _window(layer.kernel_size, stride_of(layer), layer.padding)
                 x = node("AveragePool", [x], name, count_include_pad=1, **window)
@@ -111,17 +134,19 @@ def to_onnx(model: Model) -> onnx.ModelProto:
                 scaled = node("Mul", [x, root], f"{name}_scaled")
                 share = node("Add", [node("Erf", [scaled], f"{name}_erf"), one], f"{name}_share")
                 x = node("Mul", [node("Mul", [x, half], f"{name}_halved"), share], name)
+            case ScaledTanh(amplitude, slope):
+                steep = constant(f"{name}_slope", np.float32(slope))
+                high = constant(f"{name}_amplitude", np.float32(amplitude))
+                scaled = node("Mul", [x, steep], f"{name}_scaled")
+                x = node("Mul", [node("Tanh", [scaled], f"{name}_tanh"), high], name)
             case SiLU():
                 x = node("Mul", [x, node("Sigmoid", [x], f"{name}_sigmoid")], name)
             case Flatten():
                 x = node("Flatten", [x], name, axis=1)
             case Dropout():
-                continue  # acts in training alone
+                pass  # acts in training alone
             case _:
-                raise ArchitectureError(
-                    f"layer {row.index} ({row.kind}) of network {network.name!r} has no ONNX "
-                    "operator here; export it to another format"
-                )
+                assert_never(layer)
     probabilities, logits, known = OUTPUTS
     node("Identity", [x], logits)
     temperature = constant("temperature", np.float32(model.calibration.temperature))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
+from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from lenet.data import preparation as preparations
 from lenet.network.architecture import trace
+from lenet.network.codes import codes_as_text
 from lenet.network.layers import (
-    ArchitectureError,
+    RBF,
+    Conv2d,
     Layer,
     is_of_1998,
     show_shape,
@@ -32,13 +36,12 @@ It needs torch and safetensors. In a program beside this file:
 How a photograph becomes a picture: {preparation}
 """
 
-import torch
-from torch import nn
+{imports}
 
 CLASSES = {classes}
 TEMPERATURE = {temperature}
 THRESHOLD = {threshold}  # of the familiarity; below it a picture is none of these
-
+{definitions}
 
 class Network(nn.Module):
     def __init__(self) -> None:
@@ -76,14 +79,27 @@ def load(path: str = "{weights}") -> Network:
 '''
 
 
+IMPORTS: Final = """\
+import torch
+from torch import nn"""
+IMPORTS_OF_1998: Final = """\
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn"""
+
+
 def source(model: Model, weights: str) -> str:
     """The text of a Python module that computes the model; ``weights`` is its file's name.
 
-    Raises ArchitectureError for a layer that PyTorch has no module for.
+    The classes of layers that PyTorch lacks are copied into it.
     """
     network = model.network
     channels, height, width = network.input_shape
-    lines = [f"            {_module(row.index, row.layer)}," for row in trace(network)]
+    rows = trace(network)
+    lines = [f"            {_module(row.index, row.layer)}," for row in rows]
+    own = {_name(row.layer) for row in rows if is_of_1998(row.layer)}
     return SOURCE.format(
         name=_plain(network.name),
         shape=show_shape(network.input_shape),
@@ -92,6 +108,13 @@ def source(model: Model, weights: str) -> str:
         height=height,
         width=width,
         weights=weights,
+        imports=IMPORTS_OF_1998 if own else IMPORTS,
+        definitions="".join(
+            [
+                *(_codes(row.index, row.layer) for row in rows if isinstance(row.layer, RBF)),
+                *_definitions(own),
+            ]
+        ),
         preparation=json.dumps(preparations.to_dict(model.preparation)),
         classes=json.dumps(list(network.classes)),  # ASCII, and Python reads it as JSON does
         temperature=model.calibration.temperature,
@@ -103,20 +126,39 @@ def source(model: Model, weights: str) -> str:
 
 
 def _module(index: int, layer: Layer) -> str:
-    """A layer as PyTorch's source."""
-    match layer:
-        case _ if not is_of_1998(layer):  # named as there, with its arguments
-            values = {
-                field.name: getattr(layer, field.name)
-                for field in dataclasses.fields(layer)
-                if getattr(layer, field.name) != field.default
-            }
-            arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
-            return f"nn.{type(layer).__name__}({arguments})"
-        case _:
-            raise ArchitectureError(
-                f"PyTorch has no module for layer {index} ({type(layer).__name__})"
-            )
+    """A layer as PyTorch's source: named as there, with its arguments."""
+    if isinstance(layer, RBF):
+        return f"RBF(CODES_{index})"
+    values = {
+        field.name: getattr(layer, field.name)
+        for field in dataclasses.fields(layer)
+        if getattr(layer, field.name) != field.default
+    }
+    arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    return f"{_name(layer)}({arguments})"
+
+
+def _name(layer: Layer) -> str:
+    """The class of a layer's module, as it is written."""
+    if not is_of_1998(layer):
+        return f"nn.{type(layer).__name__}"
+    return "ConnectedConv2d" if isinstance(layer, Conv2d) else type(layer).__name__
+
+
+def _codes(index: int, layer: RBF) -> str:
+    texts = "".join(f'    "{code}",\n' for code in codes_as_text(layer))
+    return f"CODES_{index} = (\n{texts})\n"
+
+
+def _definitions(names: set[str]) -> list[str]:
+    """The source of classes of ``lenet.torch.of_1998``, which is read, so that PyTorch need not be
+    here."""
+    text = resources.files("lenet").joinpath("torch", "of_1998.py").read_text(encoding="utf-8")
+    return [
+        f"\n\n{ast.get_source_segment(text, node)}\n"
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ClassDef) and node.name in names
+    ]
 
 
 def _plain(text: str) -> str:

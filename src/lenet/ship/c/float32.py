@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from lenet.engines.protocol import normalization_table
 from lenet.network.architecture import Network
-from lenet.network.layers import Activation, AvgPool2d
+from lenet.network.layers import Activation, AvgPool2d, Conv2d, Subsample
 from lenet.network.parameters import Parameters
 from lenet.ship.c.formulas import functions, name_of
 from lenet.ship.c.numbers import array, floats, lines
 from lenet.ship.c.plan import Stage, arena, stages
+from lenet.ship.c.tables import compact, tables
 from lenet.ship.c.text import Arithmetic, stage_function
 
 LEAST = "-3.402823466e+38f"  # FLT_MAX, negative
@@ -22,10 +23,13 @@ def code(prefix: str, network: Network, parameters: Parameters) -> str:
     planned = stages(network)
     parts = [_input_table(prefix, network)]
     for stage in planned:
-        if stage.weighted is not None:
-            for what in ("weight", "bias"):
-                values = parameters[f"{stage.index}.{what}"]
-                parts.append(array("float", f"{prefix}_{what}_{stage.index}", floats(values)))
+        for row in stage.trained:
+            weight, bias = (parameters[f"{row.index}.{what}"] for what in ("weight", "bias"))
+            if isinstance(row.layer, Conv2d):
+                weight = compact(weight, row.layer)
+            parts.append(array("float", f"{prefix}_weight_{row.index}", floats(weight)))
+            parts.append(array("float", f"{prefix}_bias_{row.index}", floats(bias)))
+        parts += tables(prefix, stage)
     activations = (stage.activation for stage in planned)
     parts += functions(prefix, [one for one in activations if one is not None])
     same = len(_tables(network)) == 1
@@ -58,6 +62,10 @@ def _arithmetic(prefix: str, stage: Stage, first: bool, same: bool) -> Arithmeti
         if isinstance(stage.pooling, AvgPool2d):
             share = 1 / stage.pooling.kernel_size**2
             expression = f"{expression} * {floats([share])[0]}"
+        if isinstance(stage.pooling, Subsample):
+            index = stage.trained[-1].index
+            weight, bias = (f"{prefix}_{what}_{index}[{channel}]" for what in ("weight", "bias"))
+            expression = f"({expression} * {weight} + {bias})"
         return activate(expression, channel) if stage.pooled_first else expression
 
     return Arithmetic(

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Final
 
-from lenet.network.layers import Activation, ArchitectureError, LeakyReLU, curve
+from lenet.network.layers import Activation, ArchitectureError, LeakyReLU, ScaledTanh, curve
 from lenet.ship.c.numbers import floats
 
 # What formulas call, in C; exp is in every header.
@@ -71,8 +71,11 @@ def functions(prefix: str, activations: Iterable[Activation]) -> list[str]:
     own: dict[str, str] = {}
     for activation in activations:
         formula = curve(activation).formula
-        if isinstance(activation, LeakyReLU):  # whose formula is rounded for its readers
+        # those with arguments are rounded for their readers
+        if isinstance(activation, LeakyReLU):
             formula = f"max(0, x) + {activation.negative_slope!r} · min(0, x)"
+        if isinstance(activation, ScaledTanh):
+            formula = f"{activation.amplitude!r} · tanh({activation.slope!r} · x)"
         value = expression(prefix, formula)
         for word in re.findall(WORD, formula):
             if word in FUNCTIONS:

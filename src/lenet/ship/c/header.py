@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.data import preparation as preparations
-from lenet.network.architecture import Network
+from lenet.network.architecture import Network, trace
 from lenet.network.layers import (
     show_shape,
 )
@@ -178,8 +178,7 @@ def write(
     """The text of the header: float32, or int8 where the network is given ``quantized``.
 
     ``pictures`` (n, channels, height, width) are the self-test's, with what they come to here.
-    Raises ArchitectureError for a layer that has no C code, ValueError for weights that are not
-    finite.
+    Raises ValueError for weights that are not finite.
     """
     network = model.network
     for name, values in model.parameters.items():
@@ -252,7 +251,7 @@ def write(
 def needs(model: Model, quantized: QuantizedNetwork | None = None) -> str:
     """What the code needs of a machine's memory, in words."""
     if quantized is None:
-        weights = 4 * sum(values.size for values in model.parameters.values())
+        weights = 4 * sum(row.parameters for row in trace(model.network))
         scratch = 4 * float32.memory(model.network)[0]
     else:
         weights, scratch = int8.weight_bytes(quantized), int8.memory(quantized)[0]

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from lenet.network.layers import (
+    RBF,
     AvgPool2d,
+    Conv2d,
     MaxPool2d,
     ReLU,
     curve,
 )
+from lenet.ship.c import tables as constants
 from lenet.ship.c.numbers import array, floats
 from lenet.ship.c.plan import arena
-from lenet.ship.c.quantized import QuantizedNetwork, QuantizedStage, Table
-from lenet.ship.c.text import Arithmetic, stage_function
+from lenet.ship.c.quantized import (
+    QuantizedNetwork,
+    QuantizedStage,
+    Table,
+    Whole,
+    distance_factors,
+)
+from lenet.ship.c.text import INDENT, Arithmetic, function, stage_function
 
 LEAST = "INT32_MIN"
 # Right shifts of negative numbers keep the sign with every compiler that there is.
@@ -63,10 +72,14 @@ def code(prefix: str, quantized: QuantizedNetwork) -> str:
     zero = quantized.stages[0].input.zero
     if len(set(zero)) > 1:
         parts.append(array("int16_t", f"{prefix}_zero", [str(value) for value in zero]))
-    functions = [
-        stage_function(prefix, number, one.stage, _arithmetic(prefix, one, tables))
-        for number, one in enumerate(quantized.stages)
-    ]
+    functions = []
+    for number, one in enumerate(quantized.stages):
+        arithmetic = _arithmetic(prefix, one, tables)
+        if isinstance(one.stage.weighted, RBF):
+            body = _distances(prefix, one, one.stage.weighted)
+            functions.append(function(prefix, number, one.stage, arithmetic, body))
+        else:
+            functions.append(stage_function(prefix, number, one.stage, arithmetic))
     written = "\n".join(functions)
     helpers = {
         "scaled": SCALED,
@@ -99,17 +112,22 @@ def memory(quantized: QuantizedNetwork) -> tuple[int, tuple[str, ...]]:
 def weight_bytes(quantized: QuantizedNetwork) -> int:
     """The bytes of the weights and biases, as the code holds them."""
     return sum(
-        one.weight.size + 4 * one.bias.size
-        for one in quantized.stages
-        if one.weight is not None and one.bias is not None
+        _kernels(one).size + 4 * one.bias.size for one in quantized.stages if one.bias is not None
     )
+
+
+def _kernels(one: QuantizedStage) -> Whole:
+    """The weights that there are: those that a table of connections leaves out are not written."""
+    assert one.weight is not None
+    conv = one.stage.weighted
+    return constants.compact(one.weight, conv) if isinstance(conv, Conv2d) else one.weight
 
 
 def _arrays(prefix: str, one: QuantizedStage) -> list[str]:
     index = one.stage.index
-    parts = []
+    parts = constants.tables(prefix, one.stage)
     for kind, what, values in (
-        ("int8_t", "weight", one.weight),
+        ("int8_t", "weight", None if one.bias is None else _kernels(one)),
         ("int32_t", "bias", one.bias),
         ("int32_t", "factor", one.multiplier),
     ):
@@ -122,6 +140,24 @@ def _arrays(prefix: str, one: QuantizedStage) -> list[str]:
         texts = [str(value) for value in one.map]
         parts.append(array(one.output.c_type, f"{prefix}_map_{index}", texts))
     return parts
+
+
+def _distances(prefix: str, one: QuantizedStage, layer: RBF) -> list[str]:
+    """The lines that compute the logits from the distances to codes."""
+    features = layer.in_features
+    twice, square, constant = floats(distance_factors(one))
+    return [
+        "int32_t squares = 0;",
+        f"for (int i = 0; i < {features}; i++)",
+        f"{INDENT}squares += in[i] * in[i];",
+        f"for (int o = 0; o < {layer.out_features}; o++) {{",
+        f"{INDENT}const int8_t *code = {prefix}_code_{one.stage.index} + o * {features};",
+        f"{INDENT}int32_t along = 0;",
+        f"{INDENT}for (int i = 0; i < {features}; i++)",
+        f"{INDENT * 2}along += in[i] * code[i];",
+        f"{INDENT}out[o] = (float)along * {twice} - (float)squares * {square} - {constant};",
+        "}",
+    ]
 
 
 def _key(table: Table) -> bytes:

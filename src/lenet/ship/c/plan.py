@@ -12,30 +12,27 @@ from dataclasses import dataclass, replace
 
 from lenet.network.architecture import Network, TracedLayer, trace
 from lenet.network.layers import (
+    RBF,
     Activation,
-    ArchitectureError,
-    AvgPool2d,
     Conv2d,
-    Dropout,
-    Flatten,
     Linear,
     MaxPool2d,
+    Pooling,
     Shape,
+    Weighted,
     curve,
-    is_of_1998,
+    padding_of,
     stride_of,
 )
-
-Pooling = AvgPool2d | MaxPool2d
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What one function of the C code computes: a layer with weights or none, then an activation
-    and a pooling or neither, in the order that ``pooled_first`` says."""
+    """What one function of the C code computes: a layer with weights or codes or none, then an
+    activation and a pooling or neither, in the order that ``pooled_first`` says."""
 
     rows: tuple[TracedLayer, ...]  # its layers
-    weighted: Conv2d | Linear | None
+    weighted: Conv2d | Linear | RBF | None
     activation: Activation | None
     pooling: Pooling | None
     pooled_first: bool  # the activation comes after the pooling
@@ -49,16 +46,18 @@ class Stage:
         return self.rows[0].index
 
     @property
+    def trained(self) -> tuple[TracedLayer, ...]:
+        """Those of its layers that have weights: a pooling of 1998 has some, too."""
+        return tuple(row for row in self.rows if isinstance(row.layer, Weighted))
+
+    @property
     def in_place(self) -> bool:
         """Whether it changes each value where it is."""
         return self.weighted is None and self.pooling is None
 
 
 def stages(network: Network) -> tuple[Stage, ...]:
-    """The stages of a network, in order; the last one gives the logits.
-
-    Raises ArchitectureError for a layer that has no C code, by its number and name.
-    """
+    """The stages of a network, in order; the last one gives the logits."""
     found: list[Stage] = []
     for row in trace(network):
         layer = row.layer
@@ -66,9 +65,9 @@ def stages(network: Network) -> tuple[Stage, ...]:
         shapes = row.input_shape if found else network.input_shape, row.output_shape
         last = found[-1] if found else None
         match layer:
-            case Conv2d(connections=None) | Linear():
+            case Conv2d() | Linear() | RBF():
                 found.append(Stage((row,), layer, None, None, False, *shapes, shapes[1]))
-            case AvgPool2d() | MaxPool2d():
+            case _ if isinstance(layer, Pooling):
                 if last is not None and last.pooling is None and _fits_into_a_loop(last, layer):
                     # the largest sigmoid is that of the largest: one is computed, not four
                     found[-1] = replace(
@@ -81,19 +80,14 @@ def stages(network: Network) -> tuple[Stage, ...]:
                     )
                 else:
                     found.append(Stage((row,), None, None, layer, True, shapes[0], *shapes))
-            case _ if isinstance(layer, Activation) and not is_of_1998(layer):
+            case _ if isinstance(layer, Activation):
                 if last is not None and last.activation is None:
                     found[-1] = replace(last, rows=(*last.rows, row), activation=layer)
                 else:
                     found.append(Stage((row,), None, layer, None, False, shapes[0], *shapes))
-            case Dropout() | Flatten():  # nothing to compute: the values lie as they are
+            case _:  # Dropout and Flatten compute nothing: the values lie as they are
                 if last is not None:
                     found[-1] = replace(last, output_shape=row.output_shape)
-            case _:
-                raise ArchitectureError(
-                    f"layer {row.index} ({row.kind}) of network {network.name!r} has no C code; "
-                    "export it to another format"
-                )
     return tuple(found)
 
 
@@ -106,7 +100,7 @@ def _rises(activation: Activation) -> bool:
 
 def _fits_into_a_loop(stage: Stage, pooling: Pooling) -> bool:
     """Whether a pooling can be computed window by window with the convolution before it."""
-    apart = stride_of(pooling) >= pooling.kernel_size and pooling.padding == 0
+    apart = stride_of(pooling) >= pooling.kernel_size and padding_of(pooling) == 0
     return apart and isinstance(stage.weighted, Conv2d)
 
 

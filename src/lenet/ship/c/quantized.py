@@ -3,7 +3,8 @@
 Weights are int8 with one scale an output channel; what flows between stages is uint8 where it is
 never negative (a picture, sigmoid, ReLU) and int8 elsewhere, with one scale a stage and no zero
 point, so that padding is zero. Sums are int32, of which a factor for each channel makes the next
-stage's numbers. Sigmoid and tanh are tables of 256 steps, read between two entries. The C code and
+stage's numbers. Sigmoid and tanh are tables of 256 steps, read between two entries. A Subsample is
+a convolution of one kernel a channel, all of whose weights are equal. The C code and
 ``QuantizedNetwork.logits`` give the same whole numbers, bit for bit.
 """
 
@@ -18,21 +19,27 @@ from numpy.typing import NDArray
 
 from lenet.engines.numpy import activate
 from lenet.network.architecture import Network
+from lenet.network.codes import codes
 from lenet.network.layers import (
+    RBF,
     Activation,
     ArchitectureError,
     AvgPool2d,
     Conv2d,
     Linear,
     MaxPool2d,
+    Pooling,
     ReLU,
+    ScaledTanh,
     Sigmoid,
+    Subsample,
     Tanh,
     curve,
+    padding_of,
     stride_of,
 )
-from lenet.network.parameters import Parameters
-from lenet.ship.c.plan import Pooling, Stage, stages
+from lenet.network.parameters import Parameters, existing_weights
+from lenet.ship.c.plan import Stage, stages
 
 Float = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -79,13 +86,13 @@ class QuantizedStage:
     stage: Stage
     input: Format
     output: Format | None  # None: it gives the logits
-    weight: Whole | None  # (outputs, …) int8
-    bias: Whole | None  # (outputs,) int32
+    weight: Whole | None  # (outputs, …) int8; the codes of an RBF
+    bias: Whole | None  # (outputs,) int32, or one a unit (outputs, rows, columns)
     multiplier: Whole | None  # (outputs,) int32: what a sum is multiplied by
     shift: int  # and then divided by 2**shift
     table: Table | None
     map: Whole | None  # (256,) of a stage that is an activation alone
-    logit_scale: NDArray[np.float32] | None  # (outputs,) of the last stage
+    logit_scale: NDArray[np.float32] | None  # (outputs,) of the last stage, where that is no RBF
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +109,13 @@ class QuantizedNetwork:
 
     def _logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         x: Whole = images.astype(np.int64)
-        for one in self.stages:
+        *before, last = self.stages
+        for one in before:
             x = _compute(one, x)
-        scale = self.stages[-1].logit_scale
-        assert scale is not None  # of the last stage
-        return np.asarray(x.astype(np.float32) * scale)
+        if isinstance(last.stage.weighted, RBF):
+            return _distances(last, x)
+        assert last.logit_scale is not None
+        return np.asarray(_compute(last, x).astype(np.float32) * last.logit_scale)
 
 
 def quantize(
@@ -136,9 +145,9 @@ def quantized_stages(network: Network) -> tuple[Stage, ...]:
 
 
 def _apart(network: Network) -> tuple[Stage, ...]:
-    planned = stages(network)
+    planned = tuple(part for stage in stages(network) for part in _subsampled_apart(stage))
     first, last = planned[0], planned[-1]
-    if first.weighted is None:
+    if first.weighted is None or isinstance(first.weighted, RBF):
         raise ArchitectureError(
             f"network {network.name!r} begins with {first.rows[0].kind}, which has no "
             "int8 code for a picture; leave out --quantize int8"
@@ -146,8 +155,14 @@ def _apart(network: Network) -> tuple[Stage, ...]:
     if last.weighted is None or last.activation is not None or last.pooling is not None:
         raise ArchitectureError(
             f"network {network.name!r} ends with {last.rows[-1].kind}; int8 code needs "
-            "a Linear or Conv2d layer that gives the logits; leave out --quantize int8"
+            "a Linear, Conv2d or RBF layer that gives the logits; leave out --quantize int8"
         )
+    for stage in planned[:-1]:
+        if isinstance(stage.weighted, RBF):
+            raise ArchitectureError(
+                f"layer {stage.index} (RBF) of network {network.name!r} has int8 code at the end "
+                "alone, where it gives the logits; leave out --quantize int8"
+            )
     apart: list[Stage] = []
     for stage in planned:
         if stage.weighted is None and stage.pooling is not None and stage.activation is not None:
@@ -156,6 +171,46 @@ def _apart(network: Network) -> tuple[Stage, ...]:
             stage = Stage((row,), None, stage.activation, None, False, *(row.output_shape,) * 3)
         apart.append(stage)
     return tuple(apart)
+
+
+def _subsampled_apart(stage: Stage) -> list[Stage]:
+    """The stage, or its Subsample as a convolution behind what comes before it."""
+    pooling = stage.pooling
+    if not isinstance(pooling, Subsample):
+        return [stage]
+    kinds = [type(row.layer) for row in stage.rows]
+    at = kinds.index(Subsample)
+    before, rows = stage.rows[:at], stage.rows[at:]
+    after = stage.activation if len(rows) > 1 else None
+    own = tuple((channel,) for channel in range(pooling.channels))
+    size = pooling.kernel_size
+    conv = Conv2d(pooling.channels, pooling.channels, size, size, connections=own)
+    pooled = rows[0].output_shape
+    alone = Stage(rows, conv, after, None, False, stage.middle_shape, pooled, stage.output_shape)
+    if not before:
+        return [alone]
+    activation = None if stage.pooled_first else stage.activation
+    first = replace(
+        stage,
+        rows=before,
+        activation=activation,
+        pooling=None,
+        pooled_first=False,
+        output_shape=stage.middle_shape,
+    )
+    return [first, alone]
+
+
+def _weight(stage: Stage, parameters: Parameters) -> Float:
+    """The weights of a stage's convolution or dense layer, (outputs, …)."""
+    weight = parameters[f"{stage.index}.weight"]
+    if isinstance(stage.rows[0].layer, Subsample):
+        size = stage.rows[0].layer.kernel_size
+        channels = np.eye(len(weight))[:, :, None, None]
+        return np.asarray(channels * weight[:, None, None, None] * np.ones((1, 1, size, size)))
+    if isinstance(stage.weighted, Conv2d):
+        weight = existing_weights(stage.weighted, weight)
+    return weight.astype(np.float64)
 
 
 def _picture_format(network: Network) -> Format:
@@ -228,18 +283,22 @@ def _quantize(
     if stage.weighted is None:
         assert output is not None  # the last stage has weights
         return empty if stage.pooling is not None else replace(empty, map=_map(stage, form, output))
-    weight = parameters[f"{stage.index}.weight"].astype(np.float64)
+    if isinstance(stage.weighted, RBF):
+        return _of_codes(network, empty, stage.weighted)
+    weight = _weight(stage, parameters)
     bias = parameters[f"{stage.index}.bias"].astype(np.float64)
     outputs = len(weight)
     inputs = _per_input(form.scale, stage)
     effective = weight.reshape(outputs, -1) * inputs  # (outputs, inputs) for whole numbers
     # a channel without weights has a scale all the same: one in which its bias is no large number
-    largest = np.maximum(np.abs(effective).max(1) / 127, np.abs(bias) / 2**24)
+    of_biases = np.abs(bias).reshape(outputs, -1).max(1)
+    largest = np.maximum(np.abs(effective).max(1) / 127, of_biases / 2**24)
     scale = np.asarray(np.maximum(largest, 1e-12))
     whole = np.rint(effective / scale[:, None]).astype(np.int64)
     # the picture's zero is rounded: what that leaves out of each product goes into the bias
     left_out = _per_input(_true_zero(network, form), stage) - _per_input(form.zero, stage)
-    whole_bias = np.rint(bias / scale - whole @ left_out).astype(np.int64)
+    each = (outputs, *(1,) * (bias.ndim - 1))
+    whole_bias = np.rint(bias / scale.reshape(each) - (whole @ left_out).reshape(each)).astype(int)
     _check_sums(network, stage, form, whole, whole_bias)
     done = replace(empty, weight=whole.reshape(weight.shape), bias=whole_bias)
     if output is None:
@@ -256,6 +315,13 @@ def _quantize(
         unit = output.scale[0]
     multiplier, shift = _fixed(scale * share / unit)
     return replace(done, multiplier=multiplier, shift=shift, table=table)
+
+
+def _of_codes(network: Network, empty: QuantizedStage, layer: RBF) -> QuantizedStage:
+    """The last stage, of an RBF. Raises ArchitectureError where a sum may exceed 32 bits."""
+    if layer.in_features * empty.input.largest**2 >= 2**31:
+        raise _too_large(network, empty.stage)
+    return replace(empty, weight=codes(layer).astype(np.int64))
 
 
 def _is_linear(stage: Stage) -> bool:
@@ -292,6 +358,8 @@ def _table(activation: Activation, output: Format, sizes: _Sizes) -> Table:
             limit = 8.0  # there it is a tenth of a number from its end
         case Tanh():
             limit = 4.0
+        case ScaledTanh():
+            limit = 4.0 / abs(activation.slope)
         case _:  # a tenth beyond what was seen
             limit = max(1.1 * sizes.before, 1e-3)
     points = np.linspace(-limit, limit, TABLE_STEPS + 1)
@@ -311,14 +379,20 @@ def _fixed(factors: Float) -> tuple[Whole, int]:
 def _check_sums(network: Network, stage: Stage, form: Format, weight: Whole, bias: Whole) -> None:
     """Raise ArchitectureError where a sum may have no place in 32 bits."""
     far = max(abs(255 - min(form.zero)), abs(max(form.zero))) if any(form.zero) else 255
-    largest = float((np.abs(weight).sum(1) * far + np.abs(bias)).max())
+    of_biases = np.abs(bias).reshape(len(bias), -1).max(1)
+    largest = float((np.abs(weight).sum(1) * far + of_biases).max())
     if stage.pooling is not None:
         largest *= stage.pooling.kernel_size**2
     if largest >= 2**31:
-        raise ArchitectureError(
-            f"layer {stage.index} ({type(stage.weighted).__name__}) of network {network.name!r} "
-            "adds up more than 32 bits hold in int8; leave out --quantize int8"
-        )
+        raise _too_large(network, stage)
+
+
+def _too_large(network: Network, stage: Stage) -> ArchitectureError:
+    row = stage.rows[0]
+    return ArchitectureError(
+        f"layer {row.index} ({row.kind}) of network {network.name!r} adds up more than 32 bits "
+        "hold in int8; leave out --quantize int8"
+    )
 
 
 def _per_input(values: tuple[float, ...], stage: Stage) -> Float:
@@ -362,7 +436,8 @@ def _compute(one: QuantizedStage, x: Whole) -> Whole:
             sums = _convolve(x, one.weight, conv)
         case _:
             sums = _product(x.reshape(n, -1), one.weight)
-    sums = sums + one.bias.reshape(-1, *(1,) * (sums.ndim - 2))
+    units = one.bias.ndim > 1
+    sums = sums + (one.bias if units else one.bias.reshape(-1, *(1,) * (sums.ndim - 2)))
     if one.output is None:
         return sums.reshape(n, *stage.output_shape)
     if stage.pooling is not None and stage.pooled_first:
@@ -371,6 +446,23 @@ def _compute(one: QuantizedStage, x: Whole) -> Whole:
     if stage.pooling is not None and not stage.pooled_first:
         values = _windows(values, stage.pooling)
     return _finished(one, values).reshape(n, *stage.output_shape)
+
+
+def _distances(one: QuantizedStage, x: Whole) -> NDArray[np.float32]:
+    """Minus the squared distance of (n, …) whole numbers to each code, as in the C code."""
+    assert one.weight is not None
+    x = x.reshape(len(x), -1)
+    twice, square, features = distance_factors(one)
+    along = (x @ one.weight.T).astype(np.float32) * twice
+    own = (x * x).sum(1, keepdims=True).astype(np.float32) * square
+    return np.asarray(along - own - features)
+
+
+def distance_factors(one: QuantizedStage) -> NDArray[np.float32]:
+    """a, b and c of a·Σ(x·code) - b·Σx² - c, which is -Σ(scale·x - code)²."""
+    assert one.weight is not None
+    (scale,) = one.input.scale
+    return np.array([2 * scale, scale**2, one.weight.shape[1]], np.float32)
 
 
 def _activated(one: QuantizedStage, sums: Whole) -> Whole:
@@ -416,7 +508,7 @@ def _round_mean(values: Whole, stage: Stage) -> Whole:
 
 def _windows(x: Whole, pooling: Pooling) -> Whole:
     """The sum of each window for a mean, else the largest: (n, c, h, w) → (n, c, oh, ow)."""
-    k, step, p = pooling.kernel_size, stride_of(pooling), pooling.padding
+    k, step, p = pooling.kernel_size, stride_of(pooling), padding_of(pooling)
     largest = isinstance(pooling, MaxPool2d)
     fill = -(2**31) if largest else 0
     padded = np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)), constant_values=fill)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from lenet.network.layers import (
-    AvgPool2d,
+    RBF,
     Conv2d,
     Linear,
     MaxPool2d,
+    Pooling,
     notation,
+    padding_of,
     show_shape,
     stride_of,
 )
@@ -38,21 +40,28 @@ class Arithmetic:
 
 def stage_function(prefix: str, number: int, stage: Stage, with_: Arithmetic) -> str:
     """The C function ``PREFIX_stage_NUMBER`` that computes a stage."""
+    match stage.weighted:
+        case Conv2d():
+            body = _convolution(f"{prefix}_%s_{stage.index}", stage, stage.weighted, with_)
+        case Linear():
+            body = _dense(f"{prefix}_%s_{stage.index}", stage, stage.weighted, with_)
+        case RBF():
+            body = _distances(f"{prefix}_code_{stage.index}", stage, stage.weighted, with_)
+        case _ if stage.pooling is not None:
+            body = _pooling(stage, with_)
+        case _:
+            body = _map(stage, with_)
+    return function(prefix, number, stage, with_, body)
+
+
+def function(prefix: str, number: int, stage: Stage, with_: Arithmetic, body: list[str]) -> str:
+    """The C function ``PREFIX_stage_NUMBER`` with these lines."""
     head = [
         f"/* {title(stage)} */",
         f"static inline void {prefix}_stage_{number}"
         f"(const {with_.input_type} *in, {with_.output_type} *out)",
         "{",
     ]
-    match stage.weighted:
-        case Conv2d():
-            body = _convolution(f"{prefix}_%s_{stage.index}", stage, stage.weighted, with_)
-        case Linear():
-            body = _dense(f"{prefix}_%s_{stage.index}", stage, stage.weighted, with_)
-        case _ if stage.pooling is not None:
-            body = _pooling(stage, with_)
-        case _:
-            body = _map(stage, with_)
     return "\n".join([*head, *(INDENT + line for line in body), "}", ""])
 
 
@@ -82,20 +91,19 @@ def ascii_of(text: str) -> str:
 
 def _convolution(name: str, stage: Stage, conv: Conv2d, with_: Arithmetic) -> list[str]:
     """Every output, the windows of its pooling one after the other."""
-    channels, height, width = stage.input_shape
+    _, height, width = stage.input_shape
     outputs, rows, columns = _pooled_shape(stage)
     k, stride, padding = conv.kernel_size, conv.stride, conv.padding
     pool = stage.pooling
     step = 1 if pool is None else stride_of(pool)
     size = 1 if pool is None else pool.kernel_size
     row, column = ("y", "x") if pool is None else (f"(y * {step} + py)", f"(x * {step} + px)")
-    weight = f"const {_weight_type(with_)} *w = {name % 'weight'} + o * {channels * k * k};"
     window = [
         f"const int top = {_place(row, stride, padding)};",
         f"const int left = {_place(column, stride, padding)};",
-        weight,
-        f"{with_.sum_type} sum = {name % 'bias'}[o];",
-        *_window_sum(channels, height, width, k, padding, with_),
+        _kernels(name, conv, with_),
+        f"{with_.sum_type} sum = {_bias(name, conv, row, column)};",
+        *_window_sum(name, conv, height, width, with_),
     ]
     if k * size * size <= MOST_TOGETHER and (pool is not None or padding):
         inner = _together(name, stage, conv, pool, window, with_)
@@ -108,24 +116,33 @@ def _together(
     name: str,
     stage: Stage,
     conv: Conv2d,
-    pool: AvgPool2d | MaxPool2d | None,
+    pool: Pooling | None,
     window: list[str],
     with_: Arithmetic,
 ) -> list[str]:
     """One output: each weight is read once for all windows of its pooling, and what they share of
     the input once; at the edges, where windows reach into the padding, one after the other."""
-    channels, height, width = stage.input_shape
+    _, height, width = stage.input_shape
     k, stride, padding = conv.kernel_size, conv.stride, conv.padding
     size = 1 if pool is None else pool.kernel_size
+    apart = 1 if pool is None else stride_of(pool)
     step = (
         stride if pool is None else stride_of(pool) * stride
     )  # rows of the input from one output to the next
     reach = k + (size - 1) * stride
     windows = [(p // size * stride, p % size * stride) for p in range(size * size)]
     sums = [f"s{p}" for p in range(len(windows))]
-    begin = ", ".join([f"s0 = {name % 'bias'}[o]", *(f"{one} = s0" for one in sums[1:])])
+    places = [
+        [_plus(_place(at, apart, 0), p) for at, p in zip("yx", divmod(p, size), strict=True)]
+        for p in range(len(windows))
+    ]
+    biases = [_bias(name, conv, *place) for place in places]
+    begin = ", ".join(
+        f"{one} = {'s0' if number and bias == biases[0] else bias}"
+        for number, (one, bias) in enumerate(zip(sums, biases, strict=True))
+    )
     products = [
-        f"s{p} += w[{_plus(f'(c * {k} + row) * {k}', n)}] * "
+        f"s{p} += w[{_plus(_kernel_row(conv), n)}] * "
         f"{with_.value('c', _plus('at', down * width + right + n))};"
         for n in range(k)
         for p, (down, right) in enumerate(windows)
@@ -133,9 +150,9 @@ def _together(
     top, left = (_place(index, step, padding) for index in ("y", "x"))
     at = f"const int at = (c * {height} + {top} + row) * {width} + {left};"
     whole = [
-        f"const {_weight_type(with_)} *w = {name % 'weight'} + o * {channels * k * k};",
+        _kernels(name, conv, with_),
         f"{with_.sum_type} {begin};",
-        *_for("c", channels, _for("row", k, [at, *products])),
+        *_over_kernels(name, conv, _for("row", k, [at, *products])),
         *(f"sums[{p}] = s{p};" for p in range(len(windows))),
     ]
     lines = [f"{with_.sum_type} sums[{len(windows)}];"]
@@ -161,10 +178,37 @@ def _together(
     return lines + _pooled(stage, pool, size, pooled, "o", with_, over="p")
 
 
-def _window_sum(
-    channels: int, height: int, width: int, k: int, padding: int, with_: Arithmetic
-) -> list[str]:
+def _kernels(name: str, conv: Conv2d, with_: Arithmetic) -> str:
+    """Where ``w`` points: to an output channel's kernels, or to all of a table of connections."""
+    place = f" + o * {conv.in_channels * conv.kernel_size**2}" if conv.connections is None else ""
+    return f"const {_weight_type(with_)} *w = {name % 'weight'}{place};"
+
+
+def _kernel_row(conv: Conv2d) -> str:
+    """The first weight in a row of a kernel of ``w``."""
+    k = conv.kernel_size
+    return f"({'c' if conv.connections is None else 's'} * {k} + row) * {k}"
+
+
+def _over_kernels(name: str, conv: Conv2d, body: list[str]) -> list[str]:
+    """A loop over the kernels of an output channel, each with its input channel ``c``."""
+    if conv.connections is None:
+        return _for("c", conv.in_channels, body)
+    channel = f"const int c = {name % 'source'}[s];"
+    first = name % "first"
+    return _loop("s", f"{first}[o]", f"{first}[o + 1]", [channel, *body])
+
+
+def _bias(name: str, conv: Conv2d, row: str, column: str) -> str:
+    """The bias of an output channel, or of its unit at a place."""
+    size = conv.bias_size
+    index = "o" if size == 1 else f"(o * {size} + {row}) * {size} + {column}"
+    return f"{name % 'bias'}[{index}]"
+
+
+def _window_sum(name: str, conv: Conv2d, height: int, width: int, with_: Arithmetic) -> list[str]:
     """The lines that add the products of a kernel ``w`` and the window at (top, left)."""
+    k, padding = conv.kernel_size, conv.padding
     rows = ("0", str(k))
     lines: list[str] = []
     if padding:
@@ -174,7 +218,7 @@ def _window_sum(
         ]
         rows = ("first", "last")
     line = f"(c * {height} + top + row) * {width} + left"
-    kernel = f"(c * {k} + row) * {k}"
+    kernel = _kernel_row(conv)
     terms = [f"w[{_plus(kernel, n)}] * {with_.value('c', _plus(line, n))}" for n in range(k)]
     loop = [
         f"for (int column = {'left < 0 ? -left : 0' if padding else '0'}; "
@@ -183,7 +227,7 @@ def _window_sum(
     ]
     # where a window may reach into the padding, _together writes out those that do not
     inner = loop if k > LARGEST_UNROLLED or padding else _sum_of(terms)
-    return lines + _for("c", channels, _for("row", rows[1], inner, first=rows[0]))
+    return lines + _over_kernels(name, conv, _for("row", rows[1], inner, first=rows[0]))
 
 
 def _sum_of(terms: list[str]) -> list[str]:
@@ -212,19 +256,42 @@ def _dense(name: str, stage: Stage, layer: Linear, with_: Arithmetic) -> list[st
     )
 
 
+def _distances(code: str, stage: Stage, layer: RBF, with_: Arithmetic) -> list[str]:
+    """Every output: minus the squared distance of all that goes in to a code."""
+    channels = stage.input_shape[0] if len(stage.input_shape) == 3 else 1
+    each = layer.in_features // channels
+    index = "i" if channels == 1 else f"c * {each} + i"
+    value = with_.value("c" if channels > 1 else "0", index)
+    loop = _for(
+        "i",
+        each,
+        [f"const {with_.sum_type} apart = {value} - code[{index}];", "sum -= apart * apart;"],
+    )
+    return _for(
+        "o",
+        layer.out_features,
+        [
+            f"const int8_t *code = {code} + o * {layer.in_features};",
+            f"{with_.sum_type} sum = {_zero(with_)};",
+            *(_for("c", channels, loop) if channels > 1 else loop),
+            f"out[o] = {with_.finish(with_.activate('sum', 'o'), 'o')};",
+        ],
+    )
+
+
 def _pooling(stage: Stage, with_: Arithmetic) -> list[str]:
     """A pooling of values that are already there."""
     pool = stage.pooling
     assert pool is not None
     channels, height, width = stage.input_shape
     _, rows, columns = _pooled_shape(stage)
-    step, size, padding = stride_of(pool), pool.kernel_size, pool.padding
-    average = isinstance(pool, AvgPool2d)
+    step, size, padding = stride_of(pool), pool.kernel_size, padding_of(pool)
+    adds = not isinstance(pool, MaxPool2d)
     index = f"(c * {height} + row) * {width} + column"
     body = [
         f"const int top = {_place('y', step, padding)};",
         f"const int left = {_place('x', step, padding)};",
-        f"{with_.sum_type} pooled = {_zero(with_) if average else with_.least};",
+        f"{with_.sum_type} pooled = {_zero(with_) if adds else with_.least};",
     ]
     last_row, last_column = f"top + {size}", f"left + {size}"
     if padding:
@@ -232,7 +299,7 @@ def _pooling(stage: Stage, with_: Arithmetic) -> list[str]:
         last_column = f"({last_column} > {width} ? {width} : {last_column})"
     value = with_.value("c", index)
     take = [f"pooled += {value};"]
-    if not average:
+    if not adds:
         take = [
             f"const {with_.sum_type} one = {value};",
             "pooled = one > pooled ? one : pooled;",
@@ -260,7 +327,7 @@ def _map(stage: Stage, with_: Arithmetic) -> list[str]:
 
 def _pooled(
     stage: Stage,
-    pool: object,
+    pool: Pooling | None,
     size: int,
     window: list[str],
     channel: str,
@@ -271,16 +338,16 @@ def _pooled(
     if pool is None:
         return [*window, f"*out++ = {with_.finish(with_.activate('sum', channel), channel)};"]
     one = "sum" if stage.pooled_first else with_.activate("sum", channel)
-    average = isinstance(pool, AvgPool2d)
+    adds = not isinstance(pool, MaxPool2d)
     take = [f"pooled += {one};"]
-    if not average:
+    if not adds:
         take = [f"const {with_.sum_type} one = {one};", "pooled = one > pooled ? one : pooled;"]
     inner = (
         _for(over, size * size, [*window, *take])
         if over
         else _for("py", size, _for("px", size, [*window, *take]))
     )
-    start = _zero(with_) if average else with_.least
+    start = _zero(with_) if adds else with_.least
     return [
         f"{with_.sum_type} pooled = {start};",
         *inner,
@@ -296,7 +363,7 @@ def _pooled_shape(stage: Stage) -> tuple[int, int, int]:
     size, step, padding = (
         stage.pooling.kernel_size,
         stride_of(stage.pooling),
-        stage.pooling.padding,
+        padding_of(stage.pooling),
     )
     rows, columns = ((n + 2 * padding - size) // step + 1 for n in (height, width))
     return channels, rows, columns
