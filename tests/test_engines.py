@@ -33,7 +33,7 @@ from lenet import engines
 from lenet.engines import Batches, Choice, Engine, EngineError, Position
 from lenet.engines import numpy as numpy_engine
 from lenet.machine import cpu_quota
-from lenet.network import zoo
+from lenet.network import hashing, zoo
 from lenet.network.architecture import Network, trace, trace_layers
 from lenet.network.layers import (
     ArchitectureError,
@@ -1053,7 +1053,7 @@ def doc_tables() -> list[list[list[str]]]:
 
 def hash32(kind: str, x: int) -> int:
     if kind == "numpy":
-        return int(numpy_engine.hash32(np.array([x], np.uint32))[0])
+        return int(hashing.hash32(np.array([x], np.uint32))[0])
     import torch
 
     from lenet.engines.torch import hash32

@@ -36,6 +36,7 @@ from lenet.engines.warping import parts, warp
 from lenet.machine import keep_freed_memory
 from lenet.network.architecture import Network, trace
 from lenet.network.codes import codes
+from lenet.network.hashing import hash32
 from lenet.network.layers import (
     GELU,
     RBF,
@@ -635,15 +636,6 @@ def dropout_scale(
     drawn = hash32(unit[:, None] + picture)
     kept = 1 / (1 - p) if p < 1 else 0  # where p is 1, none is
     return np.where(drawn < p * 2**32, 0, kept).reshape(shape)
-
-
-def hash32(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """32 well mixed bits for 32 bits: xor-shift and multiply, with Wellons' "lowbias32" numbers."""
-    x = x ^ (x >> np.uint32(16))
-    x = x * np.uint32(0x7FEB352D)
-    x = x ^ (x >> np.uint32(15))
-    x = x * np.uint32(0x846CA68B)
-    return x ^ (x >> np.uint32(16))
 
 
 def augment(images: NDArray[np.uint8], table: NDArray[np.int16]) -> NDArray[np.uint8]:

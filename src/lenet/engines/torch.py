@@ -704,7 +704,7 @@ def dropout_scale(
 
 
 def hash32(x: Hashed) -> Hashed:
-    """numpy.hash32 of a number, or of each in a tensor of int64, from 0 to 2³² - 1."""
+    """``network.hashing.hash32`` of a number, or of each in an int64 tensor, from 0 to 2³² - 1."""
     x = (x ^ (x >> 16)) * LOWBIAS[0] & MASK
     x = (x ^ (x >> 15)) * LOWBIAS[1] & MASK
     return x ^ (x >> 16)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.network.hashing import hash32
 from lenet.network.layers import RBF
 
 WIDTH, HEIGHT = 7, 12  # of a drawn digit
@@ -167,9 +168,9 @@ def codes(layer: RBF) -> NDArray[np.float32]:
     if (layer.in_features, layer.out_features) == (WIDTH * HEIGHT, len(DIGITS)):
         drawn = np.array([[sign == "#" for sign in "".join(one.split())] for one in DIGITS])
     else:
-        classes = _mixed(np.arange(layer.out_features, dtype=np.uint32))[:, None]
+        classes = hash32(np.arange(layer.out_features, dtype=np.uint32))[:, None]
         units = np.arange(layer.in_features, dtype=np.uint32) * np.uint32(0x9E3779B9)
-        drawn = _mixed(classes + units) >= 2**31
+        drawn = hash32(classes + units) >= 2**31
     return np.where(drawn, 1, -1).astype(np.float32)
 
 
@@ -180,12 +181,3 @@ def codes_as_text(layer: RBF) -> tuple[str, ...]:
     ('---', '-+-')
     """
     return tuple("".join("+" if sign > 0 else "-" for sign in code) for code in codes(layer))
-
-
-def _mixed(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """The hash of docs/randomness.md."""
-    x = x ^ (x >> np.uint32(16))
-    x = x * np.uint32(0x7FEB352D)
-    x = x ^ (x >> np.uint32(15))
-    x = x * np.uint32(0x846CA68B)
-    return x ^ (x >> np.uint32(16))
