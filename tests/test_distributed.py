@@ -439,6 +439,21 @@ def test_the_model_of_the_cost_is_found_again_in_times_that_it_made(
     assert uneven.min() == pytest.approx(3 * true.computing_s(2.56) + true.ring_s(100))
 
 
+def test_wrong_usage_is_told_by_the_first_process_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lenet import cli
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    said = []
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        assert cli.run(["train", "--epochs", "many"]) == 2
+        said.append(capsys.readouterr().err)
+    assert "must be a whole number, got 'many'" in said[0]
+    assert said[1] == ""
+
+
 # --- torchrun itself ---------------------------------------------------------------------------
 
 

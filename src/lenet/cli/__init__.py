@@ -33,6 +33,7 @@ from lenet.cli import (
 )
 from lenet.cli.converting import spare_pydantic
 from lenet.cli.printing import WRONG_PATH, complain, exit_code, reason
+from lenet.processes import place
 
 
 def _print_version(asked: bool) -> None:
@@ -106,6 +107,8 @@ def run(arguments: list[str]) -> int:
     except typer.Abort:
         return 130
     except typer.TyperException as error:
+        if _another_says_it():
+            return 2
         tell = getattr(error, "format_message", error.__str__)
         return complain(f"{tell()} ('lenet {_command(arguments)}--help' explains)", 2)
     except BrokenPipeError:  # the reader, such as head, has seen enough
@@ -123,6 +126,15 @@ def run(arguments: list[str]) -> int:
             raise
         return complain(str(error), 1)
     return code if isinstance(code, int) else 0
+
+
+def _another_says_it() -> bool:
+    """Whether torchrun started several processes with this line, and this is not the first."""
+    try:
+        here = place()
+    except ValueError:
+        return False  # the line has an error besides
+    return here is not None and here.rank > 0
 
 
 def _program_for(arguments: list[str]) -> Program:
