@@ -66,6 +66,10 @@ Threads = Annotated[
     int | None, typer.Option(parser=whole, metavar="N", help="CPU threads; all by default.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Run on a Ray cluster: auto, or its address."),
+]
 Settings = Annotated[list[str] | None, settings_option("Change any value of the recipe.")]
 NetworkName = Annotated[
     str | None,

@@ -16,6 +16,7 @@ from lenet.cli.options import (
     Epochs,
     Json,
     NetworkName,
+    Ray,
     Settings,
     device_option,
     engine_option,
@@ -23,6 +24,7 @@ from lenet.cli.options import (
     whole,
 )
 from lenet.cli.printing import complain, print_json, show
+from lenet.cli.recipe import changed, changes_of, described
 from lenet.cli.stopping import stop_on_signals
 from lenet.system import command_line
 
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from lenet.sweeps.plan import File, Plan
     from lenet.sweeps.running import Machine
     from lenet.sweeps.settings import Pictures
-    from lenet.training.recipes import Recipe
 
 commands = typer.Typer()
 
@@ -84,10 +85,6 @@ RunThreads = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(help="Folder for the sweep; runs/… by default. A sweep that is there goes on."),
-]
-Ray = Annotated[
-    str | None,
-    typer.Option(metavar="ADDRESS", help="Run on a Ray cluster: auto, or its address."),
 ]
 
 
@@ -162,13 +159,13 @@ def sweep(
         _refuse_with_resume(given)
         return _resume(resume, _How(data_dir, engine, device, jobs, threads, ray, json))
     file = _sweep_file(recipe)
-    changes = _changes(flags, settings)
+    changes = changes_of(flags, settings)
     if file is None:
-        base, chosen = _recipe(recipe, changes, data_dir)
+        base, chosen = described(recipe, changes, data_dir, tell=_note)
         written: dict[str, Any] = {}
         options_there: dict[str, Any] = {}
     else:
-        base, chosen = _changed(file.recipe, changes), {*file.chosen, *changes}
+        base, chosen = changed(file.recipe, changes), {*file.chosen, *changes}
         written, options_there = dict(file.vary), dict(file.options)
     axes = dict(plans.axis_of(key, value, base) for key, value in written.items())
     axes |= plans.axes_of(vary or [], base)
@@ -213,8 +210,8 @@ def ablate(
     from lenet.sweeps import ablation
     from lenet.sweeps import plan as plans
 
-    changes = _changes({"epochs": epochs, "data": data}, settings)
-    base, chosen = _recipe(recipe, changes, data_dir)
+    changes = changes_of({"epochs": epochs, "data": data}, settings)
+    base, chosen = described(recipe, changes, data_dir, tell=_note)
     asked = {"seeds": seeds, "prune": prune, "factor": factor, "least": least}
     given: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     plan, said = ablation.plan(
@@ -250,35 +247,6 @@ def _sweep_file(recipe: str | None) -> File | None:
         return plans.read_file(recipe)
     except FileNotFoundError:
         return None  # the recipe's own reader says what may be meant
-
-
-def _changes(flags: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
-    from lenet.training import recipes
-
-    changes = {key: value for key, value in flags.items() if value is not None}
-    return {**changes, **dict(map(recipes.parse_assignment, settings or []))}
-
-
-def _recipe(
-    name: str | None, changes: dict[str, Any], data_dir: Path | None
-) -> tuple[Recipe, set[str]]:
-    """The recipe, and the keys that somebody chose."""
-    from lenet.training import defaults, recipes
-
-    if name is None:
-        name = defaults.RECIPE
-        if "data" not in changes:
-            changes["data"], why = defaults.choose_data(data_dir, progress=sys.stderr.isatty())
-            _note(why)
-    return _changed(recipes.load(name), changes), recipes.chosen_keys(name, changes)
-
-
-def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
-    from lenet.training import recipes
-
-    for key, value in changes.items():
-        recipe = recipes.change(recipe, key, value)
-    return recipe
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from lenet.cli.options import (
     number,
 )
 from lenet.cli.printing import ascii_only, complain, print_json, reason, say, show
+from lenet.cli.recipe import changes_of, described
 from lenet.cli.stopping import listen_to, stop_on_signals
 from lenet.processes import place
 from lenet.system import command_line, quote
@@ -32,7 +33,6 @@ from lenet.system import command_line, quote
 if TYPE_CHECKING:
     from lenet.processes import Place
     from lenet.runs.experiments import Experiment
-    from lenet.training.recipes import Recipe
 
 
 commands = typer.Typer()
@@ -163,7 +163,9 @@ def train(
                 going_on, epochs=epochs, engine=engine, device=device, **how
             )
         else:
-            asked, chosen = _recipe(recipe, changes, settings or [], optimizer, data_dir)
+            asked, chosen = described(
+                recipe, changes_of(changes, settings), data_dir, optimizer=optimizer, tell=say
+            )
             experiment = experiments.begin(
                 asked,
                 chosen=chosen,
@@ -264,8 +266,10 @@ def find_lr(
     if out is not None:
         figures.check_suffix(out)
     flags = {"data": data, "network": network, "batch_size": batch_size, "seed": seed}
-    changes = {key: value for key, value in flags.items() if value is not None}
-    asked, chosen = _recipe(recipe, changes, settings or [], optimizer, data_dir, tell=not json)
+    changes = changes_of(flags, settings)
+    asked, chosen = described(
+        recipe, changes, data_dir, optimizer=optimizer, tell=lambda why: None if json else say(why)
+    )
     found = experiments.find_learning_rate(
         asked,
         chosen=chosen,
@@ -297,37 +301,6 @@ def find_lr(
         figures.save(range_figure.range_figure(found.curves, rate, title), out)
         if not json:
             print(out)
-
-
-def _recipe(
-    name: str | None,
-    flags: dict[str, Any],
-    assignments: list[str],
-    optimizer: str | None,
-    data_dir: Path | None,
-    *,
-    tell: bool = True,
-) -> tuple[Recipe, set[str]]:
-    """The recipe that the flags describe, and the keys that were chosen."""
-    from lenet.training import defaults, recipes
-
-    changes = {**flags, **dict(map(recipes.parse_assignment, assignments))}
-    if name is None:
-        name = defaults.RECIPE
-        if "data" not in changes:
-            progress = sys.stderr.isatty()
-            changes["data"], why = defaults.choose_data(data_dir, progress=progress)
-            if tell:
-                say(why)
-    # the network first: an optimiser's usual learning rate depends on it
-    network = {key: value for key, value in changes.items() if key in ("network", "layers")}
-    recipe = recipes.load(name, network)
-    if optimizer is not None:
-        rate_given = "schedule.learning_rate" in changes
-        recipe = recipes.with_method(recipe, optimizer, rate_given)
-    for key, value in changes.items():
-        recipe = recipes.change(recipe, key, value)
-    return recipe, recipes.chosen_keys(name, changes)
 
 
 def _introduce(experiment: Experiment, here: Place | None) -> None:

@@ -131,23 +131,14 @@ def reproduce(
 def _same(folder: Path, recipe: Recipe, engine: str) -> RunRecord:
     """The record of an earlier run of this very recipe; RunError where it is another's."""
     record = read_run(folder)
-    there, wanted = recipes.to_dict(record.recipe), recipes.to_dict(recipe)
-    # what was published may have been corrected since, and your own data has its full path
-    other = [key for key in wanted if there[key] != wanted[key] and key not in _NO_SETTING]
-    if other:
-        raise RunError(
-            f"{folder} is a run with {other[0]} = {there[other[0]]!r}, not {wanted[other[0]]!r}: "
-            "give another folder by --out"
-        )
+    if other := recipes.difference(record.recipe, recipe):
+        raise RunError(f"{folder} is a run with {other}: give another folder by --out")
     if engine not in ("auto", record.info["engine"]["name"]):
         raise RunError(
             f"{folder} was trained by engine {record.info['engine']['name']}, not {engine}: give "
             "another folder by --out"
         )
     return record
-
-
-_NO_SETTING = ("title", "published", "data")
 
 
 def _train(experiment: Experiment, stop: Callable[[], bool]) -> RunRecord | None:

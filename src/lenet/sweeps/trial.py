@@ -197,17 +197,9 @@ def _wait_until_free(folder: Path, stop: Callable[[], bool]) -> None:
 def _same(folder: Path, recipe: recipes.Recipe) -> RunRecord:
     """The run that lies there. Raises RunError where it is another's."""
     record = read_run(folder)
-    there, wanted = recipes.to_dict(record.recipe), recipes.to_dict(recipe)
-    other = [key for key in wanted if there[key] != wanted[key] and key not in _NO_SETTING]
-    if other:
-        raise RunError(
-            f"{folder} is a run with {other[0]} = {shown(there[other[0]])}, not "
-            f"{shown(wanted[other[0]])}: move it elsewhere"
-        )
+    if other := recipes.difference(record.recipe, recipe):
+        raise RunError(f"{folder} is a run with {other}: move it elsewhere")
     return record
-
-
-_NO_SETTING = ("title", "published", "data")  # data: its full path
 
 
 def result_of(job: Job, record: RunRecord) -> Result | None:

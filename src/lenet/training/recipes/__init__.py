@@ -252,6 +252,19 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
     return {**values, **settings, "published": published}
 
 
+def difference(there: Recipe, wanted: Recipe) -> str:
+    """The first setting in which two recipes differ, in words; empty where a run of one is a run of
+    the other.
+
+    What was published may have been corrected since, and your own data has its full path.
+    """
+    before, now = to_dict(there), to_dict(wanted)
+    for key, value in now.items():
+        if key not in ("title", "published", "data") and before[key] != value:
+            return f"{key} = {shown(before[key])}, not {shown(value)}"
+    return ""
+
+
 def to_toml(recipe: Recipe) -> str:
     """The recipe in full as a TOML file that ``load`` reads."""
     import tomli_w
