@@ -292,6 +292,23 @@ def test_the_table_fits_80_columns() -> None:
         assert words in " ".join(text.split()), words
 
 
+def test_pytorch_is_held_to_the_instructions_of_our_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
+    for name in names:
+        monkeypatch.setenv(name, "")  # what the test changes is undone
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("LENET_ISA", raising=False)
+    trainers.limit_torch()
+    assert not {*names} & {*os.environ}
+    monkeypatch.setenv("LENET_ISA", "x86-64-v3")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    trainers.limit_torch()
+    assert [os.environ[name] for name in names] == ["avx2", "AVX2", "SSE41"]
+    assert "PyTorch, too, was held to the instructions of LENET_ISA=x86-64-v3" in " ".join(
+        printed(results_of_everything()).split()
+    )
+
+
 def test_columns_that_nothing_fills_are_left_out() -> None:
     whole = results_of_everything()
     rows = [replace(row, reference=(), compiled=(), limits_gflops=()) for row in whole.rows[:2]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from lenet.benchmark.measuring import (
     flops_per_example,
     sentences,
 )
+from lenet.benchmark.trainers import TORCH_LIMITS
 from lenet.machine import available_cpus, processor
 from lenet.network.architecture import Network
 from lenet.network.layers import show_shape
@@ -190,6 +192,9 @@ def _notes(results: Results) -> list[str]:
             "no share of the processor's limit: the native module measures it, which is not here "
             "('lenet doctor' says why)"
         )
+    isa = os.environ.get("LENET_ISA", "")
+    if isa in TORCH_LIMITS:
+        lines.append(f"PyTorch, too, was held to the instructions of LENET_ISA={isa}")
     lines += [f"left out: {sentence}" for sentence in sentences(results.left_out)]
     cpus = available_cpus()
     if results.load_average is not None and results.load_average > cpus / 2:

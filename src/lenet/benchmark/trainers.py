@@ -168,8 +168,25 @@ def engine_work(job: Job, split: data.Split) -> Work:
     return Work(do, 1 if single else size, engine.instruction_set, single=single)
 
 
+# What holds PyTorch and its libraries to the instructions that LENET_ISA leaves to our engine, as a
+# processor would that has no others. Each reads its variable when it is loaded.
+TORCH_LIMITS = {
+    "x86-64-v2": ("default", "SSE4_2", "SSE41"),
+    "x86-64-v3": ("avx2", "AVX2", "AVX2"),
+}
+
+
+def limit_torch() -> None:
+    """Hold PyTorch to ``$LENET_ISA``, where it is not loaded yet; what the user set stays."""
+    names = ("ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
+    limits = TORCH_LIMITS.get(os.environ.get("LENET_ISA", ""), ())
+    for name, limit in zip(names, limits, strict=False):
+        os.environ.setdefault(name, limit)
+
+
 def torch_work(job: Job, split: data.Split) -> Work:
     """The task as plain PyTorch does it."""
+    limit_torch()
     # torch.compile's own pool of processes would stay, and take time from the other trainers
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
     import torch
@@ -196,6 +213,7 @@ def torch_work(job: Job, split: data.Split) -> Work:
 
 def d2l_work(job: Job, split: data.Split) -> Work:
     """An epoch of the tutorials' loop over all pictures, or its evaluation of 10,000."""
+    limit_torch()
     import torch
     from torch import nn
 
