@@ -158,8 +158,13 @@ def test_the_lessons_are_inside_and_a_teacher_s_too(run: Path, tmp_path: Path) -
 
 
 def test_every_import_is_inside_and_the_other_views_are_not(scripts: Scripts) -> None:
-    modules = json.loads(unpacked(scripts.texts["lenet-modules"]))
-    assert {html.ENTRY, "lenet/network/layers.js", html.WORKER, html.TRAINING_WORKER} <= {*modules}
+    packed = json.loads(unpacked(scripts.texts["lenet-modules"]))
+    modules = packed["modules"]
+    assert {html.ENTRY, "lenet/network/layers.js"} <= {*modules}
+    assert {*packed["scripts"]} == {"worker", "trainer"}
+    for script in packed["scripts"].values():  # each is whole: a worker there imports nothing
+        assert "self.onmessage = " in script
+        assert not re.search(r"^(import|export) ", script, re.M)
     assert not {"lenet/learn.js", "lenet/compare.js", "lenet/main.js"} & set(modules)
     for name, text in modules.items():
         file = (WEB / name.removeprefix("lenet/")).read_text(encoding="utf-8")
@@ -188,8 +193,10 @@ def test_a_lean_page_has_no_training_nor_its_scripts(lean: str, few: data.Datase
     parser = Scripts()
     parser.feed(lean)
     assert not {"training", "engine"} & {*content(parser)}
-    modules = json.loads(unpacked(parser.texts["lenet-modules"]))
+    packed = json.loads(unpacked(parser.texts["lenet-modules"]))
+    modules = packed["modules"]
     assert html.LEAN_ENTRY in modules
+    assert {*packed["scripts"]} == {"worker"}
     others = ("lenet/playground/", "lenet/vendor/", "lenet/network/engine", "lenet/network/train")
     assert not [name for name in modules if name.startswith(others)]
     assert ".train-charts" not in lean

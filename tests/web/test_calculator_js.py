@@ -15,7 +15,7 @@ import pytest
 import lenet
 from lenet import data
 from lenet.engines.native import NativeEngine, why_missing
-from lenet.lab.export.bundle import modules
+from lenet.lab.export.bundle import bundle, modules
 from lenet.looking import evaluation
 from lenet.network import weights, zoo
 from lenet.network.architecture import Network, to_dict
@@ -244,7 +244,7 @@ def test_one_file_computes_in_a_worker_offline(
     described, random = zoo.build("lenet"), np.random.default_rng(0)
     model = weights.pack(initialize(described, "xavier", 0), {"network": to_dict(described)})
     values = {
-        "texts": modules(worker),
+        "script": bundle(modules(worker), worker)[0],
         "model": as_base64(model),
         "pixels": random.integers(0, 256, 784).tolist(),
     }
@@ -261,7 +261,7 @@ def test_one_file_computes_in_a_worker_offline(
           const bytes = Uint8Array.from(atob(values.model), (letter) => letter.charCodeAt(0));
           const {{ network, weights }} = readSafetensors(bytes.buffer);
           const pixels = Uint8Array.from(values.pixels);
-          const calculator = createCalculator(starter(values.texts, "{worker}"));
+          const calculator = createCalculator(starter(values.script));
           calculator.load("one", network, weights);
           const outputs = await calculator.run("one", pixels);
           const direct = forward(network, weights, normalize(network, pixels));

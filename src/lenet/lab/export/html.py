@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from lenet import data, looking, runs
 from lenet.data import Split
 from lenet.lab.datasets import training_part
-from lenet.lab.export.bundle import WEB, modules
+from lenet.lab.export.bundle import WEB, bundle, modules
 from lenet.lab.lessons.reading import built_in
 from lenet.language.asked import LANGUAGES, Language
 from lenet.looking import evaluation, explanations
@@ -57,11 +57,10 @@ LEAN_ENTRY: Final = "lenet/standalone-lean.js"
 ENTRY: Final = "lenet/standalone-full.js"
 WORKER: Final = "lenet/network/worker.js"
 TRAINING_WORKER: Final = "lenet/network/training-worker.js"
-# A worker may import data alone (standalone-worker.js): a script to Chromium, a worker to Firefox.
 POLICY: Final = (
-    "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob: data:; "
+    "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; "
     "style-src 'unsafe-inline'; "
-    "img-src data: blob:; worker-src blob: data:"
+    "img-src data: blob:; worker-src blob:"
 )
 # The modules unpacked, and an import map that is made of blobs, before the first is asked for.
 LOADER: Final = """\
@@ -71,7 +70,7 @@ LOADER: Final = """\
   const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   place.textContent = await new Response(unpacked).text();
   const imports = {};
-  for (const [name, text] of Object.entries(JSON.parse(place.textContent))) {
+  for (const [name, text] of Object.entries(JSON.parse(place.textContent).modules)) {
     imports[name] = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
   }
   for (const [type, text] of [
@@ -192,21 +191,22 @@ def to_html(
         "lessons": [*lessons],
         "explanations": {spoken: asdict(words) for spoken, words in explained.items()},
     }
-    texts = modules(ENTRY if trains else LEAN_ENTRY) | modules(WORKER)
+    scripts = {"worker": bundle(modules(WORKER), WORKER)[0]}
     styles: tuple[str, ...] = STYLES
     if part is not None and trains:
-        texts |= modules(TRAINING_WORKER)
+        scripts["trainer"] = bundle(modules(TRAINING_WORKER), TRAINING_WORKER)[0]
         styles += TRAINING_STYLES
         labels = part.labels.astype(np.uint8)
         content["training"] = _packed(part.images.tobytes() + labels.tobytes())
         content["engine"] = _packed((WEB / "network/engine.wasm").read_bytes())
+    packed = {"modules": modules(ENTRY if trains else LEAN_ENTRY), "scripts": scripts}
     return PAGE.format(
         language="zh-CN" if language == "zh" else "en",
         policy=html.escape(POLICY),
         title=html.escape(title),
         style="".join((WEB / name).read_text(encoding="utf-8") for name in styles),
         content=_json(content),
-        modules=_packed(json.dumps(texts).encode()),
+        modules=_packed(json.dumps(packed).encode()),
         loader=LOADER.replace("ENTRY", ENTRY if trains else LEAN_ENTRY),
     )
 

@@ -14,7 +14,7 @@ import { showPage } from "lenet/shell.js";
 import { starter } from "lenet/standalone-worker.js";
 
 /** The backend of what `lenet.export.html` has put into the page. */
-function fileBackend(content, modules) {
+function fileBackend(content, scripts) {
   const read = readSafetensors(fromBase64(content.weights, Uint8Array).buffer);
   const ref = `run:${content.title}`;
   const { name, title, classes, shape } = content.data;
@@ -58,8 +58,8 @@ function fileBackend(content, modules) {
     post: refuse,
     remove: refuse,
     events: () => () => {},
-    startWorker: starter(modules, "lenet/network/worker.js"),
-    startTrainer: starter(modules, "lenet/network/training-worker.js"),
+    startWorker: starter(scripts.worker),
+    startTrainer: starter(scripts.trainer),
     engine: () => inflated(content.engine),
     training: () => inflated(content.training),
   };
@@ -70,7 +70,7 @@ const read = (id) => JSON.parse(document.getElementById(id).textContent);
 /** Shows the page, with these sides of Explore's lens and their words besides its own. */
 export function showFile(sides = [], words = []) {
   showPage({
-    backend: fileBackend(read("lenet-content"), read("lenet-modules")),
+    backend: fileBackend(read("lenet-content"), read("lenet-modules").scripts),
     views: { explore },
     sides,
     words: [shellWords, exploreWords, backwardWords, inputWords, lessonWords, sideWords, ...words],
