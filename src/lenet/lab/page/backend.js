@@ -39,6 +39,7 @@ export async function takeToken() {
 export function serverBackend() {
   const models = new Map();
   const sets = new Map();
+  const lessons = new Map();
   const live = createLive(() => new EventSource("/api/events"));
   let missed = false;
 
@@ -125,7 +126,7 @@ export function serverBackend() {
     model: (ref, { fresh = false } = {}) => remember(models, ref, () => readModel(ref), fresh),
     explanation: (ref, language) => json(`${address(ref, "explanation")}?language=${language}`),
     /** The lessons: the tour, ours, challenges, and those that the lab was started with. */
-    lessons: async () => (await json("/api/lessons")).lessons,
+    lessons: () => remember(lessons, "all", async () => (await json("/api/lessons")).lessons),
     statistics: (ref) => json(address(ref, "statistics")),
     async predictions(ref) {
       const answer = await json(address(ref, "predictions"));

@@ -87,6 +87,17 @@ export function focusIn(element) {
   return element.contains(document.activeElement) ? document.activeElement : null;
 }
 
+/** What keys do among tabs: arrows, Home and End choose another one. */
+export function tabKeys(event, tabs) {
+  const at = tabs.indexOf(document.activeElement);
+  const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: -1 }[event.key];
+  if (at < 0 || to === undefined) return;
+  event.preventDefault();
+  const tab = tabs.at(to % tabs.length);
+  tab.focus();
+  tab.click();
+}
+
 /** Arrow keys, Home and End move the focus among a group's elements; one is in the tab order. */
 export function rovingFocus(group, selector) {
   const items = () => [...group.querySelectorAll(selector)].filter((item) => !item.disabled);

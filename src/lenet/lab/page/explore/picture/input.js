@@ -1,9 +1,10 @@
 /** What goes in: a drawing, a picture of the data set, or one of yours. */
 
-import { fill, h } from "lenet/dom.js";
+import { fill, h, tabKeys } from "lenet/dom.js";
 import { decodePixels } from "lenet/explore/picture/address.js";
 import { mountDraw } from "lenet/explore/picture/draw.js";
 import { mountPick } from "lenet/explore/picture/pick.js";
+import { mountRetouch } from "lenet/explore/picture/retouch.js";
 import { mountUpload } from "lenet/explore/picture/upload.js";
 import { product } from "lenet/network/shapes.js";
 
@@ -47,14 +48,20 @@ export default function mount(section, tools) {
       t(`input.${way}`),
     ),
   );
-  const list = h("div", { class: "tabs", role: "tablist", onkeydown: walk }, tabs);
+  const list = h(
+    "div",
+    { class: "tabs", role: "tablist", onkeydown: (event) => tabKeys(event, tabs) },
+    tabs,
+  );
   list.setAttribute("aria-label", t("input.ways"));
+  const pen = h("div", { class: "pen" });
   fill(
     section,
     h("h2", { class: "visually-hidden" }, t("input.title")),
     list,
     panels.draw,
     slot,
+    pen,
     panels.data,
     panels.upload,
   );
@@ -63,6 +70,7 @@ export default function mount(section, tools) {
   const draw = mountDraw(panels.draw, tools, use);
   const pick = mountPick(panels.data, tools, use);
   const upload = mountUpload(panels.upload, tools, use);
+  const retouch = mountRetouch(pen, slot, tools, use);
   select(memory.tab ?? "data");
 
   /** Shows a tab; chosen by hand, what is on it becomes the picture. */
@@ -77,16 +85,6 @@ export default function mount(section, tools) {
     if (!byHand) return;
     if (way === "draw" && draw.hasInk()) draw.send();
     if (way === "upload" && upload.hasPicture()) upload.send();
-  }
-
-  function walk(event) {
-    const at = tabs.indexOf(document.activeElement);
-    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: -1 }[event.key];
-    if (at < 0 || to === undefined) return;
-    event.preventDefault();
-    const tab = tabs.at(to % tabs.length);
-    tab.focus();
-    tab.click();
   }
 
   /** The picture for a model that has just been opened: the one that was, or a first one. */
@@ -144,7 +142,7 @@ export default function mount(section, tools) {
   /** Shows a picture of the data set, by its number, or the first one of the list. */
   async function first(index, name = null) {
     if (name !== null && name !== memory.pick.data) index = null; // of another set
-    await pick.choose(index);
+    await pick.choose(index, { unlessOther: true });
   }
 
   /** Nothing drawn yet: the picture of a model that no data set here fits. */
@@ -225,7 +223,7 @@ export default function mount(section, tools) {
       for (const [name, call] of Object.entries(listeners)) {
         document.removeEventListener(name, call);
       }
-      for (const part of [draw, pick, upload]) part.destroy();
+      for (const part of [draw, pick, upload, retouch]) part.destroy();
     },
   };
 }

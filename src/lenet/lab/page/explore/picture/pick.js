@@ -265,11 +265,15 @@ export function mountPick(panel, tools, use) {
     if (inOrder) inOrder.tabIndex = 0;
   }
 
-  async function choose(index) {
+  /** Shows a picture; `unlessOther`: not where another one has come meanwhile. */
+  async function choose(index, { unlessOther = false } = {}) {
     const { set, model: from } = shown;
+    const before = store.get().pixels;
     try {
       const { picture, pixels } = await readPicture(set, index, from);
-      if (!closed && store.get().model === from) use(picture, pixels);
+      const { model: now, pixels: other } = store.get();
+      if (closed || now !== from || (unlessOther && other !== before)) return;
+      use(picture, pixels);
     } catch (error) {
       if (!closed) fail(error);
     }
@@ -367,12 +371,12 @@ export function mountPick(panel, tools, use) {
     any: () => shown !== null,
     /** The picture that a text names: its number, "mistake", "right", "unsure" or "class:3". */
     indexOf: (text) => indexNamed(text, shown.set, shown.predictions),
-    /** Chooses a picture by its number, or the first of the list. */
-    async choose(index = null) {
+    /** Chooses a picture by its number, or the first of the list; options as of `choose`. */
+    async choose(index = null, options = {}) {
       const first = index !== null && index >= 0 && index < shown.set.count ? index : list[0];
       if (first === undefined) return;
       reveal(first);
-      await choose(first);
+      await choose(first, options);
     },
     destroy() {
       closed = true;

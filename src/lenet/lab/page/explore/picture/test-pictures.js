@@ -90,6 +90,12 @@ export async function readPicture(set, index, model) {
   };
 }
 
+/** The pixels of pictures of a data set, each as `readPicture` gives them. */
+export async function readPictures(set, indices, { network }) {
+  const raw = await set.pixels(indices);
+  return raw.map((pixels) => withMargin(pixels, set.shape, network.input_shape));
+}
+
 /** The number that a picture has in its whole data set: a file holds only some. */
 export function numberOf(set, index) {
   return set.numbers?.[index] ?? index;
