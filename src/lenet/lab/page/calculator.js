@@ -23,6 +23,8 @@ const PORTION = 16; // pictures: some ten milliseconds, so that a stroke need no
  * - `many(key, pictures, {gates, progress, signal})` → Promise of the logits, n·classes, or of null
  *   when aborted by `signal`, or when the network is unloaded or replaced meanwhile. `pictures` are
  *   an array of Uint8Array or one of n·c·h·w; other requests go in between.
+ * - `hidden(key, pictures, …)` as `many`: {hidden, logits}, what the last layer reads and gives.
+ * - `plane(points, width)` → Promise of the plane of points (network/plane.js), or of null.
  * - `close()`: all that waits becomes null.
  * - `inWorker`: Promise of whether there is a worker; false: the page computes.
  * @param {() => Worker} startWorker
@@ -149,27 +151,84 @@ export function createCalculator(startWorker) {
    *   progress?: (done: number, of: number) => void}} [options]
    * @returns {Promise<Float32Array | null>}
    */
-  async function many(key, pictures, { gates, progress, signal } = {}) {
+  async function many(key, pictures, options) {
+    const { classes } = modelOf(key).network;
+    return inPortions("many", classes.length, key, pictures, options);
+  }
+
+  /**
+   * @param {string} key
+   * @param {Uint8Array[] | Uint8Array} pictures
+   * @param {{gates?: Gates | null, signal?: AbortSignal,
+   *   progress?: (done: number, of: number) => void}} [options]
+   * @returns {Promise<{hidden: Float32Array, logits: Float32Array} | null>}
+   */
+  async function hidden(key, pictures, options) {
+    const { network } = modelOf(key);
+    const given = network.classes.length;
+    const read = product(trace(network).at(-1).inputShape);
+    const width = read + given;
+    const all = await inPortions("hidden", width, key, pictures, options);
+    if (all === null) return null;
+    const count = all.length / width;
+    const parts = {
+      hidden: new Float32Array(count * read),
+      logits: new Float32Array(count * given),
+    };
+    for (let n = 0; n < count; n += 1) {
+      const row = all.subarray(n * width, (n + 1) * width);
+      parts.hidden.set(row.subarray(0, read), n * read);
+      parts.logits.set(row.subarray(read), n * given);
+    }
+    return parts;
+  }
+
+  /**
+   * @param {Float32Array} points
+   * @param {number} width
+   * @returns {Promise<import("lenet/network/plane.js").Plane | null>}
+   */
+  async function plane(points, width) {
+    const found = await ask({ kind: "plane", points, width });
+    return closed ? null : found;
+  }
+
+  function modelOf(key) {
     const model = models.get(key);
     if (!model) throw new Error(`no network is loaded as ${JSON.stringify(key)}`);
-    const { input_shape: shape, classes } = model.network;
+    return model;
+  }
+
+  /**
+   * What a request gives for each picture, `width` numbers; other requests go in between.
+   * @param {string} kind
+   * @param {number} width
+   * @param {string} key
+   * @param {Uint8Array[] | Uint8Array} pictures
+   * @param {{gates?: Gates | null, signal?: AbortSignal,
+   *   progress?: (done: number, of: number) => void}} [options]
+   * @returns {Promise<Float32Array | null>}
+   */
+  async function inPortions(kind, width, key, pictures, { gates, progress, signal } = {}) {
+    const model = modelOf(key);
+    const { input_shape: shape } = model.network;
     const size = product(shape);
     const pixels = joined(pictures, size);
     const count = pixels.length / size;
     if (!Number.isInteger(count)) {
       throw new Error(`${pixels.length} numbers are no pictures of ${shapeText(shape)}`);
     }
-    const logits = new Float32Array(count * classes.length);
+    const all = new Float32Array(count * width);
     for (let start = 0; start < count; start += PORTION) {
       const end = Math.min(start + PORTION, count);
       const part = pixels.slice(start * size, end * size);
-      const result = await ask({ kind: "many", key, pictures: part, gates });
+      const result = await ask({ kind, key, pictures: part, gates });
       const stopped = closed || signal?.aborted || models.get(key) !== model;
       if (result === null || stopped) return null;
-      logits.set(result, start * classes.length);
+      all.set(result, start * width);
       progress?.(end, count);
     }
-    return logits;
+    return all;
   }
 
   function close() {
@@ -182,7 +241,7 @@ export function createCalculator(startWorker) {
     waiting.clear();
   }
 
-  return { load, unload, run, nudge, smallest, many, close, inWorker };
+  return { load, unload, run, nudge, smallest, many, hidden, plane, close, inWorker };
 }
 
 /** A worker {post, close, isWorker}; null where it cannot be made, `fail()` where it breaks. */

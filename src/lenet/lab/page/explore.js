@@ -106,7 +106,8 @@ export default function mount(root, context) {
   const tools = { ...shared, fail, openModel, showModel, slot, frame: stage };
   const link = createLink(tools);
   const mountedInput = mountInput(input, tools);
-  const mountedLens = mountLens(lens, tools);
+  const showPicture = (asked) => mountedInput.show(asked);
+  const mountedLens = mountLens(lens, { ...tools, showPicture });
   const lessons = createLessons({ ...tools, input: mountedInput, lens: mountedLens }, root);
   explore.append(lessons.panel);
   const mounted = [

@@ -1,12 +1,13 @@
 /** The lens: what one number is, docked under the figure, seen from several sides. */
 
-import { fill, h } from "lenet/dom.js";
+import { fill, h, tabKeys } from "lenet/dom.js";
 import mountArithmetic from "lenet/explore/arithmetic/arithmetic.js";
 import mountBackward from "lenet/explore/backward/backward.js";
 import mountPlay from "lenet/explore/arithmetic/play.js";
 import mountWhatIf from "lenet/explore/edits/what-if.js";
 import mountExplanation from "lenet/explore/network/explanation.js";
 import mountNudge from "lenet/explore/nudge/nudge.js";
+import mountPlane from "lenet/explore/plane/plane.js";
 import mountWhy from "lenet/explore/why/why.js";
 
 /**
@@ -20,6 +21,7 @@ const SIDES = [
   { key: "why", part: "why", mount: mountWhy },
   { key: "what-if", part: "what-if", mount: mountWhatIf },
   { key: "nudge", part: "nudge", mount: mountNudge },
+  { key: "map", part: "plane", mount: mountPlane },
   { key: "words", part: "explanation", mount: mountExplanation },
 ];
 
@@ -45,7 +47,11 @@ export default function mountLens(section, tools) {
       t(`lens.${key}`),
     ),
   );
-  const list = h("div", { class: "tabs", role: "tablist", onkeydown: walk }, tabs);
+  const list = h(
+    "div",
+    { class: "tabs", role: "tablist", onkeydown: (event) => tabKeys(event, tabs) },
+    tabs,
+  );
   list.setAttribute("aria-label", t("lens.sides"));
   const handle = h("button", {
     type: "button",
@@ -97,16 +103,6 @@ export default function mountLens(section, tools) {
     handle.setAttribute("aria-expanded", String(up));
     handle.setAttribute("aria-label", t(up ? "lens.lower" : "lens.raise"));
     handle.title = t(up ? "lens.lower" : "lens.raise");
-  }
-
-  function walk(event) {
-    const at = tabs.indexOf(document.activeElement);
-    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: -1 }[event.key];
-    if (at < 0 || to === undefined) return;
-    event.preventDefault();
-    const tab = tabs.at(to % tabs.length);
-    tab.focus();
-    tab.click();
   }
 
   /** A click on a class asks why, unless one looks at gradients or changes the network. */

@@ -1,4 +1,4 @@
-/** Words of Explore's Nudge. */
+/** Words of Explore's Nudge and Map. */
 
 export default {
   en: {
@@ -30,6 +30,27 @@ export default {
       "What it cannot say: how often this happens by chance (compare the change at random), or "
       + "that a network is safe because this one way fails. It is made for this network; another "
       + "may see nothing in it.",
+    "lens.map": "Map",
+    "plane.title": "A map of pictures",
+    "plane.role": "map of points",
+    "plane.progress": "Pictures computed",
+    "plane.legend": "Classes: choose one, and it stands out",
+    "plane.wrong": "misread",
+    "plane.about":
+      "{count} pictures, each a point where its {numbers} numbers of {layer} put it, drawn in the "
+      + "two directions in which they differ most (principal components: {one} and {two} of the "
+      + "variance). The cross is the picture that is shown; draw, cover or nudge it, and it moves.",
+    "plane.limits":
+      "Two numbers cannot say all of them: points that lie together here may be far apart. The "
+      + "neighbours are those in all numbers.",
+    "plane.unknown":
+      "The true classes of these pictures are not known for this network: each has the class that "
+      + "the network says.",
+    "plane.keys": "Arrow keys go from point to point; Enter shows its picture.",
+    "plane.near": "Nearest in all {numbers} numbers",
+    "plane.point": "Picture {number}: {is}",
+    "plane.point.wrong": "Picture {number}: {is}, mistaken for {said}",
+    "plane.nothing": "There is no data set here whose pictures this network takes.",
   },
   zh: {
     "lens.nudge": "扰动",
@@ -58,5 +79,22 @@ export default {
     "nudge.cannot":
       "不能说明：这种事偶然发生的机会有多大（请与随机改变比较）；也不能因为这一种方法失败就说网络是安全的。"
       + "它是针对这个网络做的，对别的网络可能毫无作用。",
+    "lens.map": "分布",
+    "plane.title": "图片分布图",
+    "plane.role": "点图",
+    "plane.progress": "已计算的图片",
+    "plane.legend": "类别：选择一个，突出显示",
+    "plane.wrong": "判断错误",
+    "plane.about":
+      "{count} 张图片，每张是一个点，由它在 {layer} 的 {numbers} 个数决定，画在差别最大的两个方向上"
+      + "（主成分：占方差的 {one} 和 {two}）。十字是正在显示的图片；画它、遮它或扰动它，它就会移动。",
+    "plane.limits":
+      "两个数说不尽所有的数：这里挨在一起的点可能相距很远。右边的近邻是按所有的数算的。",
+    "plane.unknown": "这些图片对这个网络来说没有已知的真实类别：每个点的类别是网络的判断。",
+    "plane.keys": "方向键从一个点走到另一个点；回车显示它的图片。",
+    "plane.near": "按全部 {numbers} 个数最近的",
+    "plane.point": "图片 {number}：{is}",
+    "plane.point.wrong": "图片 {number}：{is}，被误认为 {said}",
+    "plane.nothing": "这里没有适合这个网络的数据集。",
   },
 };

@@ -3,10 +3,17 @@
 import { quoted } from "./description.js";
 import { forward, normalize } from "./forward.js";
 import { nudged, smallestNudge } from "./nudge.js";
+import { principalPlane } from "./plane.js";
 import { product, shapeText } from "./shapes.js";
 import { trace } from "./trace.js";
 
-const KINDS = { run: runOne, many: runMany, nudge: nudgeOne, smallest: smallestOf };
+const KINDS = {
+  run: runOne,
+  many: runMany,
+  hidden: runHidden,
+  nudge: nudgeOne,
+  smallest: smallestOf,
+};
 
 /**
  * The reply to a request of lenet/calculator.js, {id, result} or {id, error}. `models` is a Map
@@ -25,6 +32,7 @@ export function answer(models, { id, kind, key, ...request }) {
       models.delete(key);
       return { id, result: null };
     }
+    if (kind === "plane") return { id, result: principalPlane(request.points, request.width) };
     const model = models.get(key);
     if (!model) throw new Error(`no network is loaded as ${quoted(key)}`);
     return { id, result: KINDS[kind](model, request) };
@@ -60,6 +68,28 @@ function runMany({ network, weights, traced }, { pictures, gates }) {
     logits.set(forward(network, weights, input, { traced, gates }).at(-1), n * classes);
   }
   return logits;
+}
+
+/**
+ * Of pictures (n·c·h·w, uint8) the numbers that the last layer reads and gives: n·(read + classes).
+ * @param {any} model
+ * @param {any} request
+ */
+function runHidden({ network, weights, traced }, { pictures, gates }) {
+  const size = product(network.input_shape);
+  const found = [];
+  for (let at = 0; at < pictures.length; at += size) {
+    const input = normalize(network, pictures.subarray(at, at + size));
+    found.push([input, ...forward(network, weights, input, { traced, gates })].slice(-2));
+  }
+  const [read, given] = found[0];
+  const width = read.length + given.length;
+  const all = new Float32Array(found.length * width);
+  found.forEach(([inner, logits], n) => {
+    all.set(inner, n * width);
+    all.set(logits, n * width + inner.length);
+  });
+  return all;
 }
 
 /**
