@@ -28,7 +28,8 @@ site=$("$folder/venv/bin/python" -c "$packages")
     >"$site/packages.pth"
 
 mkdir "$folder/tests"
-cp tests/conftest.py tests/portable.py tests/test_tiny.py tests/test_tutorial_process.py "$folder/tests"
+cp tests/conftest.py tests/portable.py tests/test_tiny.py tests/tutorial_process.py \
+    tests/test_tutorial_lenet.py "$folder/tests"
 cd "$folder/tests"
 found=$("$folder/venv/bin/python" -c 'import lenet, lenet._native; print(lenet.__file__)')
 case $found in
