@@ -137,7 +137,7 @@ def file(number: str) -> Path:
 def executed(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[str], tuple[tutorial.Tutorial, tutorial.Result]]:
-    """A tutorial and its run with one epoch; each is run once, in a folder of its own."""
+    """A tutorial and its run, once, in a folder of its own: with one epoch, 001 with three."""
     done: dict[str, tuple[tutorial.Tutorial, tutorial.Result]] = {}
 
     def execute(number: str) -> tuple[tutorial.Tutorial, tutorial.Result]:
@@ -145,7 +145,9 @@ def executed(
             copy = tmp_path_factory.mktemp("seeds") / file(number).name
             shutil.copyfile(file(number), copy)
             read = tutorial.read(copy)
-            done[number] = (read, tutorial.run(read, epochs=1, seed=0, record=True, quiet=True))
+            epochs = 3 if number == "001" else 1  # three leave the plateau
+            result = tutorial.run(read, epochs=epochs, seed=1, record=True, quiet=True)
+            done[number] = (read, result)
         return done[number]
 
     return execute
@@ -317,15 +319,11 @@ def test_whole_trainings_end_where_the_text_ends(number: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("full_data")
-def test_001_trained_for_five_epochs_leaves_the_plateau(in_tmp: Path) -> None:
-    """As it stands, in plain PyTorch. Its ten epochs take minutes: bench/tutorials.py has them."""
+def test_001_in_plain_pytorch_leaves_the_plateau(executed: Execute) -> None:
+    """As it stands. Its ten epochs take minutes: bench/tutorials.py has them."""
     pytest.importorskip("torch")
-    copy = in_tmp / "001.txt"
-    shutil.copyfile(file("001"), copy)
-    result = tutorial.run(tutorial.read(copy), epochs=5, seed=1, record=True, quiet=True)
-    figures = last_figures(printed(result, 8))
-    assert 0.45 < figures["train_loss"] < 1.0  # ln 10 = 2.30 on the plateau, 0.485 after ten
-    assert figures["train_acc"] > 0.6
-    assert figures["test_acc"] > 0.5
+    figures = last_figures(printed(executed("001")[1], 8))
+    assert 0.45 < figures["train_loss"] < 1.2  # ln 10 = 2.30 on the plateau, 0.485 after ten
+    assert figures["train_acc"] > 0.5
+    assert figures["test_acc"] > 0.4
