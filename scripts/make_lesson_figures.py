@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "pictures" / "lessons"
 INK, GREY, BLUE, ORANGE = "#222222", "#595959", "#0072B2", "#D55E00"
 EDGES = np.array([[1.0, 0.0, -1.0]] * 3)
-CLASSES_ZH = ("T 恤", "裤子", "套衫", "连衣裙", "外套", "凉鞋", "衬衫", "运动鞋", "包", "短靴")
+CLASSES_ZH = ("T恤", "裤子", "套衫", "连衣裙", "外套", "凉鞋", "衬衫", "运动鞋", "包", "短靴")
 
 Words = Callable[[str, str], str]
 
@@ -68,18 +68,19 @@ def seeing(say: Words) -> Any:
     left.imshow(digit, cmap="gray", vmin=0, vmax=1)
     _box(left, row, column, 3)
     left.set_title(say("the picture, 28×28", "图片，28×28"), fontsize=10)
-    middle.imshow(EDGES, cmap="RdBu_r", vmin=-1.5, vmax=1.5)
+    middle.imshow(EDGES, cmap="RdBu_r", vmin=-2, vmax=2)  # pale: the numbers stand on it
     for y, x in np.ndindex(3, 3):
-        middle.text(x, y, f"{EDGES[y, x]:g}", ha="center", va="center", fontsize=12, color=INK)
+        number = _signed(f"{EDGES[y, x]:g}")
+        middle.text(x, y, number, ha="center", va="center", fontsize=12, color=INK)
     middle.set_title(say("the kernel, 3×3", "卷积核，3×3"), fontsize=10)
     right.imshow(edges, cmap="RdBu_r", vmin=-3, vmax=3)
     _box(right, row, column, 1)
     right.set_title(say("the map, 26×26", "特征图，26×26"), fontsize=10)
-    value = edges[row, column]
+    value = _signed(f"{edges[row, column]:.2f}")
     figure.text(
         0.49,
         0.1,
-        say(f"sum of nine\nproducts: {value:.2f}", f"九个乘积\n之和：{value:.2f}"),
+        say(f"sum of nine\nproducts: {value}", f"九个乘积\n之和：{value}"),
         ha="center",
         fontsize=10,
         color=INK,
@@ -134,11 +135,12 @@ def judging(say: Words) -> Any:
         bars = axes.barh(range(10), values, color=marks)
         bars[label].set_hatch("//")
         lowest, highest = min(0.0, float(min(values))), float(max(values))
-        room = 0.24 * (highest - lowest)
+        room = 0.27 * (highest - lowest)
         axes.set_xlim(lowest - (room if lowest else 0), highest + room)
         for index, value in enumerate(values):
             side = "left" if value >= 0 else "right"
-            axes.text(value, index, f" {value:.2f} ", va="center", ha=side, fontsize=8, color=INK)
+            shown = _signed(f" {value:.2f} ")
+            axes.text(value, index, shown, va="center", ha=side, fontsize=8, color=INK)
         axes.set_yticks(range(10), names if number == 0 else [""] * 10, fontsize=9)
         axes.invert_yaxis()
         axes.set_xticks([])
@@ -318,6 +320,11 @@ def _box(axes: Any, row: float, column: float, size: int) -> None:
 
     corner = (column - 0.5, row - 0.5)
     axes.add_patch(Rectangle(corner, size, size, fill=False, edgecolor=ORANGE, linewidth=2))
+
+
+def _signed(number: str) -> str:
+    """With a minus sign, as the axes have it."""
+    return number.replace("-", "−")
 
 
 def _bare(*every: Any) -> None:

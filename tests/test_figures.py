@@ -9,6 +9,7 @@ import sys
 import threading
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -21,6 +22,7 @@ from lenet import drawing, system
 from lenet.data import Dataset, Split
 from lenet.drawing import figures
 from lenet.drawing.figures import FigureError
+from lenet.looking import mistake_figures
 from test_live import readings
 
 PUBLISHED = [
@@ -210,6 +212,47 @@ import matplotlib
 assert matplotlib.get_backend(auto_select=False) is None
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=240)
+
+
+def luminance(color: Any) -> float:
+    """Of WCAG 2.2."""
+    from matplotlib.colors import to_rgb
+
+    parts = (x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in to_rgb(color))
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+
+def contrast(one: Any, other: Any) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_grey_text_can_be_read() -> None:
+    assert contrast(figures.GREY, "white") >= 4.5
+    assert contrast(figures.INK, "white") >= 4.5
+
+
+def test_a_count_on_any_shade_can_be_read() -> None:
+    shares = np.linspace(0, 1, 101 * 2).reshape(101, 2)
+    for share in shares:
+        colors = mistake_figures._cell_colors(np.array([share, share]))
+        for color in colors.reshape(4, 3):
+            assert contrast(color, mistake_figures._ink_on(color)) >= 4.5
+
+
+def test_no_run_is_told_by_its_colour_alone() -> None:
+    figure = figures.overlaid({f"run {number}": readings(1) for number in range(28)})
+    lines = figure.axes[0].get_lines()
+    assert len({line.get_linestyle() for line in lines[:4]}) == 4
+    assert len({(line.get_linestyle(), line.get_color()) for line in lines}) == 28
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_chinese_picture_has_one_font(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "cjk_fonts", lambda: ("DejaVu Serif",) if there else ())
+    with figures.style(["2 猫"]):
+        assert matplotlib.rcParams["font.family"][0] == ("DejaVu Serif" if there else "DejaVu Sans")
+        assert matplotlib.rcParams["mathtext.rm"] == matplotlib.rcParams["font.family"][0]
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+import lenet
 from lenet.drawing import figures, maps
 from lenet.looking.convolution_kernels import kernels
 from lenet.looking.feature_maps import Features, Picture, features
@@ -112,6 +115,23 @@ def test_the_whole_scale_is_symmetric_about_white() -> None:
     assert min(scale(0.5)[:3]) > 0.94
     assert scale(0.0)[2] > 2 * scale(0.0)[0]  # blue below
     assert scale(1.0)[0] > 2 * scale(1.0)[2]  # red above
+
+
+def test_maps_without_negative_numbers_have_a_scale_that_begins_at_0() -> None:
+    half = np.linspace(0, 0.5, 16).reshape(1, 4, 4)
+    rows = [maps.Row("sigmoid", "", half), maps.Row("sum", "", half - 0.25)]
+    figure = maps.layer_rows(np.zeros((1, 4, 4), np.uint8), rows, [], "title")
+    texts = {text.get_text() for text in figure.texts}
+    assert {"0 to 0.5", "±0.25"} <= texts
+    ends = [axes.images[0].get_clim() for axes in figure.axes if axes.images]
+    assert ends[-2:] == [(0, 0.5), (-0.25, 0.25)]
+    page = (Path(lenet.__file__).parent / "lab/page/colors.js").read_text("utf-8")
+    light = page.partition("const SEQUENCES")[2].partition("dark:")[0]
+    colors = [f"#{int(r):02X}{int(g):02X}{int(b):02X}" for r, g, b in RGB.findall(light)]
+    assert tuple(colors) == maps.SEQUENCE  # the page's
+
+
+RGB = re.compile(r"\[(\d+), (\d+), (\d+)\]")
 
 
 def test_numbers_that_are_none_leave_gaps() -> None:

@@ -40,7 +40,7 @@ PALETTE: Final[Mapping[str, str]] = {
     "test_acc": "#009E73",
 }
 INK: Final = "#262626"
-GREY: Final = "#8A8A8A"
+GREY: Final = "#6B6B6B"  # as text on white 5.3 : 1
 PAPER: Final = "#E6E6E6"  # grid, and what lies between pictures
 
 SUFFIXES: Final = (".svg", ".png", ".pdf")
@@ -271,7 +271,7 @@ def overlaid(histories: Mapping[str, Sequence[Reading]]) -> Figure:
                     xs,
                     ys,
                     color=_RUN_COLORS[index % len(_RUN_COLORS)],
-                    linestyle=_RUN_DASHES[index // len(_RUN_COLORS) % len(_RUN_DASHES)],
+                    linestyle=_RUN_DASHES[index % len(_RUN_DASHES)],
                     marker="o" if len(xs) == 1 else None,
                     label=label,
                 )
@@ -446,8 +446,12 @@ def style(texts: Sequence[str]) -> Iterator[None]:
     with matplotlib.rc_context():
         matplotlib.rcParams.update(defaults)
         matplotlib.rcParams.update(_STYLE)
-        if any(map(_is_wide, texts)):
-            matplotlib.rcParams["font.family"] = ["DejaVu Sans", *cjk_fonts()]
+        if any(map(_is_wide, texts)):  # one font for all of it: it has Latin letters, too
+            fonts = [*cjk_fonts(), "DejaVu Sans"]
+            faces = ("rm", "it", "bf", "bfit", "sf", "tt", "cal")  # of powers of ten on an axis
+            look: dict[Any, object] = {f"mathtext.{face}": fonts[0] for face in faces}
+            look |= {"font.family": fonts, "mathtext.fontset": "custom"}
+            matplotlib.rcParams.update(look)
         yield
 
 

@@ -1,7 +1,8 @@
 """Numbers as small coloured maps: kernels, the channels of every layer, histograms.
 
-Takes arrays and words, and knows nothing of networks. One colour scale throughout, symmetric
-about zero: blue below, white at zero, red above.
+Takes arrays and words, and knows nothing of networks. Two colour scales, those of the page: one
+symmetric about zero, blue below, white at zero, red above; and for a layer without negative numbers
+one from white to dark purple.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 SCALE: Final = "RdBu_r"
+SEQUENCE: Final = ("#FFFFFF", "#C9BEDE", "#8066AC", "#3E2168", "#16082C")  # page/colors.js, light
 WIDTH_IN: Final = 8.0
 MARGIN_IN: Final = 0.3
 SMALL: Final = 7.0  # points
@@ -167,8 +169,9 @@ def layer_rows(
         shape = "×".join(map(str, picture.shape))
         figure.text(*_place(figure, MARGIN_IN, 0.88), shape, fontsize=SMALL, color=GREY)
         _draw_scale(figure, WIDTH_IN - MARGIN_IN, 0.62, "R")
+        _draw_scale(figure, WIDTH_IN - MARGIN_IN, 1.0, "R", signed=False)
         note = "R: the number right of each row"
-        place = _place(figure, WIDTH_IN - MARGIN_IN, 1.0)
+        place = _place(figure, WIDTH_IN - MARGIN_IN, 1.4)
         figure.text(*place, note, fontsize=SMALL, color=GREY, horizontalalignment="right")
         top_in = 0.62 + picture_in + 0.2
         for row, row_in in zip(rows, heights, strict=True):
@@ -179,7 +182,7 @@ def layer_rows(
 
 
 LEFT_IN: Final = 1.75  # where the maps begin, right of their titles
-ROOM_IN: Final = WIDTH_IN - LEFT_IN - MARGIN_IN - 0.5  # for maps, left of their scale's end
+ROOM_IN: Final = WIDTH_IN - LEFT_IN - MARGIN_IN - 0.62  # for maps, left of their scale's end
 MOST_CHANNELS: Final = 64
 CELLS_A_LINE: Final = 120  # of a vector
 
@@ -203,7 +206,7 @@ def _row_layout(values: Array) -> tuple[float, float, int]:
 
 
 def _draw_row(figure: Figure, row: Row, top_in: float) -> None:
-    largest = _largest(row.values)
+    largest, signed = _largest(row.values), bool((row.values < 0).any())
     map_in, high_in, lines = _row_layout(row.values)
     if row.values.ndim == 1:
         line_in = high_in + 0.05
@@ -219,7 +222,7 @@ def _draw_row(figure: Figure, row: Row, top_in: float) -> None:
             for index in range(len(shown))
         ]
         wide_in = [map_in] * len(shown)
-    _draw_maps(figure, shown, places, wide_in, high_in, largest, top_in)
+    _draw_maps(figure, shown, places, wide_in, high_in, largest, signed, top_in)
     note = row.note
     if row.values.ndim == 3 and len(row.values) > MOST_CHANNELS:
         note += f", first {MOST_CHANNELS}"
@@ -227,7 +230,7 @@ def _draw_row(figure: Figure, row: Row, top_in: float) -> None:
     figure.text(*_place(figure, MARGIN_IN, top_in + 0.27), note, fontsize=SMALL, color=GREY)
     figure.text(
         *_place(figure, WIDTH_IN - MARGIN_IN, top_in + 0.12),
-        f"±{_short(largest)}",
+        f"{'±' if signed else '0 to '}{_short(largest)}",
         fontsize=SMALL,
         color=GREY,
         horizontalalignment="right",
@@ -241,6 +244,7 @@ def _draw_maps(
     wide_in: Sequence[float],
     high_in: float,
     largest: float,
+    signed: bool,
     top_in: float,
 ) -> None:
     """All maps of a row in one pair of axes whose units are inches: many axes take their time."""
@@ -250,7 +254,7 @@ def _draw_maps(
     bottom = places[-1][1] + high_in
     axes = _axes(figure, LEFT_IN, top_in, right, bottom)
     for values, (x, y), wide in zip(maps, places, wide_in, strict=True):
-        _draw_map(axes, values, largest, extent=(x, x + wide, y + high_in, y))
+        _draw_map(axes, values, largest, signed, extent=(x, x + wide, y + high_in, y))
         frame = Rectangle((x, y), wide, high_in, fill=False, linewidth=0.4, edgecolor=GREY)
         frame.set_clip_on(False)
         axes.add_patch(frame)
@@ -421,14 +425,17 @@ def _draw_map(
     axes: Axes,
     values: Array,
     largest: float,
+    signed: bool = True,
     extent: tuple[float, float, float, float] | None = None,
 ) -> None:
     from matplotlib import colormaps
+    from matplotlib.colors import LinearSegmentedColormap
 
+    scale = colormaps[SCALE] if signed else LinearSegmentedColormap.from_list("", SEQUENCE)
     axes.imshow(
         np.ma.masked_invalid(values),
-        cmap=colormaps[SCALE].with_extremes(bad="white" if extent is None else PAPER),
-        vmin=-largest,
+        cmap=scale.with_extremes(bad="white" if extent is None else PAPER),
+        vmin=-largest if signed else 0,
         vmax=largest,
         interpolation="none",
         aspect="auto",
@@ -451,15 +458,18 @@ def _largest(values: Array) -> float:
     return float(sizes.max(initial=0.0)) or 1.0
 
 
-def _draw_scale(figure: Figure, right_in: float, y_in: float, end: str) -> None:
+def _draw_scale(
+    figure: Figure, right_in: float, y_in: float, end: str, signed: bool = True
+) -> None:
     """The legend of the colours, its right end there; ``end`` is what the strongest ones mean."""
     axes = _axes(figure, right_in - 1.5, y_in, 1.5, 0.1)
-    _draw_map(axes, np.linspace(-1, 1, 101)[None], 1.0)
+    _draw_map(axes, np.linspace(-1 if signed else 0, 1, 101)[None], 1.0, signed)
     for spine in axes.spines.values():
         spine.set(visible=True, linewidth=0.4, edgecolor=GREY)
+    middle = [(0.75, "0", "center")] if signed else []
     for place, text, alignment in (
-        (1.5, f"−{end}", "left"),
-        (0.75, "0", "center"),
+        (1.5, f"−{end}" if signed else "0", "left"),
+        *middle,
         (0, end, "right"),
     ):
         figure.text(

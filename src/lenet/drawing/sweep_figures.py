@@ -34,7 +34,7 @@ class Mark:
 def settings_figure(marks: Sequence[Mark], title: str) -> Figure:
     """A row a setting, best first: its seeds as points, its mean, the 95% interval of that.
 
-    Grey ones were given up early. At most ``MOST_ROWS`` rows.
+    Hollow ones were given up early. At most ``MOST_ROWS`` rows.
     """
     marks = marks[:MOST_ROWS]
     longest = max((len(mark.label) for mark in marks), default=0)
@@ -49,9 +49,11 @@ def settings_figure(marks: Sequence[Mark], title: str) -> Figure:
         for row, mark in enumerate(marks):
             color = BEST if mark.best else COLOR if mark.finished else GREY
             if mark.low is not None and mark.high is not None:
-                axes.plot([mark.low, mark.high], [row, row], color=color, linewidth=1.4)
+                dashes = "-" if mark.finished else ":"
+                axes.plot([mark.low, mark.high], [row, row], dashes, color=color, linewidth=1.4)
             axes.plot(mark.values, [row] * len(mark.values), "|", color=color, markersize=5)
-            axes.plot([mark.mean], [row], "o", color=color, markersize=4.5)
+            filled = color if mark.finished else "white"
+            axes.plot([mark.mean], [row], "o", color=color, mfc=filled, markersize=4.5)
         values = [value for mark in marks for value in mark.values]
         margin = 0.04 * (max(values) - min(values)) + 0.005
         axes.set_xlim(max(0, min(values) - margin), min(1, max(values) + margin))
@@ -64,7 +66,7 @@ def settings_figure(marks: Sequence[Mark], title: str) -> Figure:
 
 
 def curves_figure(marks: Sequence[Mark], title: str) -> Figure:
-    """The mean held-out accuracy of each setting by epoch; the best one thick."""
+    """The mean held-out accuracy of each setting by epoch; the best one thick, dots: given up."""
     with style([title]):
         figure = blank(6.4, 3.6)
         axes = figure.add_axes((0.1, 0.15, 0.86, 0.73))
@@ -77,6 +79,7 @@ def curves_figure(marks: Sequence[Mark], title: str) -> Figure:
                 epochs,
                 mark.curve,
                 color=color,
+                linestyle="-" if mark.finished else ":",
                 linewidth=2.2 if mark.best else 0.9,
                 alpha=1.0 if mark.best else 0.6,
                 marker="o" if len(mark.curve) == 1 else None,
@@ -105,7 +108,9 @@ def values_figure(
         figure = blank(4.6, 3.0)
         axes = figure.add_axes((0.14, 0.17, 0.82, 0.72))
         for value, accuracy, whole in zip(values, accuracies, finished, strict=True):
-            axes.plot([value], [accuracy], "o", color=COLOR if whole else GREY, markersize=4)
+            color = COLOR if whole else GREY
+            filled = color if whole else "white"
+            axes.plot([value], [accuracy], "o", color=color, mfc=filled, markersize=4)
         if log:
             axes.set_xscale("log")
         top = max((one for one in accuracies if math.isfinite(one)), default=1.0)

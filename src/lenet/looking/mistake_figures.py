@@ -54,7 +54,7 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> 
         axes.imshow(_cell_colors(shares), interpolation="none", aspect="auto")
         _label_classes(axes, names, counts, cell_in)
         if number <= MOST_COUNTED:
-            _write_counts(axes, counts, shares)
+            _write_counts(axes, counts, _cell_colors(shares))
         figure.text(
             0.3 / width_in,
             0.14 / height_in,
@@ -109,10 +109,9 @@ def _label_classes(
         )
 
 
-def _write_counts(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+def _write_counts(axes: Axes, counts: NDArray[np.int64], colors: NDArray[np.float64]) -> None:
     for row, column in np.argwhere(counts > 0):
         right = row == column
-        dark = shares[row, column] > (0.55 if right else 0.3)
         axes.text(
             column,
             row,
@@ -121,8 +120,15 @@ def _write_counts(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.floa
             verticalalignment="center_baseline",
             fontsize=7.5 if len(counts) <= 12 else 6.0,
             weight="bold" if right else "normal",
-            color="white" if dark else INK,
+            color=_ink_on(colors[row, column]),
         )
+
+
+def _ink_on(color: NDArray[np.float64]) -> str:
+    """White or black, whichever stands out more, by the relative luminance of WCAG 2.2."""
+    linear = np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ (0.2126, 0.7152, 0.0722))
+    return "white" if (luminance + 0.05) ** 2 < 1.05 * 0.05 else "black"
 
 
 def mistakes(split: Split, found: Sequence[Mistake], title: str) -> Figure:

@@ -319,7 +319,7 @@ def figures(sweep: Sweep, found: Comparison) -> dict[str, str]:
         "settings": sweep_figures.settings_figure(
             marks, f"Settings, their seeds, and 95% intervals of their means{beyond}"
         ),
-        "curves": sweep_figures.curves_figure(marks, "Means by epoch; grey: given up"),
+        "curves": sweep_figures.curves_figure(marks, "Means by epoch; dotted: given up"),
     }
     rows = [row for row in found.rows if row.accuracy is not None]
     for key in sweep.plan.vary:

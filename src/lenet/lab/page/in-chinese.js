@@ -4,7 +4,7 @@
 const CLOTHES = new Map([
   ["t-shirt", "T恤"],
   ["trouser", "裤子"],
-  ["pullover", "套头衫"],
+  ["pullover", "套衫"],
   ["dress", "连衣裙"],
   ["coat", "外套"],
   ["sandal", "凉鞋"],
