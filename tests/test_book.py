@@ -12,10 +12,12 @@ import pytest
 
 import lenet
 from lenet import data
+from lenet.engines import with_weights
 from lenet.lab.lessons.reading import built_in
 from lenet.looking.evaluation import softmax
 from lenet.network import zoo
-from lenet.network.layers import Sigmoid
+from lenet.network.layers import SATURATED_SHARE, Sigmoid
+from lenet.network.parameters import initialize
 from lenet.scratch import corr2d, pool2d
 
 ROOT = Path(__file__).parents[1]
@@ -109,7 +111,11 @@ def getting_stuck() -> list[str]:
         assert f"{ones / 10_000:.4f}" == "0.1135"
         found.append(f"{ones:,}")
     assert 400 / math.ceil(60_000 / 256) == pytest.approx(1.7, abs=0.01)
-    return found
+    notebook = (ROOT / "examples/en/4-lenet-mnist-adamw.ipynb").read_text(encoding="utf-8")
+    hard, warm = re.findall(r"(\d+) of 16 channels show no picture", notebook)
+    assert warm == "0"  # "none"
+    (accuracy,) = re.findall(r"AdamW 0.01  .*test acc ([\d.]+)", notebook)
+    return [*found, hard, f"{100 * float(accuracy):.1f}%"]
 
 
 def believing() -> list[str]:
@@ -150,6 +156,28 @@ def test_every_figure_is_what_the_product_computes(name: str) -> None:
             assert re.search(rf"(?<![\d.]){re.escape(figure)}(?!\d)", text(name, language)), (
                 f"{language}: {figure}"
             )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("full_data")
+def test_what_is_said_of_the_sigmoids_before_training() -> None:
+    network = lenet.build("lenet")
+    images = lenet.load_data("fashion-mnist").test.images[:1000]
+    slopes, deviations = [], []
+    for seed in range(3):
+        weights = initialize(network, "xavier", seed)
+        outputs = with_weights(network, weights, 1).activations(images)
+        after = [x for x, layer in zip(outputs, network.layers, strict=True) if layer == Sigmoid()]
+        slopes.append([float((4 * x * (1 - x)).mean()) for x in after])
+        assert all((4 * x * (1 - x)).min() > SATURATED_SHARE for x in after)  # 0% are saturated
+        deviations.append([x.reshape(1000, -1).std(axis=0).mean() for x in after])
+    shares = np.mean(slopes, axis=0)
+    first, *_, last = np.mean(deviations, axis=0)
+    for language, to in (("en", " to "), ("zh", "% 到 ")):
+        page = text("4-getting-stuck", language)
+        assert f"{100 * min(shares):.0f}{to}{100 * max(shares):.0f}%" in page
+        assert f"{first:.2g}" in page
+        assert f"{last:.2g}" in page
 
 
 @pytest.mark.parametrize("name", NAMES)
