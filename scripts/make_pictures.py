@@ -27,9 +27,10 @@ OUT = ROOT / "docs" / "pictures"
 RUNS = {
     "clothes": ("d2l",),
     "digits": ("mnist-adamw", "--epochs", "5", "--seed", "1"),
-    "photos": ("quickstart", "--data", "fashion-mnist", "--val", "0.1"),
+    "photos": ("quickstart", "--data", "fashion-mnist-small", "--val", "0.1"),
 }
 SHOWN = (9, 8, 4, 3, 6, 0)  # articles of Fashion-MNIST, as photographs
+WIDEST = 880  # pixels
 
 
 def main() -> None:
@@ -43,22 +44,23 @@ def main() -> None:
         _lenet("inspect", digits, "--kernels", "--features", "17", "--out", str(made))
         _lenet("evaluate", clothes, "--confusion", "--mistakes", "12", "--out", str(made))
         _lenet("evaluate", photos, "--calibration", "--out", str(made))
-        (made / "photographs").mkdir()
-        for photograph in _photographs():
-            (made / "photographs" / photograph.name).write_bytes(photograph.content)
+        shots = _photographs()
+        for shot in shots:
+            (made / shot.name).write_bytes(shot.content)
         show = str(made / "predict.png")
-        _lenet("predict", photos, str(made / "photographs"), "--show", "--out", show)
+        names = [shot.name for shot in shots]
+        _lenet("predict", photos, *names, "--show", "--out", show, folder=made)
         (made / "features-17.png").rename(made / "features.png")
         (made / "features-17-003.png").rename(made / "features-003.png")
         warped().save(made / "warped.png")
         for path in sorted(made.glob("*.png")):
             if (OUT / path.name).exists():
-                (OUT / path.name).write_bytes(path.read_bytes())
-                print(f"{path.stat().st_size:>8,}  {OUT / path.name}")
+                _smaller(path).save(OUT / path.name, optimize=True)
+                print(f"{(OUT / path.name).stat().st_size:>8,}  {OUT / path.name}")
 
 
-def _lenet(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "lenet", *words], check=True)
+def _lenet(*words: str, folder: Path | None = None) -> None:
+    subprocess.run([sys.executable, "-m", "lenet", *words], check=True, cwd=folder)
 
 
 def _photographs() -> list[Any]:
@@ -66,6 +68,15 @@ def _photographs() -> list[Any]:
     import photographs  # beside the tests, not in a package
 
     return [photographs.article(label) for label in SHOWN]
+
+
+def _smaller(path: Path) -> Image.Image:
+    """The picture as wide as a document shows it."""
+    with Image.open(path) as image:
+        shown = image.convert("RGB")
+    width = min(shown.width, WIDEST if path.stem != "predict" else 1180)
+    height = round(shown.height * width / shown.width)
+    return shown.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def warped() -> Image.Image:
