@@ -73,7 +73,8 @@ class Stopwatch:
         """The function, whose time counts for the stage; in the main thread, as all that is."""
 
         def watched(*args: Any, **kwargs: Any) -> Any:
-            if get_ident() != self.main:
+            # an import within an import, of which there are thousands, is in its stage already
+            if get_ident() != self.main or self._stages[-1] == stage:
                 return function(*args, **kwargs)
             self.enter(stage)
             try:

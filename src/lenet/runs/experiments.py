@@ -68,6 +68,7 @@ VAL_SHARE = 0.1  # of somebody's own pictures
 LEAST_TO_HOLD_OUT = 10  # pictures a class, on the average
 WATCH = "early_stopping needs a held-out part to watch: add --val 0.1"
 OWN = "mine"  # the name of a network that is given as a list of layers
+NEEDED_NEXT = ("numpy.random", "filelock", *VIEW)  # once the pictures are there
 
 
 @dataclass(frozen=True)
@@ -290,7 +291,7 @@ def _prepare(
     if not recipe.layers:
         recipe = replace(recipe, network=zoo.name_of(recipe.network))
     check(recipe)
-    load_ahead(VIEW)
+    load_ahead(NEEDED_NEXT)
     loaded = given or load_data(recipe.data, data_dir, progress=progress)
     check_classes(loaded)
     recipe, said_of_own = hold_out_of_own(recipe, loaded, chosen)
@@ -391,7 +392,7 @@ def go_on(
         )
     if epochs is not None:
         recipe = recipes.change(recipe, "epochs", epochs)
-    load_ahead(VIEW)
+    load_ahead(NEEDED_NEXT)
     if data is None:
         loaded = load_data(recipe.data, data_dir, progress=progress)
     else:

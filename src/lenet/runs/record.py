@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
-
 from lenet.files import FileError, as_path, read_bounded
 from lenet.network.architecture import Network, from_dict
 from lenet.network.parameters import Parameters, check_parameters, parameter_shapes
@@ -321,6 +319,8 @@ def is_locked(path: Path, *, unknown: bool = True) -> bool:
     """Whether a process holds the lock that this file is; ``unknown`` where nobody can tell."""
     if path.is_symlink() or not path.is_file():  # taking a lock empties the file that it is
         return False
+    from filelock import FileLock, Timeout  # takes a while to load
+
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=0)

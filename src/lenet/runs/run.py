@@ -29,10 +29,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from lenet import __version__
 from lenet.engines import Engine
@@ -56,6 +55,9 @@ from lenet.runs.record import (
 from lenet.runs.run_info import ENVIRONMENT
 from lenet.system import command_line
 from lenet.training import Callbacks, Checkpoint, Outcome, Progress, Reading, recipes
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 # --- a run under way ---------------------------------------------------------------------------
 
@@ -300,6 +302,8 @@ def _numbered(parent: Path, recipe_name: str) -> Iterator[Path]:
 
 def _take(folder: Path) -> FileLock:
     """Hold a run's folder until this process ends, however it ends."""
+    from filelock import FileLock, Timeout  # takes a while to load
+
     # not of a thread: a server begins a run in one and ends it in another
     path = folder / ".lock"
     if path.is_symlink() or path.is_fifo():  # a link's target would be emptied
