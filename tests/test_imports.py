@@ -17,7 +17,7 @@ SOURCE = Path(lenet.__file__).parent
 LAYERS = (
     {"files", "language", "system", "names", "untrusted", "_native", "__version__"},
     {"installing", "machine", "web"},
-    {"processes"},
+    {"processes", "clusters"},
     {"network", "data", "optimization"},
     {"engines"},
     {"training", "torch"},

@@ -108,7 +108,7 @@ def test_thousands_are_streamed(model: Model, few: data.Dataset) -> None:
             read.append(number)
             return few.test.images[number % 200, 0]
 
-        return predicting.Source(str(number), pixels)
+        return predicting.Source(str(number), pixels, bytes)
 
     stream = predicting.predict(model, [source(number) for number in range(3000)], 1)
     assert next(stream).name == "0"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lenet.cli.options import Json, RunOrModel, Threads, whole
+from lenet.cli.options import Json, Ray, RunOrModel, Threads, whole
 from lenet.cli.printing import say
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ EVERY_S = 0.1  # seconds after which a terminal is shown what has come
 lenet predict runs/2026-11-21-d2l-1 photo.jpg
 lenet predict model.safetensors photos --top 5 --csv > answers.csv
 lenet predict model.safetensors shoe.png --show
-find . -name '*.png' | lenet predict model.safetensors - --json"""
+find . -name '*.png' | lenet predict model.safetensors - --json
+lenet predict clothes photos --csv --ray auto   on the machines of a Ray cluster"""
 )
 def predict(
     run: RunOrModel,
@@ -63,6 +64,7 @@ def predict(
         bool, typer.Option("--csv", help="Print CSV, one row for each picture.")
     ] = False,
     threads: Threads = None,
+    ray: Ray = None,
 ) -> int:
     """Predict what your own pictures are, prepared as the network's own pictures were."""
     from lenet.data.preparation import TOLD
@@ -95,7 +97,9 @@ def predict(
             "('lenet train --val' holds out more)",
             file=sys.stderr,
         )
-    bad = _print_all(model, sources, top, ground, "json" if json else "csv" if csv else "table")
+    form = "json" if json else "csv" if csv else "table"
+    with _answers(model, sources, top, ground, ray, threads) as answers:
+        bad = _print_all(model, sources, answers, top, form)
     if show:
         path = out or Path("predictions.png")
         _draw(model, sources[:SHOWN], min(top, 3), ground, path)
@@ -109,14 +113,35 @@ def predict(
     return 1 if bad else 0
 
 
+@contextmanager
+def _answers(
+    model: Model,
+    sources: Sequence[Source],
+    top: int,
+    ground: str,
+    ray: str | None,
+    threads: int | None,
+) -> Iterator[Iterator[Answer]]:
+    """The answers, computed here or on a cluster."""
+    from lenet.ship import predicting
+
+    if ray is None:
+        yield predicting.predict(model, sources, top, ground)
+        return
+    from lenet.ship import spread
+
+    with spread.on_ray(ray, model, threads or 1) as everywhere:
+        yield everywhere.predict(sources, top, ground)
+
+
 def _print_all(
-    model: Model, sources: Sequence[Source], top: int, ground: str, form: str
+    model: Model, sources: Sequence[Source], answers: Iterator[Answer], top: int, form: str
 ) -> list[Answer]:
     """Print each answer as soon as it is there; returns those that are none."""
     import csv
     import json
 
-    from lenet.ship import predicting, prediction_text
+    from lenet.ship import prediction_text
 
     bad: list[Answer] = []
     with _progress(len(sources)) as (tell, advance):
@@ -129,7 +154,7 @@ def _print_all(
             rows = csv.writer(sys.stdout, lineterminator="\n")
             rows.writerow(prediction_text.csv_head(top))
         between = "[\n"
-        for answer in predicting.predict(model, sources, top, ground):
+        for answer in answers:
             if answer.prediction is None:
                 bad.append(answer)
             if form == "table":

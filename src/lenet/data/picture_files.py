@@ -12,17 +12,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from lenet.files import FileError, open_plain
+from lenet.files import FileError, open_plain, read_bounded
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS: Final = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
+MOST_BYTES: Final = 500_000_000  # of a file that is sent elsewhere
 MOST_PIXELS: Final = 50_000_000  # of a file: more is a mistake, or wants to fill the memory
 
 
 class PictureFileError(ValueError):
     """A file that is no picture which is read here; the message names it."""
+
+
+def read_picture_bytes(path: Path) -> bytes:
+    """The bytes of a picture's file, to be decoded elsewhere. Raises PictureFileError."""
+    with _named(path):
+        return read_bounded(path, MOST_BYTES, links=True)
 
 
 @contextmanager
@@ -32,9 +39,14 @@ def open_picture(path: Path) -> Iterator[Image]:
     Its pixels are decoded when they are asked for, inside the ``with``. Raises PictureFileError
     for what is no picture in one of ``FORMATS``, is cut off, or has more than 50 million pixels.
     """
+    with _named(path), open_plain(path, links=True) as file, decoded(file, str(path)) as image:
+        yield image
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
     try:
-        with open_plain(path, links=True) as file, decoded(file, str(path)) as image:
-            yield image
+        yield
     except FileError as error:
         raise PictureFileError(str(error)) from None
     except OSError as error:

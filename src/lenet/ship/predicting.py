@@ -6,13 +6,14 @@ import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import numpy as np
 
 from lenet.data.idx import UInt8
-from lenet.data.picture_files import PictureFileError
+from lenet.data.picture_files import PictureFileError, read_picture_bytes
 from lenet.data.picture_pixels import pixels_of_file, read_pixels
 from lenet.data.preparation import PreparationError, prepare
 from lenet.files import FileError
@@ -30,10 +31,11 @@ class NoPicturesError(ValueError):
 
 @dataclass(frozen=True)
 class Source:
-    """A picture to predict: its name, and how its pixels are read."""
+    """A picture to predict: its name, and how its pixels, or its file's bytes, are read."""
 
     name: str
     read: Callable[[], UInt8]
+    content: Callable[[], bytes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,8 @@ def from_stream(stream: BinaryIO) -> list[Source]:
         raise NoPicturesError(f"standard input has more than {LARGEST_STDIN:,} bytes")
     if _is_picture(content):
         name = "standard input"
-        return [Source(name, lambda: pixels_of_file(io.BytesIO(content), name))]
+        pixels = partial(pixels_of_file, name=name)
+        return [Source(name, lambda: pixels(io.BytesIO(content)), lambda: content)]
     lines = content.replace(b"\0", b"\n").splitlines()  # find's -print0 will do
     if any(len(line) > LONGEST_NAME for line in lines):
         raise NoPicturesError(
@@ -122,7 +125,7 @@ def _seen(model: Model, source: Source, ground: str) -> UInt8 | str:
 
 
 def _from_path(path: Path) -> Source:
-    return Source(str(path), lambda: read_pixels(path))
+    return Source(str(path), partial(read_pixels, path), partial(read_picture_bytes, path))
 
 
 def _pictures_in(folder: Path) -> Iterator[Path]:

@@ -7,17 +7,15 @@ share. The pictures are sent once to each machine. LeNet must be installed on al
 from __future__ import annotations
 
 import os
-import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from lenet import clusters
 from lenet.data import Dataset
 from lenet.files import discard, read_bounded, write_atomically
-from lenet.installing import how_to_install
 from lenet.runs.checkpoints import NAME, checkpoint_files
 from lenet.sweeps.local import Tell
 from lenet.sweeps.plan import SweepError
@@ -25,8 +23,6 @@ from lenet.sweeps.trial import BROKEN, FAILED, STOPPED, Job, Result, run_trial
 from lenet.untrusted import shown
 
 LARGEST: Final = 1_000_000_000  # bytes of a file
-REACHED_S: Final = 10.0
-RETRIES: Final = 10  # of a task whose machine or process is lost
 FILES: Final = ("run.json", "history.csv", "remarks.jsonl", "model.safetensors")
 Files = dict[str, bytes]  # of a run's folder, by path in it
 
@@ -61,8 +57,8 @@ class RayPool:
                 try:
                     result, files = ray.get(task)
                 except ray.exceptions.RayError as error:
-                    said = str(error).strip().split("\n")[0][:500]
-                    yield Result(job.setting, job.seed, FAILED, message=f"lost on Ray: {said}")
+                    said = f"lost on Ray: {clusters.first_line(error)}"
+                    yield Result(job.setting, job.seed, FAILED, message=said)
                     continue
                 if result.state not in (BROKEN, STOPPED):
                     write_files(self.root / job.name, files)
@@ -70,10 +66,7 @@ class RayPool:
 
     def close(self) -> None:
         """Leave the cluster."""
-        import ray
-
-        with suppress(Exception):
-            ray.shutdown()
+        clusters.leave()
 
 
 def connect(address: str, loaded: Dataset, threads: int, root: Path = Path()) -> RayPool:
@@ -81,46 +74,11 @@ def connect(address: str, loaded: Dataset, threads: int, root: Path = Path()) ->
 
     ``root`` is where the runs come to lie: it may be set later.
 
-    Raises SweepError where there is none, or Ray is not installed.
+    Raises ClusterError where there is none, or Ray is not installed.
     """
-    try:
-        import ray
-    except ImportError:
-        raise SweepError(f"--ray needs Ray: {how_to_install('scale')}") from None
-    if address != "auto":
-        _check_reachable(address)
-    try:
-        _initialize(ray, address)
-    except Exception as error:  # Ray raises of every kind
-        said = str(error).strip().split("\n")[0][:300]
-        raise SweepError(f"no Ray cluster at {address}: {said}") from None
-    task = ray.remote(num_cpus=threads, max_retries=RETRIES)(_train)
+    ray = clusters.join(address)
+    task = ray.remote(num_cpus=threads, max_retries=clusters.RETRIES)(_train)
     return RayPool(root, ray.put(loaded), threads, task)
-
-
-def _check_reachable(address: str) -> None:
-    """Raise SweepError where nobody listens: Ray would try for minutes, and print what it tries."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
-        raise SweepError(f"--ray {shown(address)}: give auto, or an address such as 10.0.0.1:6379")
-    try:
-        socket.create_connection((host, int(port)), timeout=REACHED_S).close()
-    except (OSError, OverflowError) as error:
-        raise SweepError(
-            f"no Ray cluster at {shown(address)}: {error}. 'ray start --head' on its first machine "
-            "begins one and prints its address"
-        ) from None
-
-
-def _initialize(ray: Any, address: str) -> None:
-    quiet = {"log_to_driver": False, "logging_level": "error", "include_dashboard": False}
-    if address != "auto":
-        ray.init(address=address, **{k: v for k, v in quiet.items() if k != "include_dashboard"})
-        return
-    try:
-        ray.init(address="auto", log_to_driver=False, logging_level="error")
-    except ConnectionError:
-        ray.init(address="local", **quiet)
 
 
 def _train(job: Job, files: Files, loaded: Dataset) -> tuple[Result, Files]:
