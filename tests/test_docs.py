@@ -31,7 +31,9 @@ def blocks(page: Path, language: str) -> list[str]:
 
 SLOW = (
     "data.md",
+    "doubt.md",
     "export.md",
+    "learning-rate.md",
     "looking.md",
     "predict.md",
     "reproduction.md",

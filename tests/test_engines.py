@@ -761,7 +761,7 @@ def networks(draw: st.DrawFn) -> Network:
 
 
 @needs_native
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
 @given(networks(), st.integers(1, 90), st.integers(0, 2**32 - 1), st.data())
 def test_the_native_engine_agrees_on_any_network(
     network: Network, n: int, seed: int, data: st.DataObject
@@ -812,7 +812,7 @@ def test_the_native_engine_takes_pytorchs_twenty_steps_on_any_network(
 
 
 @needs_torch
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
 @given(networks(), st.integers(1, 90), st.integers(0, 2**32 - 1))
 def test_engines_agree_on_any_network(network: Network, n: int, seed: int) -> None:
     split, at = random_pictures(network, n, seed), Position(seed, 2, 1000)

@@ -250,6 +250,7 @@ def test_labels_are_drawn_with_the_networks_probabilities() -> None:
     assert np.bincount(drawn) / 20_000 == pytest.approx([0.2, 0.5, 0.3], abs=0.015)
 
 
+@pytest.mark.slow
 def test_the_curvature_is_the_diagonal_of_gauss_newton() -> None:
     # of softmax regression it is known: x² p (1 - p) for each weight, p (1 - p) for each bias
     network = network_of((1, 1, 2))

@@ -134,6 +134,7 @@ def test_maps_without_negative_numbers_have_a_scale_that_begins_at_0() -> None:
 RGB = re.compile(r"\[(\d+), (\d+), (\d+)\]")
 
 
+@pytest.mark.slow
 def test_numbers_that_are_none_leave_gaps() -> None:
     network = zoo.build("lenet")
     parameters = initialize(network, "torch", 0)

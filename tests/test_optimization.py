@@ -46,7 +46,7 @@ def torch_rates(scheduler, learning_rate, steps, **arguments):
 @example(steps_per_epoch=1, epochs=1)
 @example(steps_per_epoch=3, epochs=1)  # three steps or fewer: no rise
 @example(steps_per_epoch=10, epochs=1)  # the turn falls on a step
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 def test_one_cycle_is_pytorchs(steps_per_epoch, epochs):
     steps = steps_per_epoch * epochs
     rates = Schedule("one-cycle", learning_rate=0.3).learning_rates(steps_per_epoch, epochs)
@@ -55,7 +55,7 @@ def test_one_cycle_is_pytorchs(steps_per_epoch, epochs):
 
 
 @given(**lengths, every=st.integers(1, 9), gamma=st.floats(0.1, 1))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 def test_step_is_pytorchs(steps_per_epoch, epochs, every, gamma):
     steps = steps_per_epoch * epochs
     schedule = Schedule("step", learning_rate=0.9, step_epochs=every, gamma=gamma)
@@ -67,7 +67,7 @@ def test_step_is_pytorchs(steps_per_epoch, epochs, every, gamma):
 
 
 @given(**lengths, final=st.floats(0, 1))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 def test_cosine_is_pytorchs(steps_per_epoch, epochs, final):
     steps = steps_per_epoch * epochs
     schedule = Schedule("cosine", learning_rate=0.9, final=final)
@@ -77,7 +77,7 @@ def test_cosine_is_pytorchs(steps_per_epoch, epochs, final):
 
 
 @given(**lengths, warmup=st.integers(0, 9))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 def test_warmup_is_pytorchs_linear_one(steps_per_epoch, epochs, warmup):
     rates = Schedule(warmup_epochs=warmup, learning_rate=0.9).learning_rates(
         steps_per_epoch, epochs
