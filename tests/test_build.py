@@ -1,15 +1,20 @@
 """What pip builds: the native module, the wheel, one without a compiler, the sdist."""
 
+import importlib.machinery
+import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -20,15 +25,107 @@ NO_BACKEND = "scikit-build-core is not installed: make .venv/all.stamp"
 def backend(hook: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Call a hook of the build backend as pip does, with what it makes going to ``folder``."""
     pytest.importorskip("scikit_build_core", reason=NO_BACKEND)
-    script = f"import sys; from scikit_build_core.build import {hook}; {hook}(sys.argv[1])"
+    script = f"import sys; from build_backend import {hook}; {hook}(sys.argv[1])"
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LENET_", "SKBUILD_"))}
     return subprocess.run(
         [sys.executable, "-c", script, str(folder)],
         cwd=ROOT,
-        env=inherited | environment,
+        env=inherited | {"PYTHONPATH": "scripts"} | environment,
         capture_output=True,
         text=True,
     )
+
+
+@pytest.fixture
+def build_backend() -> ModuleType:
+    """scripts/build_backend.py, which asks for scikit-build-core when it is imported."""
+    pytest.importorskip("scikit_build_core", reason=NO_BACKEND)
+    spec = importlib.util.spec_from_file_location(
+        "build_backend", ROOT / "scripts/build_backend.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A machine with Linux on x86-64 and a Python whose header lies at this path."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setenv("LENET_ZIG", "1")
+    (tmp_path / "Python.h").touch()
+    return tmp_path / "Python.h"
+
+
+def test_pip_brings_zig_where_it_is_asked_for(
+    build_backend: ModuleType, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = build_backend.get_requires_for_build_wheel()
+    assert needed == build_backend.get_requires_for_build_editable()
+    assert build_backend.ZIG in needed
+    assert any(each.startswith("ninja") for each in needed)  # Visual Studio cannot call Zig
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert build_backend.ZIG in project["optional-dependencies"]["dev"]
+    monkeypatch.delenv("LENET_ZIG")
+    assert build_backend.ZIG not in build_backend.get_requires_for_build_wheel()
+
+
+def test_zig_is_not_fetched_where_it_could_not_compile(
+    build_backend: ModuleType, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare.unlink()
+    with pytest.raises(SystemExit, match=re.escape(f"no {bare}")):
+        build_backend.get_requires_for_build_wheel()
+    bare.touch()
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(platform, "machine", lambda: "AMD64")
+    assert build_backend.target() == "x86_64-windows-gnu"
+    monkeypatch.setattr(platform, "machine", lambda: "ARM64")
+    with pytest.raises(SystemExit, match="x86-64"):
+        build_backend.get_requires_for_build_wheel()
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    for other in ("linux", "darwin"):
+        monkeypatch.setattr(sys, "platform", other)
+        monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))  # musl
+        assert build_backend.target() is None
+
+
+def test_cmake_is_told_of_zig(
+    build_backend: ModuleType, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CMAKE_GENERATOR", "Ninja")
+    program = bare.parent / "ziglang/zig"
+    found = importlib.machinery.ModuleSpec("ziglang", None, origin=str(program.with_name("x.py")))
+    monkeypatch.setattr(build_backend, "find_spec", lambda _: found)
+    settings = build_backend.with_zig({"build-dir": "b"})
+    assert settings.pop("build-dir") == "b"
+    defined = {name.removeprefix("cmake.define."): said for name, said in settings.items()}
+    assert defined["LENET_ZIG"] == program.as_posix()
+    assert defined["LENET_ZIG_TARGET"] == "x86_64-linux-gnu.2.28"
+    toolchain = Path(defined["CMAKE_TOOLCHAIN_FILE"])
+    assert {"LENET_ZIG", "LENET_ZIG_TARGET"} <= {*re.findall(r"LENET_\w+", toolchain.read_text())}
+    monkeypatch.setattr(build_backend, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit, match="pip install 'ziglang"):
+        build_backend.with_zig(None)
+    monkeypatch.delenv("LENET_ZIG")
+    assert build_backend.with_zig({"build-dir": "b"}) == {"build-dir": "b"}
+
+
+def test_a_container_s_build_gets_what_pip_needs() -> None:
+    ignored = ROOT / ".dockerignore"
+    if not ignored.exists():
+        pytest.skip("an sdist has no .dockerignore")
+    kept = ignored.read_text(encoding="utf-8").split()
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    system, project = pyproject["build-system"], pyproject["project"]
+    needed = [f"{system['backend-path'][0]}/{system['build-backend']}.py", project["readme"]]
+    needed += ["CMakeLists.txt", "pyproject.toml", "native", "src", "LICENSE"]
+    assert {f"!{name}" for name in needed} <= {*kept}
 
 
 def sources(*folders: str) -> set[str]:
@@ -177,6 +274,7 @@ def test_without_a_compiler_a_required_native_engine_is_an_error(tmp_path: Path)
     result = backend("build_wheel", tmp_path, CXX="/no/compiler", LENET_REQUIRE_NATIVE="1")
     assert result.returncode != 0
     assert re.search("/no/compiler", result.stdout + result.stderr)
+    assert "docs/install.md says how you get them" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
