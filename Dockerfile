@@ -1,6 +1,7 @@
 # lenet serve without PyTorch:  docker build -t lenet . && docker run -p 8000:8000 \
 #   --read-only --tmpfs /tmp -v "$PWD/runs/first:/models/first:ro" lenet /models/first
 FROM python:3.12-slim AS build
+# hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends g++ \
  && rm -rf /var/lib/apt/lists/*

@@ -108,7 +108,9 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     found = doctor.native_engine()
     assert "GCC or Clang, and there is none on the PATH" in found.text
     assert "apt install g++" in found.remedy
-    assert found.remedy.endswith(installing.how_to_build())
+    assert found.remedy.endswith(f"; then: {installing.how_to_build()}")
+    monkeypatch.setattr(doctor.sysconfig, "get_path", lambda name: "nowhere")  # type: ignore[attr-defined]
+    assert "apt install python3-dev; then" in doctor.native_engine().remedy
     monkeypatch.setenv("CXX", "nowhere-c++ -m64")
     assert "CXX names nowhere-c++, which is not" in doctor.native_engine().text
 

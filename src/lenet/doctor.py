@@ -111,6 +111,7 @@ def _native_missing(why: str) -> Finding:
     named = system.words(os.environ.get("CXX", ""))
     compilers = [named] if named else [[name] for name in COMPILERS]
     compiler = next((words for words in compilers if shutil.which(words[0])), None)
+    headers = os.path.isfile(os.path.join(sysconfig.get_path("include"), "Python.h"))
     if compiler is None:
         kinds = "Clang as clang-cl" if system.is_windows() else "GCC or Clang"
         where = (
@@ -122,7 +123,9 @@ def _native_missing(why: str) -> Finding:
             "native",
             "missing",
             f"not built: it takes a C++ compiler, {kinds}, and {where}",
-            f"install one {system.how_to_get('compiler')}, then: {install}",
+            f"install one {system.how_to_get('compiler')}"
+            + ("" if headers else f"; Python's header files {system.how_to_get('headers')}")
+            + f"; then: {install}",
         )
     if problem := why_not_compiling(compiler):
         return Finding(
@@ -131,7 +134,7 @@ def _native_missing(why: str) -> Finding:
             f"not built: {system.command_line(compiler)} does not compile C++20 for it: {problem}",
             f"install another GCC (12 or later) or Clang (15 or later), then: {install}",
         )
-    if not os.path.isfile(os.path.join(sysconfig.get_path("include"), "Python.h")):
+    if not headers:
         return Finding(
             "native",
             "missing",
