@@ -59,6 +59,8 @@ SHOTS = (
         "[data-way=occlusion] [data-most]",
         ".part-lens",
     ),
+    Shot("lab-nudge", "explore", f"{PICTURE}&lens=nudge&nudge=2.8.1", ".nudge-told", ".part-lens"),
+    Shot("lab-map", "explore", f"{PICTURE}&lens=map", ".plane-near button", ".part-lens"),
     Shot("lab-lesson", "explore", LESSON, ".lesson-answer input"),
     Shot("lab-train", "explore", f"{UNIT}&lens=train", ".bars-row", trains=True),
     Shot("lab-learn", "learn", "?run=lenet-sgd", "canvas"),

@@ -103,7 +103,8 @@ export default function mount(section, tools) {
     const [asked, packed] = ours ? [null, null] : [wanted, wantedPixels];
     [wanted, wantedPixels] = [null, null];
     if (packed !== null && asked !== null && (await carried(asked, packed, any, model))) return;
-    const other = asked !== null && !(source === "data" && before.picture.index === Number(asked));
+    const ofThisSet = source === "data" && before.picture.name === memory.pick.data;
+    const other = asked !== null && !(ofThisSet && before.picture.index === Number(asked));
     if (other && any) {
       select("data");
       return first(Number(asked));
