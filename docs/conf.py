@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.search.en import SearchEnglish
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "scripts"))
@@ -39,13 +40,38 @@ SECTION = re.compile(
     r"^\*\*(.+?)\*\*.*\n(?:\S.*\n)*\n((?:(?:-|\d+\.) .*\n(?:[ ].*\n)*)+)", re.MULTILINE
 )
 PAGE = re.compile(r"\]\(([^)#]+)\.md[)#]")
+CAPTION = re.compile(r'(?=<p class="caption")')  # where a group of the sidebar begins
+CHINESE = "中文 · "
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#:]+)\)")
+
+
+class Words(SearchEnglish):
+    """English words, and Chinese by twos, since nothing stands between its words."""
+
+    js_splitter_code = r"""
+const splitQuery = (query) => {
+  const runs = query.match(/\p{Script=Han}+|(?:(?!\p{Script=Han})[\p{Letter}\p{Number}_])+/gu);
+  return (runs ?? []).flatMap((run) => {
+    const signs = [...run];
+    const twos = /^\p{Script=Han}{3,}$/u.test(run);
+    return twos ? signs.slice(1).map((sign, at) => signs[at] + sign) : [run];
+  });
+};
+"""
+    runs = re.compile(r"[\u4e00-\u9fff]+|(?:(?![\u4e00-\u9fff])\w)+")
+
+    def split(self, input: str) -> list[str]:
+        found = []
+        for run in self.runs.findall(input):
+            twos = len(run) > 2 and "\u4e00" <= run[0] <= "\u9fff"
+            found += [run[at : at + 2] for at in range(len(run) - 1)] if twos else [run]
+        return found
 
 
 def toctrees() -> str:
     """The hidden tables of contents of the whole site: one for each list of the two indexes."""
     made = []
-    for folder, mark in (("", ""), ("zh/", "中文 · ")):
+    for folder, mark in (("", ""), ("zh/", CHINESE)):
         text = (DOCS / folder / "README.md").read_text(encoding="utf-8")
         first = [f"{folder}README"] if folder else []
         for title, items in SECTION.findall(text):
@@ -78,7 +104,12 @@ def language_of(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
     """Say which language a page is in: a browser takes its font and its voice from that."""
-    context["language"] = "zh-CN" if pagename.startswith("zh/") else "en"
+    chinese = pagename.startswith("zh/")
+    context["language"] = "zh-CN" if chinese else "en"
+    if tree := context.get("furo_navigation_tree"):  # each language has its own sidebar
+        head, *groups = CAPTION.split(tree)
+        kept = [group for group in groups if (CHINESE in group.partition("</p>")[0]) == chinese]
+        context["furo_navigation_tree"] = "".join([head, *kept])
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
@@ -93,6 +124,7 @@ def setup(app: Sphinx) -> None:
         path.parent.mkdir(exist_ok=True)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8", newline="\n")
+    app.add_search_language(Words)
     app.connect("source-read", read)
-    app.connect("html-page-context", language_of)
+    app.connect("html-page-context", language_of, priority=900)  # after the theme's
     app.connect("build-finished", finish)

@@ -49,10 +49,16 @@ def test_the_site_is_made_without_a_connection_and_without_a_warning(tmp_path: P
         text = shown.read_text(encoding="utf-8")
         language = "zh-CN" if "zh" in page.relative_to(DOCS).parts else "en"
         assert f'lang="{language}"' in text
+        sidebar = text.partition('class="sidebar-tree"')[2].partition("</aside>")[0]
+        captions = re.findall(r'<span class="caption-text">([^<]*)', sidebar)
+        assert captions, shown
+        assert all(("中文" in caption) == (language == "zh-CN") for caption in captions), shown
     for page in pages:
         text = page.read_text(encoding="utf-8")
         fetched = re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="(?:https?:)?//[^"]*', text)
         assert not fetched, f"{page.name} needs a connection"
+    index = (tmp_path / "searchindex.js").read_text(encoding="utf-8")
+    assert '"\\u5377\\u79ef":' in index or '"卷积":' in index  # a word of two signs is found
     options = (tmp_path / "reference/command-line.html").read_text(encoding="utf-8")
     assert "--class-weights" in options
     names = (tmp_path / "reference/python.html").read_text(encoding="utf-8")
