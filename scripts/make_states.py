@@ -42,7 +42,7 @@ LOOKS: dict[str, tuple[dict[str, Any], str]] = {
     "chinese-360": ({"viewport": {"width": 360, "height": 740}, "has_touch": True}, "中文"),
 }
 MANY = 300
-SETTLE_MS = 1_500  # until what is computed one after the other stands
+SETTLE_MS = 1_000  # until what is computed one after the other stands
 
 
 @dataclass(frozen=True)
