@@ -486,6 +486,28 @@ def test_the_last_one_of_a_name_is_restored(lab: Lab, root: Path) -> None:
     assert (root / "earlier" / "note.txt").read_text() == "second"
 
 
+def test_a_run_is_renamed_with_what_is_remembered_of_it(lab: Lab, root: Path) -> None:
+    lab.star("earlier", True)
+    weights = (root / "earlier" / "model.safetensors").read_bytes()
+    assert lab.rename("earlier", "  my first  run ") == "my first run"
+    assert (root / "my first run" / "model.safetensors").read_bytes() == weights
+    events = lab.tick()
+    assert ("removed", {"name": "earlier", "restorable": False}) in events
+    told = {event["summary"]["name"]: event["summary"] for kind, event in events if kind == "run"}
+    assert told["my first run"]["starred"]
+    assert lab.details("my first run")["history"]["step"]
+    for wanted, fault in (("../out", "cannot be a folder's"), ("my first run", "already")):
+        with pytest.raises(LabError, match=fault):
+            lab.rename("my first run", wanted)
+    waiting = begin(lab, SHORT)
+    lab.pause(waiting)
+    assert lab.rename(waiting, "later") == "later"
+    lab.resume("later")
+    assert lab.queue.recipe_path("later").exists()
+    with pytest.raises(LabError, match="there is no run"):
+        lab.rename(waiting, "another")
+
+
 # --- other programs' trainings -----------------------------------------------------------------
 
 
@@ -562,7 +584,9 @@ def test_what_is_no_run_or_half_of_one_is_passed_over(
     (root / "broken" / "mended").rename(root / "broken" / "run.json")
     until(lab, lambda: "broken" in lab.runs)
     shutil.rmtree(root / "broken")
-    assert ("removed", {"name": "broken"}) in until(lab, lambda: "broken" not in lab.runs)
+    assert ("removed", {"name": "broken", "restorable": False}) in until(
+        lab, lambda: "broken" not in lab.runs
+    )
 
 
 @pytest.mark.slow
@@ -671,7 +695,7 @@ def test_what_no_reader_foresaw_is_not_the_end_of_watching(
     monkeypatch.setattr(Watched, "look", fails)
     (root / "other" / "remarks.jsonl").write_text("")
     events = until(lab, lambda: "other" not in lab.runs, 5)
-    assert ("removed", {"name": "other"}) in events
+    assert ("removed", {"name": "other", "restorable": False}) in events
     (damaged,) = lab.warnings()["damaged"]
     assert damaged["name"] == "other"
     assert damaged["reason"] == "other cannot be shown: KeyError, a mistake of this program"

@@ -484,7 +484,7 @@ def test_what_is_deleted_can_be_restored(client: Client, lab: Lab, root: Path) -
     good(client.ask("DELETE", "/api/runs/half"))
     assert not (root / "half").exists()
     refused(client.get("/api/runs/half"), 404)
-    assert ("removed", {"name": "half"}) in [*lab.tick(), *lab.tick()]
+    assert ("removed", {"name": "half", "restorable": True}) in [*lab.tick(), *lab.tick()]
     assert good(client.get("/api/state"))["trash"] == ["half"]
     refused(client.get("/api/runs/half"), 404)
     refused(client.ask("DELETE", "/api/runs/half"), 404)
@@ -513,7 +513,7 @@ def test_every_change_needs_the_token(lab: Lab) -> None:
             for method in methods
             if method != "get"
         ]
-        assert len(changing) == 10
+        assert len(changing) == 11
         for method, path in changing:
             assert stranger.ask(method, path.replace("{name}", "done")).status == 401
     finally:

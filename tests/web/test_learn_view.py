@@ -400,6 +400,25 @@ def test_a_remark_of_the_run_stands_beneath_the_curves(page: Page, lab: str) -> 
     assert note["y"] >= curves["y"] + curves["height"] - 1
 
 
+def test_a_run_is_renamed(page: Page, trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    shutil.copytree(trained / "sigmoid", folder / "sigmoid")
+    with running_lab(folder) as address:
+        open_view(page, address, "learn", "?run=sigmoid")
+        page.get_by_role("button", name="Rename").click()
+        page.get_by_label("New name").fill("../out")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("alert")).to_contain_text("cannot be a folder's")
+        page.get_by_label("New name").fill("slow sigmoid")
+        page.keyboard.press("Enter")
+        expect(page.locator(".run-name")).to_have_text("slow sigmoid")
+        expect(page.locator(".run-choice")).to_have_count(1)
+        expect(page.get_by_label("New name")).to_be_hidden()
+        expect(page.locator(".learn-remarks")).to_be_visible()
+        page.wait_for_url(re.compile("run=slow"))
+        page.close()  # before its lab ends
+
+
 @pytest.mark.parametrize("language", ["English", "中文"])
 def test_on_a_telephone_nothing_is_cut_off(
     new_page: Callable[..., Page], lab: str, language: str

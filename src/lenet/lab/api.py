@@ -57,6 +57,12 @@ class Training(BaseModel):
     name: Annotated[str, Field(max_length=200)] | None = None
 
 
+class Name(BaseModel):
+    """What a run is to be called."""
+
+    name: Annotated[str, Field(max_length=200)]
+
+
 class Star(BaseModel):
     """Whether a run is starred."""
 
@@ -142,6 +148,10 @@ def _add_changes(router: APIRouter, lab: Lab) -> None:
     async def star(name: str, asked: Star) -> Response:
         lab.star(name, asked.starred)
         return as_json({"name": name, "starred": asked.starred})
+
+    @router.post("/runs/{name}/rename", summary="Give a run that does not train another name")
+    async def rename(name: str, asked: Name) -> Response:
+        return as_json({"name": lab.rename(name, asked.name)})
 
     @router.post("/runs/{name}/restore", summary="Bring a deleted run back")
     async def restore(name: str) -> Response:

@@ -178,6 +178,27 @@ class Queue:
         (self.starred.add if starred else self.starred.discard)(name)
         self.save()
 
+    def rename(self, name: str, wanted: str) -> str:
+        """The name that a run has now, its folder with it.
+
+        Raises LabError for a name that is taken, or that no folder should have.
+        """
+        new = self._checked(wanted)
+        if (self.root / name).is_dir():
+            _move(self.root / name, self.root / new)
+        if name in self.jobs:
+            self.recipe_path(name).replace(self.recipe_path(new))
+            self.jobs[new] = self.jobs.pop(name)
+        if name in self.failed:
+            self.failed[new] = self.failed.pop(name)
+        for names in (self.stopped, self.starred):
+            if name in names:
+                names.remove(name)
+                names.add(new)
+        self.waiting = [new if each == name else each for each in self.waiting]
+        self.save()
+        return new
+
     def delete(self, name: str) -> None:
         """Move a run's folder to the trash; a training that has none is remembered."""
         if name in self.waiting:

@@ -269,6 +269,18 @@ class Lab:
         self.check(name)
         self.queue.star(name, starred)
 
+    def rename(self, name: str, wanted: str) -> str:
+        """The new name of a run that does not train. Raises LabError."""
+        status, _ = self._own_status(name)
+        if status == "running" or self.queue.runs(name):
+            raise LabError(
+                409, f"{name} is training; pause it first, or wait until it has finished"
+            )
+        new = self.queue.rename(name, wanted)
+        if self.runs.pop(name, None) is not None:
+            self._find_runs(full=True)
+        return new
+
     def delete(self, name: str) -> None:
         """Throw a run away; it can be restored for 30 days."""
         status, _ = self._own_status(name)
@@ -308,9 +320,11 @@ class Lab:
             if touched and name not in self.runs:
                 events += self._tell(name, Changes())
         before, self._names = self._names, set(self.names())
-        for name in sorted(before - self._names):
+        gone = sorted(before - self._names)
+        thrown_away = self.queue.thrown_away() if gone else []
+        for name in gone:
             self._told.pop(name, None)
-            events.append(("removed", {"name": name}))
+            events.append(("removed", {"name": name, "restorable": name in thrown_away}))
         return events + self.new_warnings()
 
     def new_warnings(self) -> list[Event]:

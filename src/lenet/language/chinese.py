@@ -58,6 +58,7 @@ LAB: Final = (
     ("{} is finished; start a new training with more epochs", "{} 已经完成；请用更多轮数开始新的训练"),
     ("{} is training already", "{} 已经在训练"),
     ("{} is training; stop it first, and wait a moment", "{} 正在训练；请先停止，稍等片刻"),
+    ("{} is training; pause it first, or wait until it has finished", "{} 正在训练；请先暂停，或等它完成"),
     ("another program trains {}; end it where it was started", "另一个程序正在训练 {}；请在启动它的地方结束它"),
     ("another program trains it; the lab can watch it, not pause it", "另一个程序正在训练它；实验室只能观看，不能暂停"),
     ("its process was killed; it goes on from its last checkpoint", "它的进程被强行结束；可从最近的检查点继续"),

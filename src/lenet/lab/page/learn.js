@@ -14,6 +14,7 @@ import { epochText, languageOf, partsOf } from "lenet/shared/words.js";
 const WIDE = "(min-width: 1000px)";
 const LIVE_MS = 700; // from one look inside a running training to the next: it needs the processor
 const PARTS = ["welcome", "form", "runs", "panel", "curves", "remarks", "timeline", "moment"];
+const FIRST_RECIPE = "quickstart"; // as in lab.py
 const ENDED = ["finished", "failed", "stopped"];
 
 /** Learn in `root`: the run that the address names, or the one that trains, or the newest. */
@@ -42,6 +43,7 @@ export default function mount(root, context) {
   formBox.addEventListener("toggle", () => {
     memory.formOpen = formBox.open;
   });
+  const loadingRun = h("p", { class: "loading", role: "status", hidden: true });
   const run = h(
     "div",
     { class: "run" },
@@ -59,13 +61,13 @@ export default function mount(root, context) {
       "div",
       { class: "learn" },
       h("div", { class: "learn-side" }, formBox, parts.runs),
-      h("div", { class: "learn-main" }, problem, gone, parts.welcome, run),
+      h("div", { class: "learn-main" }, problem, gone, parts.welcome, loadingRun, run),
     ),
   );
 
   const form = mountForm(parts.form, { backend, t, state, memory, mayChange, started });
   const list = mountRunList(parts.runs, { t, choose, navigate });
-  const panel = mountPanel(parts.panel, { t, mayChange, act });
+  const panel = mountPanel(parts.panel, { t, mayChange, act, rename });
   const curves = mountCurves(parts.curves, { t, pick });
   const timeline = mountTimeline(parts.timeline, { t, choose: moveTo });
   const moment = mountMoment(parts.moment, { backend, t, memory });
@@ -137,6 +139,8 @@ export default function mount(root, context) {
     if (loading === shown) return;
     loading = shown;
     const name = shown;
+    loadingRun.textContent = t("learn.loading", { name });
+    loadingRun.hidden = run.hidden === false;
     try {
       await runs.load(name);
       if (name === shown) fail(null);
@@ -144,6 +148,7 @@ export default function mount(root, context) {
       if (!closed && name === shown && !error.offline && !tellGone()) fail(error);
     } finally {
       if (loading === name) loading = null;
+      if (name === shown) loadingRun.hidden = true;
     }
   }
 
@@ -171,6 +176,21 @@ export default function mount(root, context) {
       if (what === "slower" && !closed) await started(answer.name);
     } catch (error) {
       fail(error);
+    }
+  }
+
+  async function rename(name, wanted) {
+    fail(null);
+    try {
+      const path = `/api/runs/${encodeURIComponent(name)}/rename`;
+      const answer = await backend.post(path, { name: wanted });
+      if (memory.started.delete(name)) memory.started.add(answer.name);
+      await runs.load(answer.name);
+      if (!closed) choose(answer.name);
+      return true;
+    } catch (error) {
+      fail(error);
+      return false;
     }
   }
 
@@ -278,10 +298,37 @@ export default function mount(root, context) {
     const key = first === null ? "none" : ENDED.includes(first.status) ? "done" : "learning";
     if (parts.welcome.dataset.key === key) return;
     parts.welcome.dataset.key = key;
+    if (key === "none") return void fill(parts.welcome, emptyLab());
     fill(
       parts.welcome,
       h("p", {}, h("strong", {}, t("learn.welcome")), " ", t(`learn.welcome-${key}`)),
     );
+  }
+
+  /** What there is to do where nothing has been trained, or everything has been deleted. */
+  function emptyLab() {
+    const begin = h("button", { class: "primary", onclick: beginFirst }, t("learn.empty-begin"));
+    begin.disabled = !mayChange;
+    return h(
+      "div",
+      { class: "empty" },
+      h("h2", {}, t("learn.empty")),
+      h("p", {}, t("learn.empty-what")),
+      begin,
+      h("p", { class: "small muted" }, t("learn.empty-where", { folder: state.folder })),
+    );
+  }
+
+  async function beginFirst({ target }) {
+    target.disabled = true;
+    fail(null);
+    try {
+      const { name } = await backend.post("/api/train", { recipe: FIRST_RECIPE });
+      if (!closed) await started(name);
+    } catch (error) {
+      target.disabled = false;
+      fail(error);
+    }
   }
 
   return {

@@ -71,7 +71,7 @@ export function after(state, kind, values) {
   const trash = state.trash.filter((one) => one !== name);
   if (kind === "removed") {
     const runs = state.runs.filter((run) => run.name !== name);
-    return { ...state, runs, trash: [...trash, name] };
+    return { ...state, runs, trash: values.restorable ? [...trash, name] : trash };
   }
   const known = state.runs.some((run) => run.name === name);
   const runs = known

@@ -10,6 +10,10 @@ export default {
     "learn.missing": "There is no run called {name} here. It may have been moved or renamed.",
     "learn.deleted": "The run {name} was deleted. You can bring it back for 30 days.",
     "learn.restore": "Bring it back",
+    "learn.rename": "Rename",
+    "learn.rename-to": "New name",
+    "learn.rename-save": "Save",
+    "learn.rename-leave": "Cancel",
     "learn.looking-only":
       "You are looking only. To train here, open the address that lenet lab printed.",
     "learn.trouble": "The lab cannot go on as it should, and tries again: {reason}",
@@ -22,9 +26,14 @@ export default {
     "learn.compare": "Compare",
     "learn.comma": ", ",
     "learn.welcome": "Welcome.",
-    "learn.welcome-none":
-      "Nothing has been trained here yet. The lab begins by itself with a LeNet on ten thousand "
-      + "small pictures of clothes; it needs well under a minute and appears here at once.",
+    "learn.empty": "No network here yet",
+    "learn.empty-what":
+      "Explore and Compare show networks that have been trained. Begin with a LeNet on ten "
+      + "thousand small pictures of clothes: it takes about a minute, and you watch it learn. Or "
+      + "set up your own training in the form.",
+    "learn.empty-begin": "Train the first network",
+    "learn.empty-where": "Runs that lenet train writes to {folder} appear here, too.",
+    "learn.loading": "The training {name} is being loaded …",
     "learn.welcome-learning":
       "This is a LeNet learning to tell ten kinds of clothes apart, from ten thousand small "
       + "pictures. Watch the curves: the loss stays where guessing leaves it, until the kernels "
@@ -179,6 +188,10 @@ export default {
     "learn.missing": "这里没有名为 {name} 的训练。它可能被移走或改名了。",
     "learn.deleted": "训练 {name} 已被删除。30 天之内可以恢复。",
     "learn.restore": "恢复",
+    "learn.rename": "重命名",
+    "learn.rename-to": "新名称",
+    "learn.rename-save": "保存",
+    "learn.rename-leave": "取消",
     "learn.looking-only": "当前为只读。要在这里训练，请打开 lenet lab 打印出的地址。",
     "learn.trouble": "实验室暂时无法正常工作，会继续重试：{reason}",
     "learn.start": "开始训练",
@@ -190,8 +203,13 @@ export default {
     "learn.compare": "比较",
     "learn.comma": "，",
     "learn.welcome": "欢迎。",
-    "learn.welcome-none":
-      "这里还没有训练过网络。实验室会自动用一万张服装小图训练一个 LeNet；用不了一分钟，马上就会显示在这里。",
+    "learn.empty": "这里还没有网络",
+    "learn.empty-what":
+      "“探索”和“比较”显示训练好的网络。可以先用一万张服装小图训练一个 LeNet：大约一分钟，您可以看着它学习。"
+      + "也可以在表单中设置自己的训练。",
+    "learn.empty-begin": "训练第一个网络",
+    "learn.empty-where": "lenet train 写入 {folder} 的训练也会显示在这里。",
+    "learn.loading": "正在加载训练 {name}……",
     "learn.welcome-learning":
       "这是一个正在学习的 LeNet：它要从一万张小图中学会区分十类服装。请看曲线：损失先停在随机猜测的水平，"
       + "直到卷积核开始看出一些东西。下面显示每一层如何处理同一张图片。",

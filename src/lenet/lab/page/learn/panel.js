@@ -18,16 +18,27 @@ const READING = ["explore", "compare"];
 
 /**
  * The head of a run in `section`; `act(name, what)` does "pause", "resume", "stop", "slower" (again
- * with a tenth of the learning rate), "explore" or "compare".
+ * with a tenth of the learning rate), "explore" or "compare"; `rename(name, wanted)` promises
+ * whether the run has the name now.
  *
  * `update(record, position)` shows a record and its place among those that wait, 0 if it does not.
  */
-export default function mountPanel(section, { t, mayChange, act }) {
+export default function mountPanel(section, { t, mayChange, act, rename }) {
   let shownControls = "";
   let name = null;
 
   const title = h("h2", { class: "run-name", tabindex: "-1" });
   const status = h("span", { class: "status" });
+  const edit = h("button", { class: "quiet small", onclick: beginRenaming }, t("learn.rename"));
+  edit.disabled = !mayChange;
+  const wanted = h("input", { maxlength: 60, autocomplete: "off", required: true });
+  const naming = h(
+    "form",
+    { class: "buttons run-naming", hidden: true, onsubmit: finishRenaming, onkeydown: leave },
+    h("label", { class: "field" }, h("span", {}, t("learn.rename-to")), wanted),
+    h("button", { type: "submit" }, t("learn.rename-save")),
+    h("button", { type: "button", class: "quiet", onclick: endRenaming }, t("learn.rename-leave")),
+  );
   const what = h("p", { class: "muted" });
   const message = h("p", { hidden: true });
   const bar = h("progress", { max: 1, value: 0, "aria-label": t("learn.progress") });
@@ -35,16 +46,42 @@ export default function mountPanel(section, { t, mayChange, act }) {
   const buttons = h("div", { class: "buttons run-buttons" });
   fill(
     section,
-    h("div", { class: "run-title" }, title, status),
+    h("div", { class: "run-title" }, title, status, edit),
+    naming,
     what,
     h("div", { class: "progress" }, bar, progress),
     message,
     buttons,
   );
 
+  function beginRenaming() {
+    wanted.value = name;
+    naming.hidden = false;
+    edit.hidden = true;
+    wanted.select();
+  }
+
+  function endRenaming() {
+    naming.hidden = true;
+    edit.hidden = false;
+    edit.focus();
+  }
+
+  async function finishRenaming(event) {
+    event.preventDefault();
+    if (wanted.value.trim() === name || (await rename(name, wanted.value))) endRenaming();
+  }
+
+  function leave(event) {
+    if (event.key === "Escape") endRenaming();
+  }
+
   function update(record, position) {
     const { summary, snapshots } = record;
+    if (name !== summary.name) naming.hidden = true;
     name = summary.name;
+    const still = summary.ours !== false && summary.status !== "running";
+    edit.hidden = !still || !naming.hidden;
     title.textContent = name;
     status.textContent =
       summary.status === "queued" && position > 0

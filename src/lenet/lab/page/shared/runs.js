@@ -58,8 +58,8 @@ export function watchRuns(backend, memory, changed) {
     }
   }
 
-  function onRemoved({ name }) {
-    if (known.delete(name)) deleted.add(name);
+  function onRemoved({ name, restorable }) {
+    if (known.delete(name) && restorable) deleted.add(name);
     records.delete(name);
     changed({ list: true });
   }
