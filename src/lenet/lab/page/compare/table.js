@@ -4,7 +4,7 @@ import { arranged, COLUMNS } from "lenet/compare/columns.js";
 import { fill, focusIn, h } from "lenet/dom.js";
 
 const WIDE = "(min-width: 1280px)";
-const AT_ONCE = 50; // rows: a browser lays out some hundred for longer than a blink
+const AT_ONCE = 25; // rows: a browser makes some hundred of them for longer than a blink
 const IN_LIST = [
   "status",
   "test",
@@ -32,6 +32,7 @@ export default function mountTable(section, { t, language, memory, mayChange, to
   let chosen = new Set();
   let drawn = "";
   let most = AT_ONCE;
+  let rows = new Map(); // name → {key, element}: what has not changed is not made again
 
   const wide = matchMedia(WIDE);
   const filter = h("input", {
@@ -143,31 +144,41 @@ export default function mountTable(section, { t, language, memory, mayChange, to
             h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, t("compare.delete"))),
           ),
         ),
-        h(
-          "tbody",
-          {},
-          shown.map((run) =>
-            h(
-              "tr",
-              { class: chosen.has(run.name) ? "chosen" : null, "data-run": run.name },
-              h("td", {}, checkbox(run)),
-              h("td", {}, star(run)),
-              COLUMNS.map(({ key, number, text }) => {
-                const value = text(run, t, language);
-                if (key === "name") return h("th", { scope: "row" }, opener(run));
-                return h(
-                  "td",
-                  { class: number ? "number" : key === "started" ? "when" : null },
-                  key === "status"
-                    ? h("span", { class: "status", "data-status": run.status }, value)
-                    : value,
-                );
-              }),
-              h("td", {}, remover(run)),
-            ),
-          ),
-        ),
+        h("tbody", {}, made(shown, tableRow)),
       ),
+    );
+  }
+
+  /** What `make(run)` gives for each run, made anew where something of it has changed. */
+  function made(shown, make) {
+    const before = rows;
+    rows = new Map();
+    for (const run of shown) {
+      const key = JSON.stringify([run, chosen.has(run.name), wide.matches]);
+      const known = before.get(run.name);
+      rows.set(run.name, known?.key === key ? known : { key, element: make(run) });
+    }
+    return [...rows.values()].map(({ element }) => element);
+  }
+
+  function tableRow(run) {
+    return h(
+      "tr",
+      { class: chosen.has(run.name) ? "chosen" : null, "data-run": run.name },
+      h("td", {}, checkbox(run)),
+      h("td", {}, star(run)),
+      COLUMNS.map(({ key, number, text }) => {
+        const value = text(run, t, language);
+        if (key === "name") return h("th", { scope: "row" }, opener(run));
+        return h(
+          "td",
+          { class: number ? "number" : key === "started" ? "when" : null },
+          key === "status"
+            ? h("span", { class: "status", "data-status": run.status }, value)
+            : value,
+        );
+      }),
+      h("td", {}, remover(run)),
     );
   }
 
@@ -193,38 +204,29 @@ export default function mountTable(section, { t, language, memory, mayChange, to
     );
   }
 
-  function list(shown) {
+  function listRow(run) {
     return h(
-      "ul",
-      { class: "runs-list" },
-      shown.map((run) =>
-        h(
-          "li",
-          { class: chosen.has(run.name) ? "chosen" : null, "data-run": run.name },
-          h(
+      "li",
+      { class: chosen.has(run.name) ? "chosen" : null, "data-run": run.name },
+      h("div", { class: "runs-list-head" }, checkbox(run), opener(run), star(run), remover(run)),
+      h(
+        "dl",
+        {},
+        IN_LIST.map((key) => {
+          const { number, text } = COLUMNS.find((one) => one.key === key);
+          return h(
             "div",
-            { class: "runs-list-head" },
-            checkbox(run),
-            opener(run),
-            star(run),
-            remover(run),
-          ),
-          h(
-            "dl",
             {},
-            IN_LIST.map((key) => {
-              const { number, text } = COLUMNS.find((one) => one.key === key);
-              return h(
-                "div",
-                {},
-                h("dt", {}, t(`compare.column.${key}`)),
-                h("dd", { class: number ? "number" : null }, text(run, t, language)),
-              );
-            }),
-          ),
-        ),
+            h("dt", {}, t(`compare.column.${key}`)),
+            h("dd", { class: number ? "number" : null }, text(run, t, language)),
+          );
+        }),
       ),
     );
+  }
+
+  function list(shown) {
+    return h("ul", { class: "runs-list" }, made(shown, listRow));
   }
 
   function checkbox({ name }) {
