@@ -98,6 +98,61 @@ def test_a_run_that_is_deleted_while_it_is_open_says_so_and_comes_back(
     problems[:] = [line for line in problems if "404" not in line]  # what was just being asked
 
 
+def test_a_lab_without_runs_says_what_to_do(page: Page, folder: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(folder / "sigmoid", runs / "sigmoid")
+    with running_lab(runs) as address:  # which begins nothing by itself: it has a run
+        shutil.rmtree(runs / "sigmoid")
+        open_view(page, address, "learn")
+        expect(page.locator(".empty")).to_contain_text(str(runs))
+        page.get_by_role("link", name="Compare").click()
+        expect(page.locator(".empty")).to_contain_text("Nothing to compare yet")
+        page.get_by_role("link", name="Explore").click()
+        page.get_by_role("button", name="Train the first network").click()
+        expect(page.locator(".run-name")).to_contain_text("quickstart")
+        expect(page.locator(".learn-welcome .empty")).to_be_hidden()
+        page.close()  # before its lab ends
+
+
+def test_while_a_network_is_loaded_nothing_can_be_asked_of_it(page: Page, lab: str) -> None:
+    held: list[Any] = []
+    holding = [True]
+
+    def hold(route: Any) -> None:
+        if holding:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/api/models/*/weights", hold)
+    open_view(page, lab, "explore", "?model=run:sigmoid&picture=3")
+    expect(page.locator(".verdict")).to_have_text("The network is being loaded …")
+    for part in (".headline-actions", ".headline-network", ".part-input", ".lens-head"):
+        expect(page.locator(part)).to_be_hidden()
+    while not held:
+        page.wait_for_timeout(50)
+    holding.clear()
+    for route in held:
+        route.continue_()
+    expect(page.locator(".verdict")).to_contain_text("This network says")
+    expect(page.get_by_role("button", name="Draw your own")).to_be_visible()
+
+
+def test_a_change_of_the_view_before_does_not_reach_the_next_address(page: Page, lab: str) -> None:
+    open_view(page, lab, "learn", "?run=relu-adam&step=40")
+    expect(page.locator(".where")).to_contain_text("step 40")
+    page.evaluate(
+        """() => {
+            location.hash = "#/learn?run=sigmoid";
+            const slider = document.getElementById("moment");
+            slider.value = 0;
+            slider.dispatchEvent(new Event("input"));
+        }"""
+    )
+    expect(page.locator(".run-name")).to_have_text("sigmoid")
+    assert "step" not in page.evaluate("location.hash")
+
+
 def test_each_view_is_found_again_as_it_was_left(page: Page, lab: str) -> None:
     open_view(page, lab, "learn", "?run=relu-adam&step=40")
     expect(page.locator(".where")).to_contain_text("step 40")

@@ -53,6 +53,7 @@ export function serverBackend() {
     }
     if (response.ok) return response;
     const answer = await response.json().catch(() => ({}));
+    if (response.status >= 500) missed = true; // it may be ending: asked again when it is back
     const error = new Error(answer.error ?? `${response.status} ${response.statusText}`);
     const { line, chinese } = answer;
     throw Object.assign(error, { status: response.status, line, chinese });

@@ -26,7 +26,14 @@ export default function mount(root, context) {
   const trash = h("details", { class: "trash", hidden: true });
   const faults = h("div", { class: "run-faults small failure", role: "status", hidden: true });
   const missing = h("ul", { class: "missing-runs", role: "status", hidden: true });
-  const empty = h("p", { class: "muted", hidden: true }, t("compare.empty"));
+  const empty = h(
+    "div",
+    { class: "empty", hidden: true },
+    h("h2", {}, t("compare.empty")),
+    h("p", {}, t("compare.empty-what")),
+    h("a", { class: "button", href: "#/learn" }, t("compare.empty-learn")),
+  );
+  const loadingRuns = h("p", { class: "loading", role: "status" }, t("compare.loading"));
   const parts = Object.fromEntries(
     ["runs", "chosen", "confusion", "pair"].map((name) => [
       name,
@@ -49,6 +56,7 @@ export default function mount(root, context) {
     h("h1", { class: "visually-hidden" }, t("view.compare")),
     problem,
     empty,
+    loadingRuns,
     parts.runs,
     faults,
     undo,
@@ -82,6 +90,7 @@ export default function mount(root, context) {
     const names = (memory.chosen ?? []).filter((name) => runs.get(name));
     for (const name of names) if (!runs.record(name)) load(name);
     empty.hidden = all.length > 0;
+    loadingRuns.hidden = true;
     parts.runs.hidden = all.length === 0;
     table.update(all, new Set(names));
     drawTrash();

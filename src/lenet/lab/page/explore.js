@@ -128,6 +128,7 @@ export default function mount(root, context) {
   ];
 
   function fail(error) {
+    if (error?.offline) return; // the head of the page says it, and what was missed is asked again
     problem.textContent = error === null ? "" : error.message;
     problem.hidden = error === null;
   }
@@ -144,7 +145,7 @@ export default function mount(root, context) {
       context.setParams({ model: ref });
     } catch (error) {
       if (closed || mine !== asked) return;
-      if (store.get().model === null) await offerOthers(error);
+      if (store.get().model === null && !error.offline) await offerOthers(error);
       else fail(error);
     }
   }
@@ -181,13 +182,14 @@ export default function mount(root, context) {
     for (const part of [headline, explore]) part.hidden = error !== null;
     gone.hidden = error === null;
     if (error === null) return;
-    fill(gone, h("p", {}, error.message));
+    const train = h("p", {}, h("a", { href: "#/learn" }, t("explore.train")));
+    fill(gone, h("h2", {}, t("explore.gone")), h("p", {}, error.message), train);
     const { runs } = await backend.state().catch(() => ({ runs: [] }));
     const usable = runs.filter((run) => run.status === "finished" || run.last).slice(-MOST_OFFERED);
     if (closed || usable.length === 0) return;
     const link = ({ name }) =>
       h("li", {}, h("a", { href: `#/explore?model=${encodeURIComponent(`run:${name}`)}` }, name));
-    gone.append(h("p", {}, t("explore.instead")), h("ul", {}, usable.reverse().map(link)));
+    train.before(h("p", {}, t("explore.instead")), h("ul", {}, usable.reverse().map(link)));
   }
 
   /** Gives the calculator these weights, unless it has them already: they are large. */
@@ -223,6 +225,7 @@ export default function mount(root, context) {
   const unsubscribe = store.subscribe((state, changed) => {
     const { picture, unit, pinned } = state;
     memory.state = { picture, pixels: state.pixels, unit, pinned };
+    root.classList.toggle("is-waiting", state.model === null);
     if (COMPUTED.some((name) => changed.has(name))) compute();
     if (changed.has("unit") || changed.has("pinned")) {
       context.setParams({ unit: pinned && unit ? `${unit.layer}:${unit.index}` : null });
@@ -230,6 +233,7 @@ export default function mount(root, context) {
   });
 
   async function begin() {
+    root.classList.add("is-waiting");
     try {
       const unit = /^(-?\d+):(\d+)$/.exec(context.params.get("unit") ?? "");
       if (unit) store.set({ unit: { layer: +unit[1], index: +unit[2] }, pinned: true });

@@ -24,25 +24,28 @@ export async function showPage({ backend, views, words, first, sides = [] }) {
   document.documentElement.dataset.theme = settings.theme;
   let state;
   let fault = null; // what keeps this page from changing anything: null, "missing" or "old"
-  const waitingFor = h("p", { class: "failure", role: "alert" });
+  const say = translator(firstLanguage(settings.language, null), words);
+  const starting = h("p", { class: "starting", role: "status" }, say("starting"));
+  document.body.append(starting);
   for (;;) {
     try {
       [state, fault] = await Promise.all([backend.state(), backend.access?.() ?? null]);
       break;
     } catch (error) {
-      waitingFor.textContent = error.message;
-      document.body.append(waitingFor);
+      starting.textContent = error.offline ? say("connection.lost") : error.message;
+      starting.classList.add("is-lost");
       if (!error.offline) return;
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
     }
   }
-  waitingFor.remove();
+  starting.remove();
   settings.language = firstLanguage(settings.language, state.language);
   const memory = Object.fromEntries(Object.keys(views).map((name) => [name, {}]));
   const names = Object.keys(views);
   const places = {}; // view → the address that it had last, to come back to
   const spoken = { zh: inChinese(backend) };
   const patches = {}; // of the address, not yet written
+  let shownHash = null; // the address of what is shown; another one is about to be
   let waiting = 0;
   let writes = WRITES_AT_ONCE; // changes of the address that may still be made
   let counted = performance.now(); // when they were counted
@@ -96,6 +99,7 @@ export async function showPage({ backend, views, words, first, sides = [] }) {
    * wait.
    */
   function setParams(patch) {
+    if (location.hash !== shownHash) return; // of the view before
     Object.assign(patches, patch);
     clearTimeout(waiting);
     const now = performance.now();
@@ -117,6 +121,7 @@ export async function showPage({ backend, views, words, first, sides = [] }) {
     if (to === hash(name, params)) return;
     writes -= 1;
     history.replaceState(null, "", to);
+    shownHash = location.hash;
   }
 
   /** The address with what is to be written into it, kept for when this view is shown again. */
@@ -133,6 +138,7 @@ export async function showPage({ backend, views, words, first, sides = [] }) {
   function render({ keepFocus = false } = {}) {
     const t = translator(settings.language, words);
     const { name, params } = place();
+    shownHash = location.hash;
     keepPlace();
     document.documentElement.lang = settings.language === "zh" ? "zh-CN" : "en";
     document.title = `${t(`view.${name}`)} · ${t("title")}`;

@@ -3,7 +3,12 @@
 export default {
   en: {
     "compare.runs": "Runs",
-    "compare.empty": "No run yet: Learn trains the first one.",
+    "compare.empty": "Nothing to compare yet",
+    "compare.empty-what":
+      "Here trainings stand side by side: their curves, their settings, their mistakes. Train one, "
+      + "and then another with one setting changed.",
+    "compare.empty-learn": "Train a network",
+    "compare.loading": "The runs are being loaded …",
     "compare.filter": "Filter",
     "compare.sort-by": "Sort by",
     "compare.ascending": "ascending ↑",
@@ -150,7 +155,11 @@ export default {
   },
   zh: {
     "compare.runs": "训练记录",
-    "compare.empty": "还没有训练记录：“学习”页会训练第一个。",
+    "compare.empty": "还没有可以比较的训练",
+    "compare.empty-what":
+      "这里并排显示各次训练的曲线、设置和错误。先训练一个，再改动一个设置训练另一个。",
+    "compare.empty-learn": "训练一个网络",
+    "compare.loading": "正在加载训练列表……",
     "compare.filter": "筛选",
     "compare.sort-by": "排序",
     "compare.ascending": "升序 ↑",

@@ -16,9 +16,10 @@ export default {
     "looking.old":
       "The lab was started anew. You can look at everything; to train or delete, open the address "
       + "that lenet lab printed now.",
+    starting: "The lab is asked for its runs …",
     "connection.lost":
-      "The lab does not answer. This page tries again by itself; trainings go on while the lab "
-      + "runs.",
+      "The lab does not answer. If you ended it, start it again: lenet lab. This page asks again "
+      + "by itself, and goes on where it was.",
     "connection.found": "The lab answers again.",
     "theme.auto": "Auto",
     "theme.light": "Light",
@@ -38,7 +39,9 @@ export default {
       "这个地址不含令牌。您可以查看全部内容；要训练或删除，请打开 lenet lab 打印出的地址。",
     "looking.old":
       "实验室已重新启动。您可以查看全部内容；要训练或删除，请打开 lenet lab 这次打印出的地址。",
-    "connection.lost": "实验室没有响应。本页会自动重试；只要实验室还在运行，训练就会继续。",
+    starting: "正在向实验室读取训练列表……",
+    "connection.lost":
+      "实验室没有响应。如果您已将它关闭，请重新启动：lenet lab。本页会自动重试，并从原处继续。",
     "connection.found": "实验室已恢复连接。",
     "theme.auto": "自动",
     "theme.light": "浅色",

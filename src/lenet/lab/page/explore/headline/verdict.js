@@ -21,7 +21,7 @@ export function mountVerdict(section, { store, t, announce }) {
     if (!ready && model && sentence.childElementCount > 0) return; // it will be in a moment
     small.hidden = !ready;
     sentence.classList.toggle("muted", !ready);
-    if (!ready) return void fill(sentence, t("verdict.waiting"));
+    if (!ready) return void fill(sentence, t(model ? "verdict.picture" : "verdict.waiting"));
     if (seen) paintPicture(small, seen, model.network.input_shape);
     const { classes } = model.network;
     const shares = softmax(outputs.at(-1), model.calibration.temperature);

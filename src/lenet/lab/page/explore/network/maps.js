@@ -278,7 +278,7 @@ export default function mountMaps(section, tools) {
     const slopes = shownSlopes(store.get());
     const ready = outputs !== null && input !== null && outputs.length === traced?.length;
     if (!ready && size !== "" && pixels !== null) return; // the numbers will be there in a moment
-    waiting.hidden = ready || model === null || pixels !== null; // it is a moment's matter
+    waiting.hidden = ready || pixels !== null; // then it is a moment's matter
     scroller.hidden = !ready;
     rest.hidden = !ready;
     if (!ready) return;

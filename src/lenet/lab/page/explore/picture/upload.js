@@ -107,6 +107,7 @@ export function mountUpload(panel, { t, store, memory, announce }, use) {
   function tell(text) {
     problem.textContent = text ?? "";
     problem.hidden = text === null;
+    if (text !== null) problem.scrollIntoView({ block: "nearest" });
   }
 
   /** Prepares what was opened for the model, shows the steps, and hands the picture on. */
