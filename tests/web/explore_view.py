@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 import lenet
@@ -370,32 +369,9 @@ def until(page: Any, condition: str) -> None:
     raise AssertionError(f"never: {condition}")
 
 
-def axe_finds_nothing_serious(page: Any) -> None:
-    """Holds the view to what axe calls serious or critical; skips where there is no axe."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    found = axe.run(page, context=[["main"]]).response["violations"]
-    serious = [
-        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
-        for violation in found
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
-
-
 def pixels_of(page: Any) -> NDArray[np.uint8]:
     return np.array(page.evaluate("pixels()"), np.uint8)
 
 
 def state(page: Any, name: str) -> Any:
     return page.evaluate("name => store.get()[name]", name)
-
-
-def axe(page: Any) -> list[Any]:
-    """The serious faults that axe-core finds in the view: [] where there are none."""
-    tool = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    found = tool.run(page, context=[["main"]])
-    return [
-        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
-        for violation in found.response["violations"]
-        if violation["impact"] in ("serious", "critical")
-    ]

@@ -24,6 +24,7 @@ from lenet.optimization import Objective, Optimizer
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
+from accessibility import serious_faults
 from lab_process import RUNS, open_view, running_lab
 from playwright.sync_api import expect
 
@@ -384,14 +385,9 @@ def test_on_a_telephone_the_runs_are_a_list(
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious(new_page: Callable[..., Page], lab: str, theme: str) -> None:
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe is not installed"
-    )
     page = new_page(viewport={"width": 1440, "height": 900}, color_scheme=theme)
     open_view(page, lab, "compare", "?runs=relu-adam,sigmoid")
     page.locator(".matrix [data-row='6'][data-column='6']").click()
     expect(page.locator(".picture-button").first).to_be_visible()
     expect(page.locator(".pair-layers canvas").first).to_be_visible()
-    found = axe.Axe().run(page).response["violations"]
-    serious = [one for one in found if one["impact"] in ("serious", "critical")]
-    assert not serious, json.dumps(serious, indent=1)[:3000]
+    assert serious_faults(page, colors_only=theme == "dark") == []

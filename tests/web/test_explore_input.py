@@ -10,6 +10,7 @@ from typing import Any
 import explore_view
 import numpy as np
 import pytest
+from accessibility import serious_faults
 from explore_view import pixels_of, state, until
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -713,7 +714,6 @@ def test_a_file_of_its_own_offers_no_server(explore: Any) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("way", ["Draw", "Data", "Upload"])
 def test_axe_finds_nothing_serious(explore: Any, theme: str, way: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = explore(theme=theme)
     if way == "Upload":
         upload(page, as_file(Image.fromarray(seven()), "PNG"))
@@ -725,12 +725,7 @@ def test_axe_finds_nothing_serious(explore: Any, theme: str, way: str) -> None:
     for unfolded in ("", ".menu summary", "#lens-words", ".pick-all"):
         if unfolded and page.locator(unfolded).is_visible():
             page.locator(unfolded).click()
-        found = axe.run(page, context=[["main"]])
-        serious += [
-            (violation["id"], [node["html"][:200] for node in violation["nodes"]])
-            for violation in found.response["violations"]
-            if violation["impact"] in ("serious", "critical")
-        ]
+        serious += serious_faults(page, within="main", colors_only=theme == "dark")
     assert serious == []
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accessibility import serious_faults
 from numpy.typing import NDArray
 
 import lenet
@@ -863,19 +864,10 @@ def test_chinese_and_dark(explore: Open) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(explore: Open, theme: str) -> None:
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe is not installed"
-    )
     page = explore(query=f"theme={theme}")
     for layer, index in ((3, 345), (2, 100), (9, 30), (11, 3)):
         point(page, layer, index)
-        found = axe.Axe().run(page).response["violations"]
-        serious = [
-            (rule["id"], [node["html"][:120] for node in rule["nodes"][:3]])
-            for rule in found
-            if rule["impact"] in ("serious", "critical")
-        ]
-        assert serious == []
+        assert serious_faults(page, colors_only=theme == "dark") == []
 
 
 def test_all_maps_are_drawn_about_as_quickly_as_they_are_computed(explore: Open) -> None:

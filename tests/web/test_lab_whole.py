@@ -1,7 +1,7 @@
 """The lab as a whole, from the real server, and the exported file: drawn, pointed at, read aloud.
 
 axe-core looks for what keeps people out: nothing serious may be found in any view, at both sizes,
-in both themes.
+in both themes. (Learn and Compare on a large screen: test_learn_view.py, test_compare_view.py.)
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ import numpy as np
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-axe_playwright = pytest.importorskip(
-    "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
-)
 
-from lab_process import PATIENCE_MS, open_view, running_lab  # noqa: E402
-from playwright.sync_api import expect  # noqa: E402
+from accessibility import serious_faults
+from lab_process import PATIENCE_MS, open_view, running_lab
+from playwright.sync_api import expect
 
-from lenet import cli, data, engines  # noqa: E402
-from lenet.network.parameters import State  # noqa: E402
-from lenet.optimization import Objective, Optimizer  # noqa: E402
-from lenet.runs import load_model  # noqa: E402
+from lenet import cli, data, engines
+from lenet.network.parameters import State
+from lenet.optimization import Objective, Optimizer
+from lenet.runs import load_model
 
 Page = Any
 LARGE = {"viewport": {"width": 1440, "height": 900}}
@@ -155,8 +153,11 @@ def test_language_and_colours_last(new_page: Callable[..., Page], address: str) 
 # --- for everybody -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("view", ["explore", "learn", "compare"])
-@pytest.mark.parametrize("size", [LARGE, SMALL], ids=["1440", "360"])
+@pytest.mark.parametrize(
+    ("view", "size"),
+    [("explore", LARGE), ("explore", SMALL), ("learn", SMALL), ("compare", SMALL)],
+    ids=["explore-1440", "explore-360", "learn-360", "compare-360"],
+)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious(
     new_page: Callable[..., Page], address: str, view: str, size: dict[str, Any], theme: str
@@ -171,14 +172,7 @@ def test_axe_finds_nothing_serious(
         page.locator(".lens-handle").click()  # the sheet of a small screen comes up
         expect(page.locator(ready).first).to_be_visible()
     page.wait_for_timeout(500)
-    found = axe_playwright.Axe().run(page).response["violations"]
-    serious = [
-        f"{one['id']}: {node['html'][:150]} {node.get('failureSummary', '')[:300]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
-    assert serious == []
+    assert serious_faults(page, colors_only=theme == "dark") == []
 
 
 @pytest.mark.parametrize("view", ["explore", "learn", "compare"])

@@ -19,6 +19,7 @@ from lenet.training import recipes
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
+from accessibility import serious_faults
 from lab_process import PATIENCE_MS, open_view, running_lab
 from playwright.sync_api import expect
 
@@ -436,14 +437,9 @@ def test_on_a_telephone_nothing_is_cut_off(
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious(new_page: Callable[..., Page], lab: str, theme: str) -> None:
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe is not installed"
-    )
     page = new_page(viewport={"width": 1440, "height": 900}, color_scheme=theme)
     open_view(page, lab, "learn", "?run=relu-adam")
     shown_moment(page, "run:relu-adam@120")
     page.locator("[name=network]").select_option("*own*")
     expect(page.locator(".layer-table tbody tr")).to_have_count(12)
-    found = axe.Axe().run(page).response["violations"]
-    serious = [one for one in found if one["impact"] in ("serious", "critical")]
-    assert not serious, json.dumps(serious, indent=1)[:3000]
+    assert serious_faults(page, colors_only=theme == "dark") == []

@@ -13,20 +13,18 @@ import numpy as np
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-axe_playwright = pytest.importorskip(
-    "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
-)
 
-from lab_process import PATIENCE_MS, open_view, running_lab  # noqa: E402
-from playwright.sync_api import expect  # noqa: E402
+from accessibility import serious_faults
+from lab_process import PATIENCE_MS, open_view, running_lab
+from playwright.sync_api import expect
 
-from lenet import cli, data  # noqa: E402
-from lenet.engines import Batches, Position  # noqa: E402
-from lenet.engines.native import NativeEngine  # noqa: E402
-from lenet.network import zoo  # noqa: E402
-from lenet.network.architecture import to_dict  # noqa: E402
-from lenet.network.parameters import Layout, State, initialize  # noqa: E402
-from lenet.optimization import Objective, Optimizer  # noqa: E402
+from lenet import cli, data
+from lenet.engines import Batches, Position
+from lenet.engines.native import NativeEngine
+from lenet.network import zoo
+from lenet.network.architecture import to_dict
+from lenet.network.parameters import Layout, State, initialize
+from lenet.optimization import Objective, Optimizer
 
 Page = Any
 SMALL = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
@@ -162,17 +160,6 @@ def train_until(page: Page, steps: int) -> None:
     assert steps_taken(page) >= steps
 
 
-def serious(page: Page) -> list[str]:
-    """What axe-core finds that keeps people out."""
-    found = axe_playwright.Axe().run(page).response["violations"]
-    return [
-        f"{one['id']}: {node['html'][:150]} {node.get('failureSummary', '')[:300]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
-
-
 def test_a_training_in_the_lab(new_page: Callable[..., Page], address: str) -> None:
     page = new_page(viewport={"width": 1440, "height": 900}, color_scheme="dark")
     open_view(page, address, "explore", "?model=run:sigmoid&picture=3&unit=3:777")
@@ -217,7 +204,7 @@ def test_a_training_in_the_lab(new_page: Callable[..., Page], address: str) -> N
         "aria-label", re.compile("^Loss by epoch, until epoch .*held out 0")
     )
     expect(page.locator(".edited")).to_be_hidden()
-    assert serious(page) == []
+    assert serious_faults(page) == []
 
     # what is edited goes into the training, and is trained on
     page.get_by_role("tab", name="What if").click()
