@@ -401,7 +401,7 @@ def test_a_remark_of_the_run_stands_beneath_the_curves(page: Page, lab: str) -> 
     assert note["y"] >= curves["y"] + curves["height"] - 1
 
 
-def test_a_run_is_renamed(page: Page, trained: Path, tmp_path: Path) -> None:
+def test_a_run_is_renamed(page: Page, trained: Path, tmp_path: Path, problems: list[str]) -> None:
     folder = tmp_path / "runs"
     shutil.copytree(trained / "sigmoid", folder / "sigmoid")
     with running_lab(folder) as address:
@@ -418,6 +418,7 @@ def test_a_run_is_renamed(page: Page, trained: Path, tmp_path: Path) -> None:
         expect(page.locator(".learn-remarks")).to_be_visible()
         page.wait_for_url(re.compile("run=slow"))
         page.close()  # before its lab ends
+    problems[:] = [line for line in problems if "422" not in line]  # the wrong name, provoked
 
 
 @pytest.mark.parametrize("language", ["English", "中文"])
