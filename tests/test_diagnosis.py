@@ -174,8 +174,8 @@ def test_a_slow_start(small: data.Dataset) -> None:
     (text,), _ = train(small.train, dense(Sigmoid()), how, scheme="torch")
     assert "≈ ln 10 for 16 epochs, and the outputs hardly depend on the picture" in text
     assert "nothing is saturated, but from layer 2 to layer 6 the differences between" in text
-    assert "Try: some more epochs, since it often ends by itself; or initialization" in text
-    assert "(these first weights had 53% of its size); or a learning rate of 0.9; or" in text
+    assert "Try: some more epochs (it often ends by itself); or initialization" in text
+    assert "(the first weights had 53% of its size); or a learning rate of 0.9; or" in text
 
 
 # --- healthy runs ------------------------------------------------------------------------------
@@ -556,7 +556,7 @@ VERBATIM = {
         "the loss has stayed at 2.303 ≈ ln 10 for 6 epochs, and the outputs hardly depend on the "
         "picture: they differ by 0.0010 from one to the next",
         "a slow start: nothing is saturated",
-        "some more epochs, since it often ends by itself; or initialization xavier (these first "
+        "some more epochs (it often ends by itself); or initialization xavier (the first "
         "weights had 50% of its size); or AdamW at 0.001; or Tanh or ReLU in place of Sigmoid",
     ),
 }

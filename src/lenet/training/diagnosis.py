@@ -235,10 +235,10 @@ def _slow(symptoms: Symptoms) -> Finding:
             why += f", and no gradient reaches layer {symptoms.weights[0].index}"
 
     usual, rate = _usual_rate(symptoms), symptoms.learning_rate
-    ways = ["some more epochs, since it often ends by itself"]
+    ways = ["some more epochs (it often ends by itself)"]
     size = statistics.median(layer.first_size for layer in symptoms.weights)
     if size <= 0.75:
-        ways.append(f"initialization xavier (these first weights had {size:.0%} of its size)")
+        ways.append(f"initialization xavier (the first weights had {size:.0%} of its size)")
     if rate <= usual / 3:
         ways.append(f"a learning rate of {_round(usual)}")
     elif rate > usual / 2 and symptoms.batch_size < 128:
