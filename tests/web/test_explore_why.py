@@ -43,6 +43,21 @@ def strongest(page: Any, way: str) -> tuple[int, int, float]:
     return row, column, float(canvas.get_attribute("data-most"))
 
 
+def over_the_input(page: Any, row: int, column: int) -> list[int]:
+    """The colour of a pixel of the stage's picture."""
+    found: list[int] = page.evaluate(
+        """([row, column]) => {
+          const canvas = document.querySelector(".maps-slot canvas");
+          const [x, y] = [column, row].map((at) => Math.floor(((at + 0.5) / 28) * canvas.width));
+          const copy = new OffscreenCanvas(1, 1).getContext("2d");
+          copy.drawImage(canvas, x, y, 1, 1, 0, 0, 1, 1);
+          return [...copy.getImageData(0, 0, 1, 1).data].slice(0, 3);
+        }""",
+        [row, column],
+    )
+    return found
+
+
 def test_a_click_asks_why_and_a_second_one_rather_than_what(explore: Any) -> None:
     page = explore(f"picture={PICTURE}")
     bars = page.locator(".bars-row")
@@ -62,6 +77,7 @@ def test_a_click_asks_why_and_a_second_one_rather_than_what(explore: Any) -> Non
     bars.nth(B).click()
     assert page.locator("#lens-backward").get_attribute("aria-selected") == "true"
     assert state(page, "why") == {"a": 2, "b": None}
+    assert page.locator(".why-over").count() == 0, "the legend goes with the side"
     page.evaluate("address => begin(address, {})", address)
     until(page, "document.querySelector('[data-contrast]')")
     assert state(page, "why") == {"a": A, "b": B}
@@ -101,6 +117,15 @@ def test_what_is_said_is_what_the_network_does(explore: Any) -> None:
     more[0, 0, row, column], more[1, 0, row, column] = low, high
     less, most = contrast(more)
     assert (most - less) * 255 / (high - low) == pytest.approx(slope, rel=0.1)
+    # the same lies over the picture that the network sees, until it is switched off
+    red, _, blue = over_the_input(page, row, column)
+    assert np.sign(red - blue) == np.sign(slope)
+    assert abs(red - blue) > 60
+    legend = page.locator(".why-legend").text_content()
+    assert legend.startswith(f"for {network.classes[A]}for {network.classes[B]}±")
+    page.get_by_label("Saliency over the picture").uncheck()
+    red, _, blue = over_the_input(page, row, column)
+    assert red == blue
     # occlusion: what a square of ground takes away there
     row, column, taken = strongest(page, "occlusion")
     hidden = image.copy()
@@ -129,6 +154,18 @@ def test_other_networks_dark_chinese_and_a_phone(explore: Any) -> None:
     assert "z(a) = " in page.locator(".part-why .sum-line").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert serious_faults(page, within="main") == []
+    # where the stages stand side by side below the picture, no line leads to it
+    page.set_viewport_size({"width": 900, "height": 900})
+    until(page, "document.querySelectorAll('.maps-wide .maps-layer:not([hidden])').length > 2")
+    until(page, "document.querySelectorAll('.maps-streams path').length > 0")
+    assert page.evaluate(
+        """() => {
+          const { top } = document.querySelector(".part-maps").getBoundingClientRect();
+          const lines = [...document.querySelectorAll(".maps-streams path, .maps-lines")];
+          const drawn = lines.filter((line) => line.getAttribute("d"));
+          return drawn.every((line) => line.getBoundingClientRect().top >= top);
+        }"""
+    )
     # what an address says of classes that there are not is left out
     page = explore("model=run:own&lens=why&why=7.8")
     assert state(page, "why") is None

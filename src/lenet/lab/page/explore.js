@@ -30,6 +30,7 @@ The state that the parts share:
   cover      {top, left, size, value} over the picture, or null
   nudge      {to, size, steps}: the picture is nudged towards a class (network/nudge.js); or null
   why        {a, b} where it was asked why class a rather than b (null: a alone); else null
+  tint       what Why lays over the picture: {of, colours, pale}, for the pixels `of`; else null
   truth      the class that the loss is of, where it was chosen; null: the picture's, or the verdict
   gradients  of the loss by everything, {…, label, of} (backward/pass.js); null while not asked for
   backwards  whether the figure shows the gradients in the place of the numbers
@@ -57,6 +58,7 @@ const EMPTY = {
   cover: null,
   nudge: null,
   why: null,
+  tint: null,
   truth: null,
   gradients: null,
   backwards: false,

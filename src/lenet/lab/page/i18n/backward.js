@@ -112,6 +112,9 @@ export default {
       "Shows nothing here: all together, the maps of {layer} speak against the answer in each of "
       + "their {size} places, and what speaks against it is left out.",
     "why.gradcam.none": "This network has no convolution, so it has no maps to ask.",
+    "why.over": "Saliency over the picture",
+    "why.over.for": "for {name}",
+    "why.over.against": "against {name}",
   },
   zh: {
     "backward.title": "反向：损失的梯度",
@@ -206,5 +209,8 @@ export default {
     "why.gradcam.zero":
       "这里什么也没有：{layer} 的特征图合起来在 {size} 个位置上都反对这个答案，而反对的部分被略去。",
     "why.gradcam.none": "这个网络没有卷积，没有特征图可问。",
+    "why.over": "在图片上显示显著图",
+    "why.over.for": "支持{name}",
+    "why.over.against": "反对{name}",
   },
 };

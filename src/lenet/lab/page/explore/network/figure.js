@@ -76,9 +76,9 @@ export function createPanel(t, { network, traced }, layer, colors, options) {
     },
     /**
      * Draws values; `scale` is that of numbers ("value"), of a "difference" or of a "gradient";
-     * `gate` says which channels are switched off.
+     * `gate` says which channels are switched off; `tint` {colours, pale} lies over the picture.
      */
-    draw(values, { scale: kind, gate, line, muted }) {
+    draw(values, { scale: kind, gate, line, muted, tint = null }) {
       if (layer < 0 && kind === "value") drawPicture(values);
       else drawValues(values, kind);
       sprite.getContext("2d").putImageData(image, 0, 0);
@@ -92,6 +92,7 @@ export function createPanel(t, { network, traced }, layer, colors, options) {
       for (const { x, y, width, height, from } of panel.arrangement.tiles) {
         context.drawImage(sprite, from.x, from.y, from.width, from.height, x, y, width, height);
       }
+      if (tint) for (const tile of panel.arrangement.tiles) layOver(tile, tint);
       if (gate) crossOut(gate, muted);
       tell(gate ? gate.filter((open) => open === 0).length : 0);
     },
@@ -106,6 +107,15 @@ export function createPanel(t, { network, traced }, layer, colors, options) {
       paintInk(plane(pixels), colors.ink, plane(values), -m / d, (1 - m) / d);
     }
     ends = "";
+  }
+
+  /** The picture paler, so that colours stand out from it, and the colours. */
+  function layOver({ x, y, width, height }, { colours, pale }) {
+    context.globalAlpha = 1 - pale;
+    context.fillStyle = colors.ground;
+    context.fillRect(x, y, width, height);
+    context.globalAlpha = 1;
+    context.drawImage(colours, x, y, width, height);
   }
 
   function drawValues(values, kind) {

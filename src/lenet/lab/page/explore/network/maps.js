@@ -8,20 +8,21 @@ import { createDifferences, createPanel } from "lenet/explore/network/figure.js"
 import { arrange, arrangePicture, besideOneAnother } from "lenet/explore/network/layout.js";
 import { createOverlay } from "lenet/explore/network/overlay.js";
 import { listenForPointing } from "lenet/explore/network/pointing.js";
-import { inkPixels, sequentialPixels, signedPixels } from "lenet/explore/network/scale.js";
+import { figureColors } from "lenet/explore/network/scale.js";
 import { createChooser } from "lenet/explore/network/chooser.js";
 import { createStreams } from "lenet/explore/network/streams.js";
 import { nonNegative, shownLayer, stagesOf } from "lenet/explore/network/stages.js";
-import { isVector, layerTitle, unitText, validUnit } from "lenet/explore/network/units.js";
+import { layerTitle, readBy, unitText, validUnit } from "lenet/explore/network/units.js";
 import { ranked } from "lenet/network/arithmetic.js";
 import { normalize } from "lenet/network/forward.js";
-import { isActivation, isWeightedSum } from "lenet/network/layers.js";
+import { isWeightedSum } from "lenet/network/layers.js";
 
 const LEAST_WIDTH = 640; // of a figure whose stages stand beside one another
 const USUAL_HEIGHT = 372; // of its maps, where the page scrolls
 const SPACE = 26; // between two stages at least
+const LITTLE_SPACE = 14; // the same where the figure would not fit otherwise
 const SWEEP_MS = 2_000;
-const DRAWN = ["outputs", "before", "input", "gates", "gradients", "backwards"];
+const DRAWN = ["outputs", "before", "input", "gates", "gradients", "backwards", "tint"];
 const DOCKED = "(min-width: 1040px) and (min-height: 600px)"; // as in explore.css
 
 /**
@@ -32,7 +33,7 @@ const DOCKED = "(min-width: 1040px) and (min-height: 600px)"; // as in explore.c
  */
 export default function mountMaps(section, tools) {
   const { store, t, memory } = tools;
-  const colors = { signed: signedPixels(), ink: inkPixels(), sequential: sequentialPixels() };
+  const colors = figureColors();
   const overlay = createOverlay();
   const streams = createStreams(tools);
   overlay.element.prepend(streams.element);
@@ -94,6 +95,7 @@ export default function mountMaps(section, tools) {
     if (size !== "" && size !== sizeNow()) arrangeAll();
   });
   observer.observe(section);
+  section.addEventListener("scroll", mark, { passive: true }); // the overlay does not scroll
   observer.observe(slot);
   const unsubscribe = store.subscribe(onChange);
   if (store.get().traced) build();
@@ -105,7 +107,7 @@ export default function mountMaps(section, tools) {
     if (changed.has("traced")) build();
     else if (DRAWN.some((name) => changed.has(name))) draw();
     if (changed.has("unit")) chosen = null;
-    if (["unit", "pinned", "channel"].some((name) => changed.has(name))) point();
+    if (["unit", "pinned", "channel", "picture"].some((name) => changed.has(name))) point();
   }
 
   /** New panels for a new network; the classes beside the last. */
@@ -211,10 +213,12 @@ export default function mountMaps(section, tools) {
     const height = docked.matches ? Math.max(scroller.clientHeight - high - 4, 120) : USUAL_HEIGHT;
     const widened = inFigure.findIndex((panel) => isWidened(panel.layer));
     const place = { width: scroller.clientWidth - 2, height, least, space: SPACE };
-    const { fits, bounds } = besideOneAnother(
-      inFigure.map((panel) => panel.shape),
-      { ...place, widened: widened < 0 ? null : widened },
-    );
+    const shapes = inFigure.map((panel) => panel.shape);
+    const asked = { ...place, widened: widened < 0 ? null : widened };
+    let { fits, bounds } = besideOneAnother(shapes, asked);
+    if (!fits && docked.matches) {
+      ({ fits, bounds } = besideOneAnother(shapes, { ...asked, space: LITTLE_SPACE }));
+    }
     inFigure.forEach((panel, i) => panel.place(arrange(panel.shape, bounds[i])));
     if (tools.slot) placePicture();
     for (const panel of inFigure) panel.widened(isWidened(panel.layer));
@@ -274,7 +278,7 @@ export default function mountMaps(section, tools) {
   // --- what they show
 
   function draw() {
-    const { model, input, outputs, before, pixels, gates, traced } = store.get();
+    const { model, input, outputs, before, pixels, gates, traced, seen: shown, tint } = store.get();
     const slopes = shownSlopes(store.get());
     const ready = outputs !== null && input !== null && outputs.length === traced?.length;
     if (!ready && size !== "" && pixels !== null) return; // the numbers will be there in a moment
@@ -294,7 +298,8 @@ export default function mountMaps(section, tools) {
       const own = compared ? differences(layer, now, layer < 0 ? plain : before[layer]) : now;
       const values = slopes === null ? own : slopesOf(slopes, layer);
       const scale = slopes !== null ? "gradient" : compared ? "difference" : "value";
-      panel.draw(values, { scale, gate: gates?.get(layer), line, muted });
+      const over = layer < 0 && scale === "value" && tint?.of === shown ? tint : null;
+      panel.draw(values, { scale, gate: gates?.get(layer), line, muted, tint: over });
     }
     bars.show();
     tell();
@@ -332,13 +337,16 @@ export default function mountMaps(section, tools) {
     measure(); // a label that has become wider moves what stands beside it
     // a number that is pinned has its own lines, unless it is a class
     const isClass = unit?.layer === traced.length - 1;
-    streams.show(wide && (!pinned || isClass) ? seen : null, stages);
+    const beside = docked.matches || !tools.slot; // else the picture stands above
+    const joined = beside ? seen : new Map([...seen].filter(([layer]) => layer >= 0));
+    streams.show(wide && (!pinned || isClass) ? joined : null, stages);
     if (isClass || wasClass || !pinned) streams.renew();
     wasClass = isClass;
     const read = unit && unit.layer >= 0 ? readBy(traced, unit.layer) : null;
     const within = read !== null && channel !== null && channel < read.count;
     overlay.show(traced, unit, seen, {
       wide,
+      beside,
       channel: within ? channel : null,
       flat: read?.flat ?? false,
     });
@@ -387,11 +395,4 @@ export default function mountMaps(section, tools) {
       streams.destroy();
     },
   };
-}
-
-/** What the sum of a layer (the one before an activation) reads: {count, flat}. */
-function readBy(traced, layer) {
-  const before = isActivation(traced[layer].type) && layer > 0 ? layer - 1 : layer;
-  const { inputShape } = traced[before];
-  return { count: inputShape[0], flat: isVector(inputShape) };
 }

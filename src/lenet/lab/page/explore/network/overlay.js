@@ -26,9 +26,10 @@ export function createOverlay() {
     element,
     /**
      * `panels` are those that are seen, by their layers; `wide` whether they stand beside one
-     * another; `channel` of the nearest layer below is drawn as chosen (its unit, if `flat`).
+     * another, `beside` whether the picture stands beside them too; `channel` of the nearest layer
+     * below is drawn as chosen (its unit, if `flat`).
      */
-    show(traced, unit, panels, { wide, channel, flat }) {
+    show(traced, unit, panels, { wide, beside, channel, flat }) {
       const marks = unit && panels.has(unit.layer) ? marksOf(traced, panels, unit) : NOTHING;
       const { own, sources, between, picture } = marks;
       const outlined = [own, ...sources.boxes, ...between.flatMap((each) => each.boxes), picture];
@@ -40,9 +41,14 @@ export function createOverlay() {
       const box = channel === null ? null : sources.boxOf(channel, flat);
       chosen.setAttribute("d", box ? outline(box) : "");
       const few = wide && sources.boxes.length <= MOST_LINES;
-      lines.setAttribute("d", few ? sources.boxes.map((box) => rays(box, own)).join("") : "");
-      const steps = [sources, ...between].filter(({ boxes }) => boxes.length > 0).map(around);
-      if (picture) steps.push(picture);
+      const joined = ({ layer }) => beside || layer !== -1; // what stands above has no lines
+      lines.setAttribute(
+        "d",
+        few && joined(sources) ? sources.boxes.map((box) => rays(box, own)).join("") : "",
+      );
+      const drawn = [sources, ...between].filter((part) => joined(part) && part.boxes.length > 0);
+      const steps = drawn.map(around);
+      if (picture && beside) steps.push(picture);
       if (own && !few) steps.unshift(own);
       band.setAttribute("d", wide ? steps.map((box, i) => bandTo(box, steps[i - 1])).join("") : "");
     },

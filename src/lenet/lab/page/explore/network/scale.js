@@ -1,6 +1,6 @@
 /** Scales of colours: fast tables, limits that stay while one draws, text that can be read. */
 
-import { currentTheme, inkColor, sequentialColor, signedColor } from "lenet/colors.js";
+import { css, currentTheme, inkColor, sequentialColor, signedColor } from "lenet/colors.js";
 
 const STEPS = 255; // on each side of zero
 
@@ -17,6 +17,16 @@ export function inkPixels(theme = currentTheme()) {
 /** The scale of values that are never negative as 256 pixels, its beginning first. */
 export function sequentialPixels(theme = currentTheme()) {
   return table(STEPS + 1, (i) => sequentialColor(i / STEPS, 1, theme));
+}
+
+/** The figure's colours: the three scales, and `ground` as CSS. */
+export function figureColors() {
+  return {
+    signed: signedPixels(),
+    ink: inkPixels(),
+    sequential: sequentialPixels(),
+    ground: css(inkColor(0, 1)),
+  };
 }
 
 /** Writes the colours of signed values into `pixels`; `order[i]` is the place of value i. */

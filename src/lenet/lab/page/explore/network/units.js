@@ -1,7 +1,7 @@
 /** Units: how they are called, how one gets from one to another. */
 
 import { show } from "lenet/dom.js";
-import { isWindowed, roleOf } from "lenet/network/layers.js";
+import { isActivation, isWindowed, roleOf } from "lenet/network/layers.js";
 import { place, product, shapeText, unitAt } from "lenet/network/shapes.js";
 
 /** The shape of a layer's output; of the picture for layer −1. */
@@ -146,4 +146,11 @@ export function inLayer(traced, { layer, index }, to) {
 
 function clamp(value, count) {
   return Math.min(Math.max(value, 0), count - 1);
+}
+
+/** What the sum of a layer (the one before an activation) reads: {count, flat}. */
+export function readBy(traced, layer) {
+  const before = isActivation(traced[layer].type) && layer > 0 ? layer - 1 : layer;
+  const { inputShape } = traced[before];
+  return { count: inputShape[0], flat: isVector(inputShape) };
 }

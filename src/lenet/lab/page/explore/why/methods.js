@@ -20,8 +20,8 @@ const WAYS = ["saliency", "occlusion", "gradcam"];
 const MOST_MACS = 4e8; // for the map of covers: of a large network fewer places are covered
 const SETTLED_MS = 350; // without another picture before the covers are laid
 
-/** The figures in `root`: {update(state, a, b), pause(), destroy}. */
-export function mountMethods(root, { t, backend, fail }) {
+/** The figures in `root`: {update(state, a, b), pause(), destroy}; the first over the input too. */
+export function mountMethods(root, { t, backend, fail, overInput }) {
   let calculator = null;
   let running = null; // AbortController of the covers
   let timer = 0;
@@ -45,6 +45,7 @@ export function mountMethods(root, { t, backend, fail }) {
       rows: height,
       columns: width,
     });
+    overInput.show(state, names, saliency);
     const cam = gradCam(shown, slopes);
     parts.gradcam.show(seen, network.input_shape, names, cam && { ...cam, smooth: true });
     if (cam) {

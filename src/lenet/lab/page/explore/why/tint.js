@@ -3,7 +3,8 @@
 import { css, currentTheme, inkColor, sequentialColor, signedColor } from "lenet/colors.js";
 
 const SCALE = 8; // pixels of the canvas for one of the picture's: what lies between is smooth
-const PALE = 0.45; // of the ink, so that colours stand out from it
+/** How much of a picture's ink is left below colours, so that they stand out from it. */
+export const PALE = 0.45;
 
 /**
  * Draws pixels (uint8, c·h·w) and over them values (rows × columns) up to `limit`, in `box` {top,
@@ -36,7 +37,7 @@ export function paintTint(
   context.imageSmoothingEnabled = smooth;
   context.imageSmoothingQuality = "high";
   context.drawImage(
-    colours(values, rows, columns, limit, signed),
+    coloursOf(values, rows, columns, limit, signed),
     left * SCALE,
     top * SCALE,
     w * SCALE,
@@ -53,8 +54,8 @@ function palePicture(pixels, channels, height, width) {
   });
 }
 
-/** Each value in its scale's last colour, the more opaque the larger. */
-function colours(values, rows, columns, limit, signed) {
+/** A canvas of one pixel a value, each in its scale's last colour, the more opaque the larger. */
+export function coloursOf(values, rows, columns, limit, signed = true) {
   const theme = currentTheme();
   const ends = signed
     ? { for: signedColor(1, 1, theme), against: signedColor(-1, 1, theme) }

@@ -5,6 +5,7 @@ import { small, termTable } from "lenet/explore/backward/terms.js";
 import { unitText, layerName, placeName } from "lenet/explore/network/units.js";
 import { lastTerms } from "lenet/explore/why/contrast.js";
 import { mountMethods } from "lenet/explore/why/methods.js";
+import { createOverInput } from "lenet/explore/why/over-input.js";
 
 const MOST_MACS = 2e7; // of a network that goes back in the page, as in backward/pass.js
 const SETTLED_MS = 200; // without a new result: while one draws, the maps come first
@@ -37,7 +38,8 @@ export default function mountWhy(section, tools) {
   );
   const hint = h("p", { class: "muted" }, t("why.waiting"));
   fill(section, h("h2", { class: "visually-hidden" }, t("why.title")), hint, body);
-  const methods = mountMethods(ways, tools);
+  const overInput = createOverInput(tools);
+  const methods = mountMethods(ways, { ...tools, overInput });
   let table = null;
   let made = null; // the network that the table is of
 
@@ -93,7 +95,7 @@ export default function mountWhy(section, tools) {
     hint.hidden = ready && !large;
     body.hidden = !ready || large;
     if (large) hint.textContent = t("backward.obstacle.large");
-    if (!ready || large) return;
+    if (!ready || large) return void overInput.hide();
     const { network } = model;
     const { a, b } = questionOf(state);
     showPicks(network.classes, a, b);
@@ -190,12 +192,16 @@ export default function mountWhy(section, tools) {
     shown(is) {
       seen = is;
       if (is) renew(0);
-      else methods.pause();
+      else {
+        methods.pause();
+        overInput.hide();
+      }
     },
     destroy() {
       clearTimeout(timer);
       unsubscribe();
       methods.destroy();
+      overInput.destroy();
     },
   };
 }
