@@ -92,6 +92,7 @@ export function createTimeline({ t, backend, store, openModel }) {
     moment.textContent = chosen
       ? t("model.moment", { step: count(chosen.step), epoch: Number(chosen.epoch.toFixed(2)) })
       : t("model.end");
+    moment.classList.toggle("at-end", !chosen);
     slider.setAttribute("aria-valuetext", moment.textContent);
   }
 
