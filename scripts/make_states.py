@@ -124,9 +124,11 @@ def upload(name: str, content: bytes) -> Callable[[Page], None]:
 def wrong_file(page: Page) -> None:
     """A file that is no network."""
     page.locator(".menu > summary").click()
+    page.locator("[aria-controls=open-file]").click()
     file = {"name": "notes.pth", "mimeType": "text/plain", "buffer": b"not a network"}
-    page.locator(".menu input[type=file]").first.set_input_files(file)
-    page.wait_for_timeout(1_000)
+    page.locator("#open-file-input").set_input_files(file)
+    page.locator("#open-file [type=submit]").click()
+    page.locator("#open-problem:not(:empty)").wait_for()
 
 
 def raise_sheet(page: Page) -> None:
