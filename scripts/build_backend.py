@@ -1,19 +1,25 @@
-"""What pip calls to build lenet: scikit-build-core, and with LENET_ZIG=1 Zig's compiler.
+"""What pip calls to build lenet: scikit-build-core, and Zig's compiler where there is no other.
 
 Zig is Clang with the libraries of every target, and comes as the package ziglang. pip installs it
-for the time of the build where this asks for it (``get_requires_for_build_wheel``). native/zig/
-tells CMake how to call it. So a machine without a compiler gets the native engine, too.
+for the time of the build where this says so (``get_requires_for_build_wheel``). native/zig/
+tells CMake how to call it. What is printed here, pip shows with -v.
+
+LENET_ZIG=1 takes Zig where there is another compiler, too; LENET_ZIG=0 never takes it.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import re
+import shutil
+import subprocess
 import sys
 import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from scikit_build_core import build as scikit_build
 
 Settings = dict[str, str | list[str]]
@@ -22,6 +28,11 @@ ZIG = "ziglang>=0.17.1,<0.18"
 TOOLCHAIN = Path(__file__).parents[1] / "native/zig/toolchain.cmake"
 # What a machine is for Python's platform.machine(), and for Zig.
 MACHINES = {"x86_64": "x86_64", "AMD64": "x86_64"}
+# By one of these you say what compiles: then nothing else is looked for.
+SAID = ("CXX", "CMAKE_ARGS", "CMAKE_GENERATOR", "CMAKE_TOOLCHAIN_FILE", "SKBUILD_CMAKE_ARGS")
+# Where Visual Studio says what is installed, and the part of it that compiles the engine.
+VSWHERE = "Microsoft Visual Studio/Installer/vswhere.exe"
+CLANG_FOR_VISUAL_STUDIO = "Microsoft.VisualStudio.Component.VC.Llvm.ClangToolset"
 
 WHAT_TO_DO = """
 lenet: the native engine could not be compiled; the compiler's words stand above.
@@ -50,23 +61,74 @@ def target() -> str | None:
     return None
 
 
+def has_compiler() -> bool:
+    """Whether CMake will find a C++ compiler that the engine can be built with."""
+    if sys.platform == "win32":
+        vswhere = Path(os.environ.get("PROGRAMFILES(X86)", "C:/Program Files (x86)"), VSWHERE)
+        command = [str(vswhere), "-products", "*", "-requires", CLANG_FOR_VISUAL_STUDIO]
+        try:
+            done = subprocess.run(
+                [*command, "-property", "installationPath"], capture_output=True, check=False
+            )
+        except OSError:
+            return False
+        return bool(done.stdout.strip())
+    return any(shutil.which(name) for name in ("c++", "g++", "clang++", "icpx"))
+
+
 def takes_zig() -> bool:
-    """Whether Zig's compiler serves: LENET_ZIG=1 asks for it, and Python's headers are here."""
-    if os.environ.get("LENET_ZIG") != "1":
+    """Whether Zig's compiler serves: there is no other, and Python's headers are here.
+
+    Exits where LENET_ZIG=1 asks for it and it cannot serve.
+    """
+    wanted = os.environ.get("LENET_ZIG")
+    if wanted == "0":
         return False
-    if target() is None:
-        raise SystemExit(
-            "lenet: LENET_ZIG=1 is for x86-64 processors with Windows or glibc's Linux"
-        )
     headers = Path(sysconfig.get_path("include"), "Python.h")
-    if not headers.is_file():
-        raise SystemExit(f"lenet: no compiler can do without Python's header files: no {headers}")
-    return True
+    if target() is None:
+        why_not = "LENET_ZIG=1 is for x86-64 processors with Windows or glibc's Linux"
+    elif not headers.is_file():
+        why_not = f"no compiler can do without Python's header files: no {headers}"
+    elif wanted == "1":
+        return True
+    else:
+        return not (any(os.environ.get(name) for name in SAID) or has_compiler())
+    if wanted == "1":
+        raise SystemExit(f"lenet: {why_not}")
+    return False
+
+
+def can_fetch_zig() -> bool:
+    """Whether pip finds Zig: told to fetch what it cannot find, it would install nothing at all.
+
+    Only the list of versions is read. True, too, where pip does not answer.
+    """
+    project = Requirement(ZIG)
+    pip = [sys.executable, "-I", "-m", "pip"]  # -I: this Python's pip, not the build's packages
+    options = ["--only-binary=:all:", "--retries=1", "--timeout=15", "--no-color"]
+    done = subprocess.run(
+        [*pip, "index", "versions", *options, project.name],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if "No matching distribution" in done.stderr:
+        return False
+    versions = re.search(r"Available versions: (.+)", done.stdout)
+    return versions is None or any(
+        project.specifier.contains(version) for version in versions[1].split(", ")
+    )
 
 
 def _requires(scikit: list[str]) -> list[str]:
     if not takes_zig():
         return scikit
+    if os.environ.get("LENET_ZIG") != "1" and not can_fetch_zig():
+        print("lenet: there is no C++ compiler, and pip finds none: no ziglang", flush=True)
+        return scikit
+    print("lenet: pip fetches Zig's compiler for this build, 100 MB", flush=True)
     ninja = [] if any(each.startswith("ninja") for each in scikit) else ["ninja>=1.5"]
     return [*scikit, *ninja, ZIG]
 
@@ -80,15 +142,20 @@ def get_requires_for_build_editable(config_settings: Settings | None = None) -> 
 
 
 def with_zig(config_settings: Settings | None) -> Settings:
-    """The settings of a build, with Zig's where it serves."""
+    """The settings of a build, with Zig's where it serves and is installed.
+
+    Exits where LENET_ZIG=1 asks for it and it is not installed: pip did not isolate the build.
+    """
     settings = dict(config_settings or {})
     if not takes_zig():
         return settings
     spec = find_spec("ziglang")
-    if spec is None or spec.origin is None:  # where pip does not isolate the build
-        raise SystemExit(f"lenet: LENET_ZIG=1 needs Zig: pip install '{ZIG}'")
+    if spec is None or spec.origin is None:
+        if os.environ.get("LENET_ZIG") == "1":
+            raise SystemExit(f"lenet: LENET_ZIG=1 needs Zig: pip install '{ZIG}'")
+        return settings
     program = Path(spec.origin).with_name("zig.exe" if sys.platform == "win32" else "zig")
-    print(f"lenet: compiling with Zig's compiler, {program}", flush=True)
+    print(f"lenet: compiling with Zig's compiler, {program}; it takes minutes", flush=True)
     os.environ.setdefault("CMAKE_GENERATOR", "Ninja")
     return settings | {
         "cmake.define.CMAKE_TOOLCHAIN_FILE": TOOLCHAIN.as_posix(),

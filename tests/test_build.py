@@ -51,54 +51,116 @@ def build_backend() -> ModuleType:
 
 
 @pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A machine with Linux on x86-64 and a Python whose header lies at this path."""
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, build_backend: ModuleType) -> Path:
+    """A machine with Linux, Python's headers and no compiler; the one folder on its PATH."""
+    for name in ("LENET_ZIG", *build_backend.SAID):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.36"))
-    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
-    monkeypatch.setenv("LENET_ZIG", "1")
-    (tmp_path / "Python.h").touch()
-    return tmp_path / "Python.h"
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include/Python.h").touch()
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / name))
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    return tmp_path / "bin"
 
 
-def test_pip_brings_zig_where_it_is_asked_for(
-    build_backend: ModuleType, bare: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def wants_zig(build_backend: ModuleType) -> bool:
     needed = build_backend.get_requires_for_build_wheel()
     assert needed == build_backend.get_requires_for_build_editable()
-    assert build_backend.ZIG in needed
-    assert any(each.startswith("ninja") for each in needed)  # Visual Studio cannot call Zig
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert build_backend.ZIG in project["optional-dependencies"]["dev"]
+    if build_backend.ZIG in needed:
+        assert any(each.startswith("ninja") for each in needed)  # Visual Studio cannot call Zig
+        assert any(each.startswith("cmake") for each in needed)
+    return build_backend.ZIG in needed
+
+
+@pytest.fixture
+def pip(build_backend: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What pip says of Zig, on stdout and stderr; the last one again and again."""
+    says = [("ziglang (0.18.0)\nAvailable versions: 0.18.0, 0.17.1, 0.16.0\n", "")]
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert command[1:6] == ["-I", "-m", "pip", "index", "versions"]
+        return subprocess.CompletedProcess(command, 0, *says[-1])
+
+    monkeypatch.setattr(build_backend.subprocess, "run", run)
+    return says
+
+
+def test_where_no_compiler_is_pip_brings_zig(
+    build_backend: ModuleType,
+    bare: Path,
+    pip: list[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert wants_zig(build_backend)
+    pip.append(("", "ERROR: No matching distribution found for ziglang\n"))
+    assert not wants_zig(build_backend), "pip would install nothing at all"
+    pip.append(("Available versions: 0.18.0, 0.16.0\n", ""))
+    assert not wants_zig(build_backend)
+    pip.append(("", "/usr/bin/python3: No module named pip\n"))
+    assert wants_zig(build_backend), "another program builds"
+    monkeypatch.setenv("LENET_ZIG", "0")
+    assert not wants_zig(build_backend)
+    monkeypatch.setenv("LENET_ZIG", "1")
+    monkeypatch.setenv("CXX", "clang++-19")
+    assert wants_zig(build_backend)
     monkeypatch.delenv("LENET_ZIG")
-    assert build_backend.ZIG not in build_backend.get_requires_for_build_wheel()
+    assert not wants_zig(build_backend), "CXX says what compiles"
+    monkeypatch.delenv("CXX")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    assert build_backend.ZIG in extras["dev"]
+
+
+@pytest.mark.needs("modes")
+def test_where_a_compiler_is_it_compiles(build_backend: ModuleType, bare: Path) -> None:
+    (bare / "clang++").touch(mode=0o755)
+    assert not wants_zig(build_backend)
 
 
 def test_zig_is_not_fetched_where_it_could_not_compile(
     build_backend: ModuleType, bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bare.unlink()
-    with pytest.raises(SystemExit, match=re.escape(f"no {bare}")):
-        build_backend.get_requires_for_build_wheel()
-    bare.touch()
+    header = bare.parent / "include/Python.h"
+    header.unlink()
+    assert not wants_zig(build_backend)
+    monkeypatch.setenv("LENET_ZIG", "1")
+    with pytest.raises(SystemExit, match=re.escape(f"no {header}")):
+        build_backend.takes_zig()
+    header.touch()
+    monkeypatch.delenv("LENET_ZIG")
+    for machine, libc in (("riscv64", "glibc"), ("x86_64", "")):  # "": musl
+        monkeypatch.setattr(platform, "machine", lambda machine=machine: machine)
+        monkeypatch.setattr(platform, "libc_ver", lambda libc=libc: (libc, ""))
+        assert not wants_zig(build_backend)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not wants_zig(build_backend)
+    monkeypatch.setenv("LENET_ZIG", "1")
+    with pytest.raises(SystemExit, match="x86-64"):
+        build_backend.takes_zig()
+
+
+def test_on_windows_visual_studio_is_asked_for_clang(
+    build_backend: ModuleType, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(platform, "machine", lambda: "AMD64")
     assert build_backend.target() == "x86_64-windows-gnu"
-    monkeypatch.setattr(platform, "machine", lambda: "ARM64")
-    with pytest.raises(SystemExit, match="x86-64"):
-        build_backend.get_requires_for_build_wheel()
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    for other in ("linux", "darwin"):
-        monkeypatch.setattr(sys, "platform", other)
-        monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))  # musl
-        assert build_backend.target() is None
+    assert not build_backend.has_compiler(), "there is no Visual Studio"
+    for found, has in ((b"C:\\Program Files\\BuildTools\r\n", True), (b"", False)):
+        done = subprocess.CompletedProcess([], 0, found)
+        monkeypatch.setattr(subprocess, "run", lambda *_, done=done, **__: done)
+        assert build_backend.has_compiler() is has
 
 
 def test_cmake_is_told_of_zig(
     build_backend: ModuleType, bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CMAKE_GENERATOR", "Ninja")
+    assert build_backend.with_zig({"build-dir": "b"}) == {"build-dir": "b"}, "you said what builds"
+    monkeypatch.setenv("LENET_ZIG", "1")
     program = bare.parent / "ziglang/zig"
     found = importlib.machinery.ModuleSpec("ziglang", None, origin=str(program.with_name("x.py")))
     monkeypatch.setattr(build_backend, "find_spec", lambda _: found)
@@ -111,8 +173,9 @@ def test_cmake_is_told_of_zig(
     assert {"LENET_ZIG", "LENET_ZIG_TARGET"} <= {*re.findall(r"LENET_\w+", toolchain.read_text())}
     monkeypatch.setattr(build_backend, "find_spec", lambda _: None)
     with pytest.raises(SystemExit, match="pip install 'ziglang"):
-        build_backend.with_zig(None)
+        build_backend.with_zig(None)  # where pip does not isolate the build
     monkeypatch.delenv("LENET_ZIG")
+    monkeypatch.delenv("CMAKE_GENERATOR")
     assert build_backend.with_zig({"build-dir": "b"}) == {"build-dir": "b"}
 
 

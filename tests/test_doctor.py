@@ -109,6 +109,9 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "GCC or Clang, and there is none on the PATH" in found.text
     assert "apt install g++" in found.remedy
     assert found.remedy.endswith(f"; then: {installing.how_to_build()}")
+    for brings in (True, False):
+        monkeypatch.setattr(system, "pip_brings_compiler", lambda brings=brings: brings)
+        assert ("or let pip bring Zig's" in doctor.native_engine().remedy) == brings
     monkeypatch.setattr(doctor.sysconfig, "get_path", lambda name: "nowhere")  # type: ignore[attr-defined]
     assert "apt install python3-dev; then" in doctor.native_engine().remedy
     monkeypatch.setenv("CXX", "nowhere-c++ -m64")

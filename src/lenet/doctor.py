@@ -124,6 +124,7 @@ def _native_missing(why: str) -> Finding:
             "missing",
             f"not built: it takes a C++ compiler, {kinds}, and {where}",
             f"install one {system.how_to_get('compiler')}"
+            + (", or let pip bring Zig's for the build" if system.pip_brings_compiler() else "")
             + ("" if headers else f"; Python's header files {system.how_to_get('headers')}")
             + f"; then: {install}",
         )

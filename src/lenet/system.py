@@ -192,3 +192,18 @@ def how_to_get(
     manager = next(filter(which or shutil.which, _PACKAGES), None)
     command, names = _PACKAGES[manager or "apt"]
     return f"{'by' if manager else 'such as by'} {command} {names[what]}"
+
+
+def pip_brings_compiler(platform: str | None = None, machine: str | None = None) -> bool:
+    """Whether pip brings a C++ compiler where it finds none: scripts/build_backend.py.
+
+    >>> pip_brings_compiler("win32", "AMD64"), pip_brings_compiler("darwin", "arm64")
+    (True, False)
+    """
+    from platform import libc_ver
+    from platform import machine as this_machine
+
+    if (machine or this_machine()) not in ("x86_64", "AMD64"):
+        return False
+    platform = platform or sys.platform
+    return is_windows(platform) or (platform == "linux" and libc_ver()[0] == "glibc")
