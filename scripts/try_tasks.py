@@ -1,4 +1,4 @@
-"""Ten tasks of a learner in the lab, each done by mouse and keys, with the steps that it takes.
+"""Tasks of a learner in the lab, each done by mouse and keys, with the steps that it takes.
 
     LENET_DATA=folder-of-data-sets python scripts/try_tasks.py FOLDER
 
@@ -197,7 +197,7 @@ def exported_and_trained(hand: Hand) -> None:
 def a_gradient(hand: Hand) -> None:
     """The sum that gives a number's gradient, beside the figure of gradients."""
     hand.click("Backward", hand.tab("Backward"))
-    hand.see(hand.page.locator(".lens-body table, .lens-body .sum-line").first)
+    hand.see(hand.page.locator(".part-backward :is(table, .sum-line):visible").first)
 
 
 TASKS: tuple[tuple[str, str, Callable[[Hand], None]], ...] = (
@@ -237,7 +237,7 @@ TASKS: tuple[tuple[str, str, Callable[[Hand], None]], ...] = (
 
 def main() -> None:
     """Try every task, and print the table."""
-    parser = argparse.ArgumentParser(description="Try ten tasks of a learner in the lab.")
+    parser = argparse.ArgumentParser(description="Try the tasks of a learner in the lab.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--from", dest="first", type=int, default=1, help="the first task to try")
     asked = parser.parse_args()
