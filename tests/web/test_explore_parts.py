@@ -366,7 +366,9 @@ def test_a_map_shows_its_term_of_the_sum(explore: Open) -> None:
     assert page.get_attribute(".channel[aria-pressed=true]", "data-channel") == "0"
     point(page, 7, 20)  # dense: the unit of the map
     place = box_of(page, 5, 30)
-    page.mouse.move(place["x"], place["y"])
+    # F5 shows its sums, with a shorter label than its activations have: S4 stands further right
+    canvas = page.locator('[data-layer="5"] canvas').bounding_box()
+    page.mouse.move(canvas["x"] + place["inX"], canvas["y"] + place["inY"])
     assert page.evaluate("store.get().channel") == 30
 
 
@@ -375,7 +377,7 @@ def test_a_stage_is_widened_and_unfolded_in_place(explore: Open) -> None:
     width = "document.querySelector('[data-layer=\"4\"] canvas').getBoundingClientRect().width"
     before = page.evaluate(width)
     page.get_by_role("button", name="C3", exact=True).first.click()
-    assert page.evaluate(width) >= 1.5 * before
+    assert page.evaluate(width) >= 1.15 * before
     page.get_by_role("button", name="C3", exact=True).first.click()
     assert page.evaluate(width) == before
     page.locator('[data-layer="4"] .maps-fold input').click()
@@ -775,7 +777,7 @@ def test_a_layer_is_played_over_its_map(explore: Open) -> None:
     page.locator(".play-slider").fill("95")
     assert (unit(page), filled(page)) == ((3, 295), 96)
     settled(page)
-    assert page.inner_text(".unit-name").startswith("C3, channel 2, row 9, column 5 = ")
+    assert page.text_content(".unit-name").startswith("C3, channel 2, row 9, column 5 = ")
 
     page.locator(".play-controls label:nth-child(3) select").select_option("40")
     page.get_by_role("button", name="Play", exact=True).click()

@@ -189,8 +189,7 @@ def test_a_slider_that_is_dragged_does_not_wear_out_the_address(page: Page, lab:
     )
     assert 20 <= changes < 40
     page.wait_for_url(re.compile(r"step=\d+"))
-    last = page.evaluate("document.getElementById('moment').value")
-    assert last == "1"
+    expect(page.locator("#moment")).to_have_value("1")
 
 
 def test_in_chinese_the_server_s_sentences_recipes_and_classes_are_too(
