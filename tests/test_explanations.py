@@ -154,6 +154,9 @@ def test_what_a_run_says_of_its_layers(language: str, saturated: str, dead: str)
         ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C.UTF-8"}, "en"),
         ({"LANG": "de_DE", "LC_MESSAGES": "zh_TW"}, "zh"),
         ({"LC_ALL": "", "LANG": "zh"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LANGUAGE": "en"}, "en"),
+        ({"LANG": "en_US.UTF-8", "LANGUAGE": "zh_CN:en"}, "zh"),
+        ({"LC_ALL": "C.UTF-8", "LANGUAGE": "zh_CN"}, "en"),
     ],
 )
 def test_the_language_is_the_environments(environment: Mapping[str, str], language: str) -> None:

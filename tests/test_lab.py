@@ -506,6 +506,9 @@ def test_a_run_is_renamed_with_what_is_remembered_of_it(lab: Lab, root: Path) ->
     assert lab.queue.recipe_path("later").exists()
     with pytest.raises(LabError, match="there is no run"):
         lab.rename(waiting, "another")
+    lab.pause("later")
+    lab.queue.recipe_path("later").unlink()
+    assert lab.rename("later", "without its recipe") == "without its recipe"
 
 
 # --- other programs' trainings -----------------------------------------------------------------

@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(trained: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the run in an empty working folder, at a terminal of 80 columns, in English."""
     monkeypatch.setenv("COLUMNS", "80")
-    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
+    for variable in ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"):
         monkeypatch.delenv(variable, raising=False)
     shutil.copytree(trained, in_tmp / "run")
     return Path("run")

@@ -128,6 +128,10 @@ def test_the_layers_of_1998_go_there_and_back(name: str) -> None:
             module[-1].codes[0, 0] *= -1
         with pytest.raises(UnsupportedModuleError, match="its codes are others"):
             from_torch(module, network.input_shape)
+        connected = next(m for m in module if isinstance(m, of_1998.ConnectedConv2d))
+        connected.mask *= 0.5
+        with pytest.raises(UnsupportedModuleError, match="numbers besides 0 and 1"):
+            from_torch(module, network.input_shape)
 
 
 def test_to_torch_refuses_a_network_that_does_not_fit_together() -> None:

@@ -187,7 +187,8 @@ class Queue:
         if (self.root / name).is_dir():
             _move(self.root / name, self.root / new)
         if name in self.jobs:
-            self.recipe_path(name).replace(self.recipe_path(new))
+            with suppress(FileNotFoundError):  # somebody deleted it; the run has moved already
+                self.recipe_path(name).replace(self.recipe_path(new))
             self.jobs[new] = self.jobs.pop(name)
         if name in self.failed:
             self.failed[new] = self.failed.pop(name)

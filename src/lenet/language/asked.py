@@ -13,13 +13,18 @@ LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
 def language_of(environment: Mapping[str, str]) -> Language:
     """The language that the environment asks for: Chinese, else English.
 
+    As gettext has it, the first of ``LANGUAGE`` counts before any locale but C.
+
     >>> language_of({"LANG": "zh_CN.UTF-8"}), language_of({"LANG": "zh_CN", "LC_ALL": "C"})
     ('zh', 'en')
+    >>> language_of({"LANG": "zh_CN.UTF-8", "LANGUAGE": "en_US:zh"})
+    'en'
     """
-    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        if value := environment.get(variable):
-            return "zh" if value.lower().startswith("zh") else "en"
-    return "en"
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    locale = next((value for name in names if (value := environment.get(name))), "C")
+    if locale.partition(".")[0] not in ("C", "POSIX"):
+        locale = environment.get("LANGUAGE", "").partition(":")[0] or locale
+    return "zh" if locale.lower().startswith("zh") else "en"
 
 
 def known_language(language: str | None) -> Language:

@@ -99,6 +99,8 @@ def _linear_module(reader: Reader, own: nn.Linear, input: Any) -> Flow:
 def _connected_conv2d_module(reader: Reader, own: of_1998.ConnectedConv2d, input: Any) -> Flow:
     mask = own._buffers["mask"]
     assert mask is not None
+    if not ((mask == 0) | (mask == 1)).all():
+        raise reader.refuse("its mask has numbers besides 0 and 1")
     table = tuple(tuple(row.nonzero().flatten().tolist()) for row in mask[:, :, 0, 0])
     whole = all(len(sources) == own.in_channels for sources in table)
     weight, bias = _weight_and_bias(reader, own)
