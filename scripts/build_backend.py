@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -164,17 +165,23 @@ def with_zig(config_settings: Settings | None) -> Settings:
     }
 
 
+def built(
+    build: Callable[..., str], folder: str, settings: Settings | None, metadata: str | None
+) -> str:
+    """The name of what scikit-build-core builds; where it fails, what to do is said, too."""
+    try:
+        return build(folder, with_zig(settings), metadata)
+    except SystemExit:
+        print(WHAT_TO_DO, file=sys.stderr)
+        raise
+
+
 def build_wheel(
     wheel_directory: str,
     config_settings: Settings | None = None,
     metadata_directory: str | None = None,
 ) -> str:
-    settings = with_zig(config_settings)
-    try:
-        return scikit_build.build_wheel(wheel_directory, settings, metadata_directory)
-    except SystemExit:
-        print(WHAT_TO_DO, file=sys.stderr)
-        raise
+    return built(scikit_build.build_wheel, wheel_directory, config_settings, metadata_directory)
 
 
 def build_editable(
@@ -182,9 +189,4 @@ def build_editable(
     config_settings: Settings | None = None,
     metadata_directory: str | None = None,
 ) -> str:
-    settings = with_zig(config_settings)
-    try:
-        return scikit_build.build_editable(wheel_directory, settings, metadata_directory)
-    except SystemExit:
-        print(WHAT_TO_DO, file=sys.stderr)
-        raise
+    return built(scikit_build.build_editable, wheel_directory, config_settings, metadata_directory)
