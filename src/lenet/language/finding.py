@@ -1,7 +1,6 @@
 """A remark in three parts: what was seen, why it is so, and what to try.
 
-Files keep it as one line of English. The terminal and the page show three, in the language of
-whoever reads.
+Files keep it as one line of English. The terminal and the page show three lines, in your language.
 """
 
 from __future__ import annotations
