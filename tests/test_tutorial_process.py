@@ -243,6 +243,20 @@ def test_a_tutorial_that_ends_by_itself_died_of_nothing(in_tmp: Path) -> None:
         assert tutorial.run(read, record=True, quiet=True).died == ""
 
 
+@pytest.mark.slow
+def test_nobody_watches_when_python_ends(in_tmp: Path) -> None:
+    """Python would stop a watching thread inside a destructor of PyTorch's: SIGABRT."""
+    code = (
+        "import atexit, threading\n"
+        "names = lambda: print([t.name for t in threading.enumerate()])\n"
+        "names()\natexit.register(names)"
+    )
+    write(in_tmp / "t.py", code)
+    within, at_the_end = lenet_run("t.py").stdout.splitlines()[-2:]
+    assert "'lenet-place'" in within
+    assert "'lenet-place'" not in at_the_end
+
+
 WAITS = """\
 ```python
 import os

@@ -36,10 +36,12 @@ class Place:
         self.cell = 0
         self.noted = ""
         self.crash: TextIO | None = None  # open as long as faulthandler may write to it
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="lenet-place", daemon=True)
         if self.folder is not None:
             self.crash = (self.folder / "crash.txt").open("w", encoding="utf-8")
             faulthandler.enable(self.crash, all_threads=True)
-            threading.Thread(target=self._watch, name="lenet-place", daemon=True).start()
+            self._watcher.start()
 
     def begin(self, cell: int) -> None:
         """Note that this cell, counted from 0, begins."""
@@ -47,22 +49,33 @@ class Place:
         self._note(cell=cell)
 
     def end(self) -> None:
-        """Note that the tutorial's code has ended, well or not."""
+        """Note that the tutorial's code has ended, well or not, and stop watching it.
+
+        The watching thread must be gone before Python ends. Python stops a thread that is left
+        then at whatever it does; where that is a destructor of PyTorch's, the process aborts
+        (pytorch/pytorch#38228).
+        """
+        self._over.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
         self._note(ended=True)
 
     def _watch(self) -> None:
-        main = threading.main_thread().ident
-        wait = threading.Event()
-        while not wait.wait(INTERVAL_S):
-            frame = sys._current_frames().get(main or 0)
-            line = 0
-            while frame is not None:
-                if frame.f_code.co_filename.startswith(self.name):
-                    line = frame.f_lineno
-                    break
-                frame = frame.f_back
-            if line:
+        while not self._over.wait(INTERVAL_S):
+            if line := self._line():
                 self._note(cell=self.cell, line=line)
+
+    def _line(self) -> int:
+        """The line of the tutorial that the main thread is at; 0 where it is at none.
+
+        Apart from `_watch`, so that no frame, with all that it refers to, is held between looks.
+        """
+        frame = sys._current_frames().get(threading.main_thread().ident or 0)
+        while frame is not None:
+            if frame.f_code.co_filename.startswith(self.name):
+                return frame.f_lineno
+            frame = frame.f_back
+        return 0
 
     def _note(self, **place: Any) -> None:
         text = json.dumps(place)
