@@ -27,7 +27,7 @@ from lenet.engines import EngineError
 from lenet.network.parameters import parameter_shapes
 from lenet.network.weights import WeightsError, load_network
 from lenet.optimization import SettingError
-from lenet.runs import RunError, experiments, load_model, run_info, table
+from lenet.runs import RunError, experiments, load_model, preparing, run_info, table
 from lenet.runs.checkpoints import checkpoint_files, last_checkpoint
 from lenet.runs.experiments import Experiment
 from lenet.training import Callbacks, Reading, TrainingError, recipes
@@ -782,7 +782,7 @@ def test_early_stopping_keeps_the_best(recipe: Recipe, tmp_path: Path) -> None:
 
 def test_a_recipe_may_train_on_a_part(recipe: Recipe, small: data.Dataset) -> None:
     recipe = recipes.change(recipes.change(recipe, "val", 0.25), "pictures", 1000)
-    parts = experiments.divide(recipe, small)
+    parts = preparing.divide(recipe, small)
     assert parts.val is not None
     assert (len(parts.train), len(parts.val)) == (1000, 2500)
     assert np.bincount(parts.train.labels).tolist() == [100] * 10
@@ -790,9 +790,9 @@ def test_a_recipe_may_train_on_a_part(recipe: Recipe, small: data.Dataset) -> No
     learnt = {picture.tobytes() for picture in parts.train.images}
     assert not held & learnt
     with pytest.raises(recipes.RecipeError, match="7,501, but there are 7,500"):
-        experiments.divide(recipes.change(recipe, "pictures", 7501), small)
+        preparing.divide(recipes.change(recipe, "pictures", 7501), small)
     with pytest.raises(recipes.RecipeError, match="pictures is -1"):
-        experiments.check(recipes.change(recipe, "pictures", -1))
+        preparing.check(recipes.change(recipe, "pictures", -1))
 
 
 # --- how a run ends ----------------------------------------------------------------------------

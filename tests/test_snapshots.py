@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lenet import cli, data, runs, training
 from lenet.network.weights import load_network
-from lenet.runs import experiments, snapshots
+from lenet.runs import experiments, preparing, snapshots
 from lenet.runs.experiments import Experiment
 from lenet.runs.snapshots import kept
 from lenet.training import recipes
@@ -241,8 +241,8 @@ def test_a_described_network_is_trained_under_its_own_name(recipe: Recipe, tmp_p
 
 def test_a_described_network_may_not_take_a_name_of_the_zoo(recipe: Recipe) -> None:
     with pytest.raises(recipes.RecipeError, match='network = "mine"'):
-        experiments.check(recipes.change(recipe, "network", "lenet"))
+        preparing.check(recipes.change(recipe, "network", "lenet"))
     with pytest.raises(ValueError, match=r"line 1: Linaer\(3\) is not a layer"):
-        experiments.check(recipes.change(recipe, "layers", "Linaer(3)"))
+        preparing.check(recipes.change(recipe, "layers", "Linaer(3)"))
     with pytest.raises(ValueError, match="unknown network 'own'"):
-        experiments.check(recipes.change(recipe, "layers", ""))
+        preparing.check(recipes.change(recipe, "layers", ""))

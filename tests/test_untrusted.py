@@ -16,7 +16,7 @@ from lenet.files import FileError, read_bounded
 from lenet.looking import compare
 from lenet.network.weights import WeightsError
 from lenet.optimization import SettingError
-from lenet.runs import RunError, experiments
+from lenet.runs import RunError, experiments, preparing
 from lenet.runs.checkpoints import checkpoint_files, last_checkpoint, load_checkpoint
 from lenet.training import recipes
 from lenet.training.recipes import RecipeError
@@ -89,7 +89,7 @@ def test_a_recipe_within_bounds(text: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises((RecipeError, SettingError)) as caught:
-        experiments.check(recipes.load(str(path)))
+        preparing.check(recipes.load(str(path)))
     message = str(caught.value)
     assert len(message) < 1_500
     assert not any(words in message for words in PYTHONS_OWN)

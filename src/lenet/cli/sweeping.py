@@ -264,7 +264,7 @@ class _How:
 
 def _begin(plan: Plan, chosen: set[str], out: Path | None, how: _How) -> int:
     """Run a plan in a new folder, or go on where one with the same plan lies."""
-    from lenet.runs import experiments
+    from lenet.runs import preparing
     from lenet.sweeps import folder as folders
     from lenet.sweeps import running, sampling
 
@@ -277,15 +277,15 @@ def _begin(plan: Plan, chosen: set[str], out: Path | None, how: _How) -> int:
     else:
         for line in said:
             _note(line)
-        parts = experiments.divide(plan.recipe, loaded)
-        described = experiments.describe_data(loaded, replace(parts, test=None))
+        parts = preparing.divide(plan.recipe, loaded)
+        described = preparing.describe_data(loaded, replace(parts, test=None))
         sweep = folders.create(plan, described, out)
     return _run(sweep, loaded, pictures, pool, machine, how)
 
 
 def _resume(folder: Path, how: _How) -> int:
     """Go on with a sweep, by its folder or its name in runs."""
-    from lenet.runs import experiments
+    from lenet.runs import preparing
     from lenet.sweeps import folder as folders
     from lenet.sweeps import running
     from lenet.sweeps.plan import SweepError
@@ -296,8 +296,8 @@ def _resume(folder: Path, how: _How) -> int:
     try:
         loaded = running.load(sweep.plan, how.data_dir, progress=sys.stderr.isatty())
         plan, pictures, _ = running.prepare(sweep.plan, loaded)
-        parts = experiments.divide(plan.recipe, loaded)
-        now = experiments.describe_data(loaded, replace(parts, test=None))["sha256"]
+        parts = preparing.divide(plan.recipe, loaded)
+        now = preparing.describe_data(loaded, replace(parts, test=None))["sha256"]
         if now != sweep.info["pictures"].get("sha256"):
             raise SweepError(
                 f"{folder} was begun with other pictures than {loaded.source} holds: give the "

@@ -28,7 +28,7 @@ from lenet.language.asked import language_of
 from lenet.language.chinese import in_chinese
 from lenet.network import layer_text, zoo
 from lenet.network.architecture import Network, to_dict, trace
-from lenet.runs import experiments
+from lenet.runs import preparing
 from lenet.training import recipes
 from lenet.training.defaults import fit_to_few
 from lenet.training.recipes import Recipe
@@ -226,9 +226,9 @@ class Lab:
             asked = recipes.change(asked, "network", network if own else OWN_NETWORK)
         elif network is not None:
             asked = recipes.change(recipes.change(asked, "network", network), "layers", "")
-        experiments.check(asked)
+        preparing.check(asked)
         asked, _ = fit_to_few(asked, settings, int(chosen.train * (1 - asked.val)))
-        built = experiments.build_network(asked, chosen.shape, chosen.classes)
+        built = preparing.build_network(asked, chosen.shape, chosen.classes)
         engines.choose("auto", built, "cpu")  # says which layer none computes
         check_size(built, asked.settings.batch_size)
         return self.queue.add(asked, name)
@@ -474,7 +474,7 @@ class Lab:
         parameters = 0
         if described is not None:
             with suppress(ValueError):
-                built = experiments.build_network(recipe, described.shape, described.classes)
+                built = preparing.build_network(recipe, described.shape, described.classes)
                 parameters = sum(row.parameters for row in trace(built))
         return {
             "name": name,

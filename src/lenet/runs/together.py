@@ -25,7 +25,8 @@ from lenet.files import FileError, read_bounded, write_atomically
 from lenet.network.architecture import from_dict, to_dict
 from lenet.optimization import Settings
 from lenet.runs.checkpoints import from_bytes, to_bytes
-from lenet.runs.experiments import Experiment, describe_data, divide, engine_for, settled
+from lenet.runs.experiments import Experiment
+from lenet.runs.preparing import describe_data, divide, engine_for, settled
 from lenet.runs.record import RunError, read
 from lenet.training import Callbacks, Checkpoint, Outcome, Parts, fit, recipes
 from lenet.untrusted import from_json

@@ -18,7 +18,7 @@ from lenet.data import KNOWN, Dataset, check_classes
 from lenet.data import load as load_data
 from lenet.network import zoo
 from lenet.network.architecture import Network
-from lenet.runs import experiments
+from lenet.runs import preparing
 from lenet.runs.record import load_model
 from lenet.sweeps.folder import Sweep, Tested
 from lenet.sweeps.local import Pool
@@ -67,7 +67,7 @@ def prepare(
     said = [] if recipe.val == plan.recipe.val or loaded.val is not None else [HELD_OUT]
     channels, height, width = loaded.train.images.shape[1:]
     pictures: Pictures = ((channels, height, width), loaded.train.classes)
-    parts = experiments.divide(recipe, loaded)
+    parts = preparing.divide(recipe, loaded)
     if chosen is not None:
         recipe, remarks = fit_to_few(recipe, {*chosen, *plan.vary}, len(parts.train))
         said += remarks
@@ -75,15 +75,15 @@ def prepare(
     if plan.sampler == "grid":
         for values in draw(plan, [], 10**9):
             setting = recipe_of(recipe, values, pictures, plan.rate_chosen)
-            experiments.check(replace(setting, val=setting.val or 0.1))
-            experiments.build_network(setting, *pictures)
+            preparing.check(replace(setting, val=setting.val or 0.1))
+            preparing.build_network(setting, *pictures)
     return plan, pictures, said
 
 
 def first_network(plan: Plan, loaded: Dataset) -> Network:
     """The network of the recipe without what varies: for the choice of a device."""
     channels, height, width = loaded.train.images.shape[1:]
-    return experiments.build_network(plan.recipe, (channels, height, width), loaded.train.classes)
+    return preparing.build_network(plan.recipe, (channels, height, width), loaded.train.classes)
 
 
 HELD_OUT: Final = "a tenth of the training pictures is held out, and settings are judged by it"

@@ -14,7 +14,7 @@ from typing import Any, Final, get_args
 from lenet.names import did_you_mean, known_as
 from lenet.network.layers import Activation, AvgPool2d, Layer, MaxPool2d, Of1998
 from lenet.optimization import METHODS, SettingError, usual_learning_rate
-from lenet.runs.experiments import build_network, with_network
+from lenet.runs.preparing import build_network, with_network
 from lenet.training import recipes
 from lenet.training.recipes import Recipe
 from lenet.untrusted import shown
