@@ -189,6 +189,7 @@ def test_comparison_is_with_an_mlp_of_the_same_task():
     comparison = inspection.table(zoo.lenet((3, 32, 32), 100)).comparison
     layers = (3072 * 256 + 256) + (256 * 128 + 128) + (128 * 100 + 100)
     assert comparison.mlp_parameters == layers
+    assert comparison.linear_parameters == 3072 * 100 + 100
 
 
 def test_mlp_is_not_compared_with_itself():
@@ -206,7 +207,7 @@ def test_mlp_is_not_compared_with_itself():
     ],
 )
 def test_comparison_says_only_what_is_true(parameters, mlp, difference):
-    assert str(inspection.Comparison("n", parameters, mlp)).endswith(f": {difference}")
+    assert str(inspection.Comparison("n", parameters, mlp, 1)).endswith(f": {difference}")
 
 
 # --- as JSON -----------------------------------------------------------------------------------

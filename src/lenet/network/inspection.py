@@ -8,6 +8,8 @@ answers at once.
 ('Conv2d(1→6, 5×5), padding 2', '6×1×5×5 + 6', 156)
 >>> print(lenet.comparison)
 lenet has 61,706 parameters, an mlp for the same pictures 235,146: 74% fewer
+>>> print(lenet.comparison.baseline)
+one dense layer, the network linear, has 7,850: fewer is no merit by itself
 """
 
 from __future__ import annotations
@@ -67,16 +69,28 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A network's parameters beside those of an ``mlp`` for the same pictures and classes."""
+    """A network's parameters beside those of ``mlp`` and ``linear`` for the same pictures.
+
+    The first is what tutorial 004 compares with; the second keeps that from being read as merit.
+    """
 
     network: str
     parameters: int
     mlp_parameters: int
+    linear_parameters: int
 
     def __str__(self) -> str:
         return (
             f"{self.network} has {self.parameters:,} parameters, an mlp for the same pictures "
             f"{self.mlp_parameters:,}: {proportion(self.parameters, self.mlp_parameters)}"
+        )
+
+    @property
+    def baseline(self) -> str:
+        """What the simplest network has."""
+        return (
+            f"one dense layer, the network linear, has {self.linear_parameters:,}: fewer is no "
+            "merit by itself"
         )
 
 
@@ -181,15 +195,18 @@ def table(network: Network, batch_size: int = 256) -> LayerTable:
                 activation_bytes=FLOAT_BYTES * math.prod(layer.output_shape) if copies else 0,
             )
         )
-    return LayerTable(network, tuple(rows), batch_size, _compare_with_mlp(network, total))
+    return LayerTable(network, tuple(rows), batch_size, _compare_with_dense(network, total))
 
 
-def _compare_with_mlp(network: Network, parameters: int) -> Comparison | None:
+def _compare_with_dense(network: Network, parameters: int) -> Comparison | None:
     """None where the network has no convolutions: the sentence is about what they save."""
     if not any(isinstance(layer, Conv2d) for layer in network.layers):
         return None
-    mlp = trace(zoo.mlp(network.input_shape, network.classes))
-    return Comparison(network.name, parameters, sum(layer.parameters for layer in mlp))
+    mlp, linear = (
+        sum(layer.parameters for layer in trace(build(network.input_shape, network.classes)))
+        for build in (zoo.mlp, zoo.linear)
+    )
+    return Comparison(network.name, parameters, mlp, linear)
 
 
 # --- as JSON -----------------------------------------------------------------------------------
@@ -206,7 +223,7 @@ def to_json(table: LayerTable) -> dict[str, Any]:
       (rows, columns), ``input_stride``, ``input_offset``, ``activation_bytes``
     - ``totals``: ``parameters``, ``macs``, ``connections``, ``parameter_bytes``, ``input_bytes``,
       ``activation_bytes`` (of one picture), ``training_batch_size``, ``training_bytes`` (about)
-    - ``comparison``: null, or ``mlp_parameters`` and ``sentence``
+    - ``comparison``: null, or ``mlp_parameters``, ``linear_parameters`` and ``sentence``
     """
     return {
         "network": to_dict(table.network),
@@ -225,6 +242,7 @@ def to_json(table: LayerTable) -> dict[str, Any]:
         if table.comparison is None
         else {
             "mlp_parameters": table.comparison.mlp_parameters,
+            "linear_parameters": table.comparison.linear_parameters,
             "sentence": str(table.comparison),
         },
     }
@@ -415,7 +433,7 @@ def _notes(table: LayerTable, columns: list[_Column]) -> list[Text]:
         f"about {_size(table.training_bytes)}, momentum not counted",
     ]
     if table.comparison is not None:
-        lines.append(str(table.comparison))
+        lines += [str(table.comparison), table.comparison.baseline]
     return [Text(line) for line in lines]
 
 

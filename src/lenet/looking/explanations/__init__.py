@@ -112,11 +112,14 @@ def _comparison(network: Network, language: Language) -> str:
     if found is None:
         return ""
     if language == "en":
-        return f"{found}."
+        return f"{found}. {found.baseline.capitalize()}."
     share = found.parameters / found.mlp_parameters
     percent = round(100 * (1 - share))
     difference = f"比它少 {percent}%" if 0 < percent < 100 else f"是它的 {share:.3g} 倍"
-    return f"同样的图片换成 mlp，要 {found.mlp_parameters:,} 个参数，{network.name} {difference}。"
+    return (
+        f"同样的图片换成 mlp，要 {found.mlp_parameters:,} 个参数，{network.name} {difference}。"
+        f"而只有一个全连接层的 linear 只要 {found.linear_parameters:,} 个：参数少本身并不是优点。"
+    )
 
 
 # --- as text and JSON --------------------------------------------------------------------------
