@@ -129,10 +129,11 @@ def with_epochs(cells: Sequence[Text | Code], epochs: int) -> list[Text | Code]:
     ]
 
 
-def execute(node: NotebookNode, language: str) -> None:
+def execute(node: NotebookNode, language: str, limit_s: int = 600) -> None:
     """Run the notebook in an empty folder; its outputs are in its cells.
 
-    Raises nbclient's CellExecutionError where a cell fails.
+    Raises nbclient's CellExecutionError where a cell fails, and its CellTimeoutError where one
+    takes longer than ``limit_s`` seconds.
     """
     from nbclient import NotebookClient
 
@@ -147,7 +148,7 @@ def execute(node: NotebookNode, language: str) -> None:
         }
         client: Any = NotebookClient(
             node,
-            timeout=600,
+            timeout=limit_s,
             kernel_name="python3",
             record_timing=False,
             coalesce_streams=True,
@@ -189,7 +190,11 @@ def _smaller(png: str) -> str:
 
 
 def make(
-    subject: str, languages: Sequence[str], out: Path = EXAMPLES, epochs: int | None = None
+    subject: str,
+    languages: Sequence[str],
+    out: Path = EXAMPLES,
+    epochs: int | None = None,
+    limit_s: int = 600,
 ) -> list[Path]:
     """The subject's notebooks, executed and written."""
     cells = parse((EXAMPLES / "source" / f"{subject}.md").read_text(encoding="utf-8"))
@@ -198,7 +203,7 @@ def make(
     paths = []
     for language in languages:
         node = notebook(cells, language)
-        execute(node, language)
+        execute(node, language, limit_s)
         nbformat.validate(node)
         path = out / language / f"{subject}.ipynb"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -214,9 +219,13 @@ def main() -> None:
     parser.add_argument("--language", action="append", choices=list(LANGUAGES), help="both")
     parser.add_argument("--epochs", type=int, help="instead of each source's own: to try it")
     parser.add_argument("--out", type=Path, default=EXAMPLES, help="else examples/")
+    parser.add_argument(
+        "--limit", type=int, default=600, metavar="SECONDS", help="for a cell; 600 unless given"
+    )
     asked = parser.parse_args()
     for subject in asked.subjects or subjects():
-        for path in make(subject, asked.language or list(LANGUAGES), asked.out, asked.epochs):
+        languages = asked.language or list(LANGUAGES)
+        for path in make(subject, languages, asked.out, asked.epochs, asked.limit):
             print(f"{path.stat().st_size:>9,}  {path}", flush=True)
 
 
