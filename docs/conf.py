@@ -78,6 +78,8 @@ def toctrees() -> str:
             pages = [folder + page for page in PAGE.findall(items) if not page.startswith("..")]
             if title == "Reference":
                 pages += [f"reference/{Path(name).stem}" for name in make_reference.pages()]
+            if not pages:  # a list of English pages, in Chinese
+                continue
             head = ["```{toctree}", ":hidden:", f":caption: {mark}{title}", ""]
             made.append("\n".join([*head, *first, *pages, "```\n"]))
             first = []
