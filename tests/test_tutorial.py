@@ -596,6 +596,57 @@ def test_d2l_is_ours_under_all_its_names_even_where_another_is_near(in_tmp: Path
     assert done.stderr.count("d2l is LeNet's own") == 1
 
 
+NOTEBOOKS = """\
+```python
+from tqdm.notebook import tqdm, trange
+import tqdm as package
+for i in trange(2, desc="Epochs"):
+    for x in tqdm([1, 2], leave=False, display=False):
+        pass
+bar = package.notebook.tqdm(total=5)
+bar.update(5)
+bar.close()
+```
+
+```python
+from IPython import display
+from IPython.display import HTML, clear_output, display as show
+import IPython
+import matplotlib.pyplot as plt
+clear_output(wait=True)
+show(HTML("<b>bold</b>"), display_id=True)
+display.display(3)
+print(IPython.get_ipython())
+```
+"""
+WITHOUT_IPYTHON = """\
+from importlib.machinery import PathFinder
+found = PathFinder.find_spec
+def without(name, path=None, target=None):
+    return None if name.split(".")[0] == "IPython" else found(name, path, target)
+PathFinder.find_spec = without
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("installed", [True, False], ids=["IPython", "no IPython"])
+def test_what_notebooks_import(installed: bool, in_tmp: Path) -> None:
+    """Bars and values are shown as text, with IPython and without it."""
+    pytest.importorskip("tqdm")
+    if installed:
+        pytest.importorskip("IPython")
+    else:
+        (in_tmp / "site").mkdir()
+        write(in_tmp / "site" / "sitecustomize.py", WITHOUT_IPYTHON)
+    write(in_tmp / "t.md", NOTEBOOKS)
+    done = lenet_run("t.md", "--html", "page.html", PYTHONPATH=str(in_tmp / "site"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "<IPython.core.display.HTML object>\n3\nNone\n"
+    assert "Epochs: 100%" in done.stderr
+    assert "5/5" in done.stderr
+    assert "<b>bold</b>" in (in_tmp / "page.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_load_ext_in_a_kernel(in_tmp: Path) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from lenet.installing import how_to_install
 from lenet.machine import keep_freed_memory
-from lenet.tutorial import cells, ending, joining, magics, shell, stand_ins, tabs
+from lenet.tutorial import cells, ending, joining, magics, notebook_modules, shell, stand_ins, tabs
 from lenet.tutorial.accelerating import NOTHING, accelerating
 from lenet.tutorial.pictures import Keeper, numeric_order
 from lenet.tutorial.record import Record, Tee
@@ -93,6 +93,7 @@ def run(plan: Plan) -> int:
         sys.stderr = Tee(sys.stderr, lambda text: record.add("stderr", text), pass_on=True)
     shown = _Display(record)
     vars(main_module)["display"] = shown
+    notebook_modules.install(source, shown)
     failed = 0
     shortened = False
     try:
