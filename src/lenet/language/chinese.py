@@ -115,7 +115,7 @@ FILES: Final = (
     ("{} cannot be read: {}; put back a copy of it, or move the folder elsewhere", "无法读取 {}：{}；请放回一份副本，或把文件夹移到别处"),
     ("it is not JSON from line {}, column {} on", "从第 {} 行第 {} 列起不是 JSON"),
     ("byte {} is no UTF-8 text", "第 {} 个字节不是 UTF-8 文本"),
-    ("{} is not a run: it {}. 'lenet runs' lists your runs", "{} 不是训练：{}。lenet runs 会列出您的训练"),
+    ("{} is not a run: it {}. 'lenet runs' lists your runs", "{} 不是训练：{}。lenet runs 会列出你的训练"),
     ("{} has no weights yet: go on with {}", "{} 还没有权重：请用 {} 继续"),
     ("{} is not in {}. `lenet data get {}` downloads it; or {}", "{0} 不在 {1}。运行 lenet data get {2} 可以下载"),
     ("No space left on device", "磁盘已满"),

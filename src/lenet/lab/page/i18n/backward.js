@@ -137,7 +137,7 @@ export default {
       "{layer} 中读它的每个特征图传回「卷积核 × 梯度」，对卷积核盖住它的所有位置求和。"
       + "卷积核的行和列要倒过来。",
     "backward.by.dense": "{layer} 的每个单元传回「权重 × 梯度」。",
-    "backward.by.pooling": "{layer} 把梯度传回来：平均池化平分，最大池化只给最大的那个。",
+    "backward.by.pooling": "{layer} 把梯度传回来：平均汇聚平分，最大汇聚只给最大的那个。",
     "backward.by.activation": "{layer} 把梯度传回来，乘以它在这个数处的斜率。",
     "backward.feeds": "去往 {layer}",
     "backward.factor.weight": "权重",

@@ -205,7 +205,7 @@ export default {
     "learn.welcome": "欢迎。",
     "learn.empty": "这里还没有网络",
     "learn.empty-what":
-      "“探索”和“比较”显示训练好的网络。可以先用一万张服装小图训练一个 LeNet：大约一分钟，您可以看着它学习。"
+      "“探索”和“比较”显示训练好的网络。可以先用一万张服装小图训练一个 LeNet：大约一分钟，你可以看着它学习。"
       + "也可以在表单中设置自己的训练。",
     "learn.empty-begin": "训练第一个网络",
     "learn.empty-where": "lenet train 写入 {folder} 的训练也会显示在这里。",

@@ -65,7 +65,7 @@ export default {
     "verdict.train": "在此训练",
     "train.title": "在本页训练",
     "train.about":
-      "看这个网络从随机权重开始学习：就在您的浏览器里，用 {data} 的图片。上方的图会显示每一步。"
+      "看这个网络从随机权重开始学习：就在你的浏览器里，用 {data} 的图片。上方的图会显示每一步。"
       + "不会发送任何数据，也不会改动任何训练记录。",
     "train.loading": "正在载入图片和引擎……",
     "train.counts":
@@ -88,18 +88,18 @@ export default {
     "train.lost": "损失已不再是数字：步子太大了。请选较小的学习率，重新开始。",
     "train.epoch": "第 {epoch} 轮，第 {step} 步",
     "train.loss-is": "损失 {loss}",
-    "train.held-is": "留出图片的正确率 {accuracy}",
+    "train.held-is": "留出图片的准确率 {accuracy}",
     "train.speed": "每秒 {n} 张",
     "train.guessing": "瞎猜：{value}",
     "train.curve.loss": "各轮的损失",
-    "train.curve.accuracy": "各轮的正确率",
+    "train.curve.accuracy": "各轮的准确率",
     "train.curve.trained": "用于学习",
     "train.curve.held": "留出",
     "train.curve-label": "{measure}，到第 {epoch} 轮：用于学习 {trained}，留出 {held}",
     "train.field.rate": "学习率",
     "train.field.optimizer": "优化器",
     "train.field.activation": "激活函数",
-    "train.field.pooling": "池化",
+    "train.field.pooling": "汇聚",
     "train.field.batch": "每批图片数",
     "train.field.from": "起点",
     "train.field.seed": "随机种子",
@@ -111,6 +111,6 @@ export default {
     "train.pooling.MaxPool2d": "最大",
     "train.from.random": "随机权重",
     "train.from.shown": "当前显示的权重",
-    "explanation.here": "这个网络正在本页训练。各层的文字说明属于您打开的那个网络，请到那里查看。",
+    "explanation.here": "这个网络正在本页训练。各层的文字说明属于你打开的那个网络，请到那里查看。",
   },
 };

@@ -36,12 +36,12 @@ export default {
     "language.other": "用英文显示本页",
     looking: "只读",
     "looking.missing":
-      "这个地址不含令牌。您可以查看全部内容；要训练或删除，请打开 lenet lab 打印出的地址。",
+      "这个地址不含令牌。你可以查看全部内容；要训练或删除，请打开 lenet lab 打印出的地址。",
     "looking.old":
-      "实验室已重新启动。您可以查看全部内容；要训练或删除，请打开 lenet lab 这次打印出的地址。",
+      "实验室已重新启动。你可以查看全部内容；要训练或删除，请打开 lenet lab 这次打印出的地址。",
     starting: "正在向实验室读取训练列表……",
     "connection.lost":
-      "实验室没有响应。如果您已将它关闭，请重新启动：lenet lab。本页会自动重试，并从原处继续。",
+      "实验室没有响应。如果你已将它关闭，请重新启动：lenet lab。本页会自动重试，并从原处继续。",
     "connection.found": "实验室已恢复连接。",
     "theme.auto": "自动",
     "theme.light": "浅色",
