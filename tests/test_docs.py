@@ -156,12 +156,23 @@ def test_what_is_there_in_chinese_is_there_in_english_and_leads_to_it() -> None:
         names = {page.name for page in (DOCS / folder).glob("*.md")}
         assert names == {page.name for page in (DOCS / "zh" / folder).glob("*.md")}
     assert {"scratch.md", "looking.md"} <= {page.name for page in (DOCS / "zh").glob("*.md")}
+    assert [link for page in CHINESE for link in links_into_english(page)] == []
     for chinese in sorted((DOCS / "zh").rglob("*.md")):
         inside = chinese.relative_to(DOCS / "zh")
         up = "../" * len(inside.parts[:-1])
         assert f"[English](../{up}{inside.as_posix()})" in chinese.read_text(encoding="utf-8")
         english = (DOCS / inside).read_text(encoding="utf-8")
         assert f"[中文]({up}zh/{inside.as_posix()})" in english, inside
+
+
+def links_into_english(page: Path) -> Iterator[str]:
+    """The links of a Chinese page to an English one that there is in Chinese."""
+    text = page.read_text(encoding="utf-8")
+    for words, target in re.findall(r"\[([^\]]*)\]\(([^)#]+\.md)", text):
+        path = (page.parent / target).resolve()
+        english = DOCS in path.parents and DOCS / "zh" not in path.parents
+        if english and words != "English" and (DOCS / "zh" / path.relative_to(DOCS)).exists():
+            yield f"{name_of(page)}: {target}"
 
 
 def test_chinese_sentences_are_not_broken_over_lines() -> None:
