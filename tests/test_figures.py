@@ -18,10 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+import lenet
 from lenet import drawing, system
 from lenet.data import Dataset, Split
 from lenet.drawing import figures
 from lenet.drawing.figures import FigureError
+from lenet.language.figures import figure_words
 from lenet.looking import mistake_figures
 from test_live import readings
 
@@ -276,3 +278,44 @@ def test_what_draws_is_loaded_in_a_thread_and_its_errors_are_for_who_draws(
             assert not thread.daemon
             thread.join()
     assert "colorsys" in sys.modules
+
+
+# --- in Chinese --------------------------------------------------------------------------------
+
+
+def words_of(figure: Any) -> list[str]:
+    """What stands on a figure, without numbers, sizes and the names of layers and classes."""
+    from matplotlib.text import Text
+
+    found = [text.get_text() for text in figure.findobj(Text) if text.get_visible()]
+    free = r"[\d.,%×−±()\s:：，]|lenet|Conv2d|Sigmoid|AvgPool2d|Linear|Max|[CSF]\d|R|conv|x"
+    return [text for text in found if re.sub(free, "", text)]
+
+
+def test_a_chinese_figure_has_chinese_words_alone(
+    small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not figures.cjk_fonts():
+        pytest.skip("no font with Chinese is here")
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    seen = lenet.features("lenet", small.test.images[0, 0])
+    counts = np.eye(3, dtype=np.int64)
+    drawn = [
+        figures.curves(readings(2), title="epoch 1 of 2", language="zh"),
+        figures.overlaid({"1": readings(2), "2": readings(2)}, "zh"),
+        mistake_figures.confusion(counts, "123", "lenet: 9% of 9 pictures recognised", "zh"),
+        mistake_figures.mistakes(small.test, [], "lenet: most confident mistakes", "zh"),
+        lenet.kernels("lenet").figure(),
+        seen.figure(),
+        seen.shortcut_figure(),
+    ]
+    for figure in drawn:
+        words = words_of(figure)
+        assert words
+        english = [text for text in words if not re.search("[\u4e00-\u9fff]", text)]
+        assert english == [], english
+
+
+def test_a_sentence_that_is_not_known_stays_as_it_is() -> None:
+    assert figure_words("AdamW 0.01") == "AdamW 0.01"
+    assert figures.said("epoch", "en") == "epoch"

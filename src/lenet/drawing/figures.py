@@ -23,12 +23,14 @@ from numpy.typing import NDArray
 from lenet import system
 from lenet.drawing.text_width import cells
 from lenet.files import write_atomically
+from lenet.language.figures import figure_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from lenet.data import Split
+    from lenet.language.asked import Language
     from lenet.training import Reading
 
 # The curves of a training by the names of history.csv, in the order of every legend; live.py takes
@@ -106,6 +108,7 @@ def curves(
     title: str | None = None,
     published: Sequence[Mapping[str, Any]] | None = None,
     epochs: int | None = None,
+    language: Language = "en",
 ) -> Figure:
     """The figure of the tutorials: train loss, train acc and test acc over epochs; val acc if any.
 
@@ -114,13 +117,14 @@ def curves(
     axis ends; without it, at the last reading.
     """
     end = float(epochs or max((reading.epoch for reading in readings), default=1.0))
-    with style([title or ""]):
+    title = said(title, language) if title else None
+    with style([title or "", said("epoch", language)]):
         height_in = 4.0 if title else 3.75
         figure = blank(6.4, height_in)
         axes = figure.add_axes((0.075, 0.46 / height_in, 0.845, 2.94 / height_in))
-        _draw_curves(axes, readings)
+        _draw_curves(axes, readings, language)
         _draw_published(axes, published or (), end)
-        _finish_axes(axes, end, beside=0.05 if published else 0.0)
+        _finish_axes(axes, end, 0.05 if published else 0.0, language)
         _label_last_values(axes, readings)
         figure.legend(
             *axes.get_legend_handles_labels(),
@@ -135,7 +139,7 @@ def curves(
     return figure
 
 
-def _draw_curves(axes: Axes, readings: Sequence[Reading]) -> None:
+def _draw_curves(axes: Axes, readings: Sequence[Reading], language: Language) -> None:
     for name, color in PALETTE.items():
         xs, ys = points(readings, name)
         if not xs and name == "val_acc":
@@ -151,7 +155,7 @@ def _draw_curves(axes: Axes, readings: Sequence[Reading]) -> None:
             marker=marker,
             markersize=6.5 if name == "val_acc" else 4.0,  # a ring where test acc covers it
             clip_on=False,  # a marker on the edge is shown whole
-            label=name.replace("_", " "),
+            label=said(name.replace("_", " "), language),
         )
 
 
@@ -189,10 +193,10 @@ def _draw_published(axes: Axes, published: Sequence[Mapping[str, Any]], end: flo
     )
 
 
-def _finish_axes(axes: Axes, end: float, beside: float) -> None:
+def _finish_axes(axes: Axes, end: float, beside: float, language: Language) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(said("epoch", language))
     axes.set_xlim(0.0, end * (1 + beside))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=end >= 2))
     top = axes.dataLim.y1 if len(axes.lines) and math.isfinite(axes.dataLim.y1) else 1.0
@@ -249,7 +253,7 @@ _RUN_COLORS: Final = (
 _RUN_DASHES: Final = ("-", "--", ":", "-.")
 
 
-def overlaid(histories: Mapping[str, Sequence[Reading]]) -> Figure:
+def overlaid(histories: Mapping[str, Sequence[Reading]], language: Language = "en") -> Figure:
     """Several runs' train loss and test accuracy over each other, one colour a run.
 
     Where a run has no test accuracy it has no curve on the right. Beyond 28 runs looks repeat.
@@ -258,13 +262,13 @@ def overlaid(histories: Mapping[str, Sequence[Reading]]) -> Figure:
     rows = math.ceil(len(histories) / columns)
     legend_in = 0.2 * rows + 0.15
     height_in = 3.6 + legend_in
-    with style(list(histories)):
+    with style([*histories, said("epoch", language)]):
         figure = blank(8.6, height_in)
         bottom, high = (0.5 + legend_in) / height_in, 2.75 / height_in
         panels = (("train_loss", 0.07), ("test_acc", 0.565))
         for name, left in panels:
             axes = figure.add_axes((left, bottom, 0.42, high))
-            axes.set_title(name.replace("_", " "))
+            axes.set_title(said(name.replace("_", " "), language))
             for index, (label, readings) in enumerate(histories.items()):
                 xs, ys = points(readings, name)
                 axes.plot(
@@ -276,7 +280,7 @@ def overlaid(histories: Mapping[str, Sequence[Reading]]) -> Figure:
                     label=label,
                 )
             end = max((r.epoch for readings in histories.values() for r in readings), default=1.0)
-            _finish_axes(axes, end, beside=0.0)
+            _finish_axes(axes, end, 0.0, language)
         figure.legend(
             *axes.get_legend_handles_labels(),
             loc="lower left",
@@ -484,6 +488,11 @@ def drawn_names(names: Sequence[str]) -> tuple[list[str], str]:
         "no font for Chinese was found, so the picture has numbers for such names; get one "
         f"{system.how_to_get('font')}"
     )
+
+
+def said(text: str, language: Language) -> str:
+    """A figure's own words in the language; in English where no font has Chinese."""
+    return figure_words(text) if language == "zh" and cjk_fonts() else text
 
 
 def drawn(text: str) -> str:

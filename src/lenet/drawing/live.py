@@ -27,8 +27,9 @@ from rich.progress_bar import ProgressBar
 from rich.segment import ControlType, Segment
 from rich.text import Text
 
-from lenet.drawing.figures import PALETTE, curves, encoded
+from lenet.drawing.figures import PALETTE, curves, encoded, said
 from lenet.drawing.terminal_plot import draw_curves
+from lenet.language.asked import language_of
 from lenet.language.finding import told
 from lenet.optimization import Settings
 from lenet.training import Callbacks, Progress, Reading
@@ -230,10 +231,12 @@ def _lines(record: Record, console: Console) -> Iterator[Callbacks]:
 def _notebook(record: Record) -> Iterator[Callbacks]:
     display: Any = importlib.import_module("IPython.display")  # it has types only in part
     throttle = Throttle(NOTEBOOK_INTERVAL_S, NOTEBOOK_SHARE)
+    language = language_of(os.environ)
 
     def picture() -> Any:
-        title = "  ·  ".join([f"epoch {record.epoch} of {record.epochs}", *_speed_and_time(record)])
-        figure = curves(record.readings, title=title, epochs=record.epochs)
+        epoch = said(f"epoch {record.epoch} of {record.epochs}", language)
+        title = "  ·  ".join([epoch, *_speed_and_time(record)])
+        figure = curves(record.readings, title=title, epochs=record.epochs, language=language)
         return display.SVG(data=encoded(figure, "svg").decode())
 
     handle = display.display(picture(), display_id=True)

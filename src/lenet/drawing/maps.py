@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.drawing.figures import GREY, INK, PAPER, blank, drawn, style
+from lenet.drawing.figures import GREY, INK, PAPER, blank, drawn, said, style
 from lenet.drawing.text_width import wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from lenet.language.asked import Language
 
 Array = NDArray[Any]
 
@@ -54,15 +56,15 @@ class Row:
 # --- kernels -----------------------------------------------------------------------------------
 
 
-def kernel_grids(grids: Sequence[Grid], title: str) -> Figure:
+def kernel_grids(grids: Sequence[Grid], title: str, language: Language = "en") -> Figure:
     """Every kernel as a small map: a column an output channel, a row an input channel.
 
     Each layer's scale ends at its own largest weight: else the many small weights of a late layer
     would be as pale as paper. Of very wide layers the first 128 × 64 are shown, and it is said.
     """
-    layouts = [_lay_out(grid) for grid in grids]
+    layouts = [_lay_out(grid, language) for grid in grids]
     height_in = 0.6 + sum(layout.height_in for layout in layouts)
-    title = drawn(title)
+    title = drawn(said(title, language))
     with style([title]):
         figure = blank(WIDTH_IN, height_in)
         figure.text(
@@ -70,7 +72,7 @@ def kernel_grids(grids: Sequence[Grid], title: str) -> Figure:
         )
         top_in = 0.6
         for layout in layouts:
-            _draw_grid(figure, layout, top_in)
+            _draw_grid(figure, layout, top_in, language)
             top_in += layout.height_in
     return figure
 
@@ -90,7 +92,7 @@ class _Layout:
         return 0.62 + self.down * self.cell_in + 0.2
 
 
-def _lay_out(grid: Grid) -> _Layout:
+def _lay_out(grid: Grid, language: Language) -> _Layout:
     outputs, inputs, size, _ = grid.kernels.shape
     across, down = min(outputs, MOST_ACROSS), min(inputs, MOST_DOWN)
     shown = grid.kernels[:across, :down]
@@ -104,10 +106,11 @@ def _lay_out(grid: Grid) -> _Layout:
     cell_in = min(0.56, (WIDTH_IN - 2 * MARGIN_IN - 0.45) / across, TALLEST_IN / down)
     axis = "output" if across == outputs else f"output: the first {across} of {outputs}"
     axis += "" if down == inputs else f"; of each the first {down} of {inputs} inputs"
-    return _Layout(grid.title, axis, canvas, pitch, cell_in, across, down)
+    title, axis = said(grid.title, language), said(axis, language)
+    return _Layout(title, axis, canvas, pitch, cell_in, across, down)
 
 
-def _draw_grid(figure: Figure, layout: _Layout, top_in: float) -> None:
+def _draw_grid(figure: Figure, layout: _Layout, top_in: float, language: Language) -> None:
     largest = _largest(layout.canvas)
     _draw_scale(figure, WIDTH_IN - MARGIN_IN, top_in + 0.04, f"{largest:.2g}")
     gap_in = layout.cell_in / layout.pitch if layout.pitch > 1 else 0.0
@@ -121,7 +124,8 @@ def _draw_grid(figure: Figure, layout: _Layout, top_in: float) -> None:
     )
     _draw_map(axes, layout.canvas, largest)
     figure.text(*_place(figure, MARGIN_IN, top_in + 0.12), layout.title, color=INK)
-    figure.text(*_place(figure, MARGIN_IN, top_in + 0.45), "input", fontsize=SMALL, color=GREY)
+    word = said("input", language)
+    figure.text(*_place(figure, MARGIN_IN, top_in + 0.45), word, fontsize=SMALL, color=GREY)
     figure.text(*_place(figure, left_in, top_in + 0.31), layout.axis, fontsize=SMALL, color=GREY)
     middle = (layout.pitch - (layout.pitch > 1)) / 2
     for count, is_column in ((layout.across, True), (layout.down, False)):
@@ -148,7 +152,11 @@ def _every(cell_in: float) -> int:
 
 
 def layer_rows(
-    picture: Array, rows: Sequence[Row], bars: Sequence[tuple[str, float, float]], title: str
+    picture: Array,
+    rows: Sequence[Row],
+    bars: Sequence[tuple[str, float, float]],
+    title: str,
+    language: Language = "en",
 ) -> Figure:
     """A picture (1 or 3, h, w) uint8, the rows below it, and bars: (class, probability, output).
 
@@ -158,26 +166,27 @@ def layer_rows(
     picture_in = 1.0
     bars_in = 0.155 * len(bars) + 0.45
     height_in = 0.62 + picture_in + 0.3 + sum(heights) + bars_in + 0.15
-    title = drawn(title)
+    title = drawn(said(title, language))
     with style([title, *(name for name, _, _ in bars)]):
         figure = blank(WIDTH_IN, height_in)
         figure.text(
             *_place(figure, MARGIN_IN, 0.34), title, fontsize=10.5, weight="bold", color=INK
         )
         _draw_picture(figure, picture, LEFT_IN, 0.6, picture_in)
-        figure.text(*_place(figure, MARGIN_IN, 0.72), "input", fontsize=8.0, color=INK)
+        word = said("input", language)
+        figure.text(*_place(figure, MARGIN_IN, 0.72), word, fontsize=8.0, color=INK)
         shape = "×".join(map(str, picture.shape))
         figure.text(*_place(figure, MARGIN_IN, 0.88), shape, fontsize=SMALL, color=GREY)
         _draw_scale(figure, WIDTH_IN - MARGIN_IN, 0.62, "R")
         _draw_scale(figure, WIDTH_IN - MARGIN_IN, 1.0, "R", signed=False)
-        note = "R: the number right of each row"
+        note = said("R: the number right of each row", language)
         place = _place(figure, WIDTH_IN - MARGIN_IN, 1.4)
         figure.text(*place, note, fontsize=SMALL, color=GREY, horizontalalignment="right")
         top_in = 0.62 + picture_in + 0.2
         for row, row_in in zip(rows, heights, strict=True):
-            _draw_row(figure, row, top_in)
+            _draw_row(figure, row, top_in, language)
             top_in += row_in
-        _draw_bars(figure, bars, top_in + 0.12)
+        _draw_bars(figure, bars, top_in + 0.12, language)
     return figure
 
 
@@ -205,7 +214,7 @@ def _row_layout(values: Array) -> tuple[float, float, int]:
     return scale * width, scale * height, math.ceil(channels / across)
 
 
-def _draw_row(figure: Figure, row: Row, top_in: float) -> None:
+def _draw_row(figure: Figure, row: Row, top_in: float, language: Language) -> None:
     largest, signed = _largest(row.values), bool((row.values < 0).any())
     map_in, high_in, lines = _row_layout(row.values)
     if row.values.ndim == 1:
@@ -225,12 +234,12 @@ def _draw_row(figure: Figure, row: Row, top_in: float) -> None:
     _draw_maps(figure, shown, places, wide_in, high_in, largest, signed, top_in)
     note = row.note
     if row.values.ndim == 3 and len(row.values) > MOST_CHANNELS:
-        note += f", first {MOST_CHANNELS}"
+        note = said(f"{note}, first {MOST_CHANNELS}", language)
     figure.text(*_place(figure, MARGIN_IN, top_in + 0.12), row.title, fontsize=8.0, color=INK)
     figure.text(*_place(figure, MARGIN_IN, top_in + 0.27), note, fontsize=SMALL, color=GREY)
     figure.text(
         *_place(figure, WIDTH_IN - MARGIN_IN, top_in + 0.12),
-        f"{'±' if signed else '0 to '}{_short(largest)}",
+        f"±{_short(largest)}" if signed else said(f"0 to {_short(largest)}", language),
         fontsize=SMALL,
         color=GREY,
         horizontalalignment="right",
@@ -262,7 +271,12 @@ def _draw_maps(
     axes.set_ylim(bottom, 0)
 
 
-def _draw_bars(figure: Figure, bars: Sequence[tuple[str, float, float]], top_in: float) -> None:
+def _draw_bars(
+    figure: Figure,
+    bars: Sequence[tuple[str, float, float]],
+    top_in: float,
+    language: Language,
+) -> None:
     """One bar a class: its probability, and beside it the output that gave it."""
     if not bars:
         return
@@ -279,7 +293,7 @@ def _draw_bars(figure: Figure, bars: Sequence[tuple[str, float, float]], top_in:
     ):
         figure.text(
             *_place(figure, x, top_in + 0.13),
-            text,
+            said(text, language),
             fontsize=SMALL,
             color=GREY,
             horizontalalignment=alignment,
@@ -304,7 +318,10 @@ def _draw_bars(figure: Figure, bars: Sequence[tuple[str, float, float]], top_in:
 
 
 def comparison_rows(
-    rows: Sequence[tuple[str, Sequence[tuple[str, Array]]]], title: str, words: str
+    rows: Sequence[tuple[str, Sequence[tuple[str, Array]]]],
+    title: str,
+    words: str,
+    language: Language = "en",
 ) -> Figure:
     """Rows of grey maps (h, w) beside each other, each with a caption; words below all of them.
 
@@ -314,7 +331,7 @@ def comparison_rows(
     lines = wrapped(words, 116)
     row_in = map_in + 0.62
     height_in = 0.55 + row_in * len(rows) + line_in * len(lines) + 0.2
-    title = drawn(title)
+    title = drawn(said(title, language))
     with style([title, words]):
         figure = blank(WIDTH_IN, height_in)
         figure.text(
@@ -322,7 +339,7 @@ def comparison_rows(
         )
         for index, (name, panels) in enumerate(rows):
             top_in = 0.55 + index * row_in
-            for line, part in enumerate(wrapped(name, 19)):
+            for line, part in enumerate(wrapped(said(name, language), 19)):
                 place = _place(figure, MARGIN_IN, top_in + 0.2 + line * line_in)
                 figure.text(*place, part, color=INK)
             for column, (caption, values) in enumerate(panels):
@@ -331,7 +348,8 @@ def comparison_rows(
                 axes.imshow(values, cmap="gray", interpolation="none")
                 low, high = float(np.nanmin(values)), float(np.nanmax(values))
                 ends = f"{_short(low)} to {_short(high)}"
-                for line, part in enumerate((caption, ends)):
+                below = (said(caption, language), said(ends, language))
+                for line, part in enumerate(below):
                     figure.text(
                         *_place(figure, left_in, top_in + map_in + 0.25 + line * 0.14),
                         part,
@@ -347,7 +365,9 @@ def comparison_rows(
 # --- histograms --------------------------------------------------------------------------------
 
 
-def histograms(panels: Sequence[tuple[str, str, Array, Array]], title: str) -> Figure:
+def histograms(
+    panels: Sequence[tuple[str, str, Array, Array]], title: str, language: Language = "en"
+) -> Figure:
     """Small histograms: (name, note, counts (bins,), edges (bins + 1,)) of each parameter.
 
     Each has its own axis, symmetric about zero.
@@ -355,7 +375,7 @@ def histograms(panels: Sequence[tuple[str, str, Array, Array]], title: str) -> F
     across = 4
     down = max(1, math.ceil(len(panels) / across))
     wide_in, high_in = (WIDTH_IN - 2 * MARGIN_IN + 0.25) / across, 1.5
-    title = drawn(title)
+    title = drawn(said(title, language))
     with style([title]):
         figure = blank(WIDTH_IN, 0.5 + down * high_in + 0.1)
         figure.text(
@@ -384,6 +404,7 @@ def histograms(panels: Sequence[tuple[str, str, Array, Array]], title: str) -> F
                     color=INK,
                 )
             figure.text(*_place(figure, left_in, top_in + 0.17), name, color=INK)
+            note = said(note, language)
             figure.text(*_place(figure, left_in, top_in + 0.32), note, fontsize=SMALL, color=GREY)
     return figure
 

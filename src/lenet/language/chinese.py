@@ -270,7 +270,7 @@ def listed_in_chinese(sentences: str) -> str | None:
 
 def _translated(sentence: str, depth: int) -> str | None:
     for english, chinese, longest in _TEMPLATES:
-        parts = _parts(sentence, english)
+        parts = parts_of(sentence, english)
         if parts is not None and max(map(len, parts), default=0) <= longest:
             if depth > 1:
                 parts = [_translated(part, depth - 1) or part for part in parts]
@@ -278,7 +278,7 @@ def _translated(sentence: str, depth: int) -> str | None:
     return None
 
 
-def _parts(sentence: str, literals: Sequence[str]) -> list[str] | None:
+def parts_of(sentence: str, literals: Sequence[str]) -> list[str] | None:
     """What stands between these texts, where the sentence is made of them; each as short as can be.
 
     It uses no regular expression: with so many parts, a stranger's sentence could keep one busy

@@ -397,7 +397,8 @@ def mistake_pictures(
         def draw_confusion() -> Figure:
             from lenet.looking import mistake_figures
 
-            return mistake_figures.confusion(report.confusion, report.classes, title)
+            language = known_language(None)
+            return mistake_figures.confusion(report.confusion, report.classes, title, language)
 
         pictures.append(_drawn("confusion.png", draw_confusion))
     if mistakes is not None:
@@ -406,7 +407,7 @@ def mistake_pictures(
             from lenet.looking import mistake_figures
 
             what = f"{network}: most confident mistakes"
-            return mistake_figures.mistakes(split, mistakes, what)
+            return mistake_figures.mistakes(split, mistakes, what, known_language(None))
 
         pictures.append(_drawn("mistakes.png", draw_mistakes))
     return pictures

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.drawing.tensor_text import tensor_text
+from lenet.language.asked import known_language
 from lenet.network.architecture import Network, trace
 from lenet.network.layers import Conv2d, connection_count
 from lenet.network.parameters import Parameters
@@ -66,7 +67,7 @@ class Kernels:
                 f"{low} to {high}"
             )
             grids.append(maps.Grid(title, values))
-        return maps.kernel_grids(grids, f"Kernels of {self.network}")
+        return maps.kernel_grids(grids, f"Kernels of {self.network}", known_language(None))
 
     def _repr_png_(self) -> bytes:
         from lenet.drawing import figures

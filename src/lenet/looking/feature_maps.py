@@ -69,7 +69,7 @@ class Features:
     layers: tuple[TracedLayer, ...]
     outputs: tuple[Floats, ...]  # of each layer, (channels, h, w) or (features,)
     shortcut: Shortcut | None  # where a second convolution follows the first
-    language: Language = "en"  # of the words below the shortcut
+    language: Language = "en"  # of its figures
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
@@ -98,7 +98,7 @@ class Features:
         bars = list(zip(names, self.probabilities.tolist(), self.outputs[-1].tolist(), strict=True))
         bars = _best(bars)
         title = f"{self.network.name} on {self.picture.source}"
-        return maps.layer_rows(self.picture.pixels, rows, bars, title)
+        return maps.layer_rows(self.picture.pixels, rows, bars, title, self.language)
 
     def shortcut_figure(self) -> Figure:
         """Tutorial 003's figure and the network's own, with a word on the difference.
@@ -126,7 +126,8 @@ class Features:
         )
         speaks = "en" if self.language == "zh" and not figures.cjk_fonts() else self.language
         words = _shortcut_words(short, speaks)
-        return maps.comparison_rows(rows, "Two convolutions, summed over their channels", words)
+        title = "Two convolutions, summed over their channels"
+        return maps.comparison_rows(rows, title, words, speaks)
 
     def _repr_png_(self) -> bytes:
         from lenet.drawing import figures
@@ -295,9 +296,9 @@ def _shortcut_words(shortcut: Shortcut, language: str) -> str:
         return (
             "教程 003 的写法是 feature2 = conv2(feature1)：把第二个卷积层直接用在"
             f"第一个卷积层的输出上，跳过了中间的 {between}。网络真正计算的是下面一行："
-            f"先经过 {between}，再做第二次卷积，所以最后一幅是 {shapes[1]}，而不是 {shapes[0]}。"
+            f"先经过 {between}，再做第二次卷积，所以最后一张是 {shapes[1]}，而不是 {shapes[0]}。"
             "上面一行的 conv2(conv1(x)) 在网络里从未出现过：这些卷积核没有在那样的输入上训练过。"
-            "每幅图都是把各通道相加得到的一张图，相反的通道会互相抵消。"
+            "每张图都是把各通道相加得到的一张图，相反的通道会互相抵消。"
         )
     return (
         "Tutorial 003 writes feature2 = conv2(feature1): the second convolution on the first "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.drawing.figures import GREY, INK, blank, drawn, drawn_names, style
+from lenet.drawing.figures import GREY, INK, blank, drawn, drawn_names, said, style
 from lenet.drawing.text_width import cells
 
 if TYPE_CHECKING:
@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lenet.data import Split
+    from lenet.language.asked import Language
     from lenet.looking.evaluation import Mistake
 
 MOST_COUNTED: Final = 30  # classes; with more the cells are too small for their counts
 RIGHT, WRONG = "#2166AC", "#B2182B"
 
 
-def confusion(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> Figure:
+def confusion(
+    counts: NDArray[np.int64], classes: Sequence[str], title: str, language: Language = "en"
+) -> Figure:
     """The counts (classes, classes) as a matrix: rows what a picture is, columns what it is called.
 
     Darker is more of the row; recognised is blue, mistaken red.
@@ -36,9 +39,14 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> 
     top_in = 0.75 + letters_in * min(max(map(cells, names)), 40) * 0.75
     width_in = max(left_in + number * cell_in + 0.75, 5.4)
     height_in = top_in + number * cell_in + 0.35
+    legend = said(
+        "row: what it is   column: what it was called   blue: recognised, right its share   "
+        "red: mistaken",
+        language,
+    )
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    title = drawn(title)
-    with style([title, *names]):
+    title = drawn(said(title, language))
+    with style([title, legend, *names]):
         figure = blank(width_in, height_in)
         figure.text(
             0.3 / width_in, 1 - 0.34 / height_in, title, fontsize=10.5, weight="bold", color=INK
@@ -58,8 +66,7 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> 
         figure.text(
             0.3 / width_in,
             0.14 / height_in,
-            "row: what it is   column: what it was called   blue: recognised, right its share   "
-            "red: mistaken",
+            legend,
             fontsize=7.0,
             color=GREY,
         )
@@ -131,7 +138,9 @@ def _ink_on(color: NDArray[np.float64]) -> str:
     return "white" if (luminance + 0.05) ** 2 < 1.05 * 0.05 else "black"
 
 
-def mistakes(split: Split, found: Sequence[Mistake], title: str) -> Figure:
+def mistakes(
+    split: Split, found: Sequence[Mistake], title: str, language: Language = "en"
+) -> Figure:
     """The pictures that were mistaken, the surest first: what each was called, and what it is."""
     names, _ = drawn_names(split.classes)
     channels = split.images.shape[1]
@@ -140,8 +149,8 @@ def mistakes(split: Split, found: Sequence[Mistake], title: str) -> Figure:
     cell_in, text_in = 1.25, 0.62
     width_in = max(0.6 + across * cell_in, 5.0)
     height_in = 0.55 + max(1, down) * (cell_in - 0.2 + text_in) + 0.05
-    title = drawn(title)
-    with style([title, *names]):
+    title = drawn(said(title, language))
+    with style([title, said("no mistakes", language), *names]):
         figure = blank(width_in, height_in)
         figure.text(
             0.3 / width_in, 1 - 0.34 / height_in, title, fontsize=10.5, weight="bold", color=INK
@@ -163,10 +172,11 @@ def mistakes(split: Split, found: Sequence[Mistake], title: str) -> Figure:
             picture = split.images[mistake.index]
             shown = picture.transpose(1, 2, 0) if channels == 3 else picture[0]
             axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="none")
+            true = f"is {_cut(names[mistake.label])} {mistake.label_probability:.3f}"
             lines = (
                 (f"{_cut(names[mistake.predicted])} {mistake.probability:.3f}", WRONG, 8.0),
-                (f"is {_cut(names[mistake.label])} {mistake.label_probability:.3f}", INK, 8.0),
-                (f"picture {mistake.index}", GREY, 7.0),
+                (said(true, language), INK, 8.0),
+                (said(f"picture {mistake.index}", language), GREY, 7.0),
             )
             for line, (text, color, size) in enumerate(lines):
                 y_in = top_in + side_in + 0.15 + 0.15 * line
@@ -174,7 +184,9 @@ def mistakes(split: Split, found: Sequence[Mistake], title: str) -> Figure:
                     left_in / width_in, 1 - y_in / height_in, text, fontsize=size, color=color
                 )
         if not found:
-            figure.text(0.3 / width_in, 1 - 0.8 / height_in, "no mistakes", color=INK)
+            figure.text(
+                0.3 / width_in, 1 - 0.8 / height_in, said("no mistakes", language), color=INK
+            )
     return figure
 
 

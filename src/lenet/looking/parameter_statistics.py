@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.drawing.tensor_text import tensor_text
+from lenet.language.asked import known_language
 from lenet.network.architecture import Network
 from lenet.network.layers import Shape, show_shape
 from lenet.network.parameters import Parameters, parameter_shapes
@@ -63,7 +64,8 @@ class Statistics:
             )
             for row in self.parameters
         ]
-        return maps.histograms(panels, f"Parameters of {self.network}")
+        title = f"Parameters of {self.network}"
+        return maps.histograms(panels, title, known_language(None))
 
     def _repr_png_(self) -> bytes:
         from lenet.drawing import figures
