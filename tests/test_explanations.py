@@ -123,7 +123,7 @@ def test_the_mlp_sees_pixels_and_has_no_comparison_with_itself() -> None:
     ("language", "saturated", "dead"),
     [
         ("en", "on 4 test pictures 75% of the outputs are saturated (slope", "1 of the 2 units"),
-        ("zh", "在 4 幅测试图片上，75% 的输出处于饱和区（斜率", "2 个单元中有 1 个"),
+        ("zh", "在 4 张测试图片上，75% 的输出处于饱和区（斜率", "2 个单元中有 1 个"),
     ],
 )
 def test_what_a_run_says_of_its_layers(language: str, saturated: str, dead: str) -> None:

@@ -92,7 +92,7 @@ def test_an_explanation_tells_what_training_made_of_it(
     assert "In this run: weights from −" in english
     assert "In this run: on 256 test pictures" in english
     chinese = printed(capsys, "inspect", run, "--explain", "zh")
-    assert "本次训练：在 256 幅测试图片上" in chinese
+    assert "本次训练：在 256 张测试图片上" in chinese
     assert printed(capsys, "inspect", "--explain", "zh", run) == chinese
 
 

@@ -7,7 +7,7 @@ tensors, and return what they were given; PyTorch is not imported, and its gradi
     corr2d_multi_in       the sum over channels        (c, h, w), (c, kh, kw)
     corr2d_multi_in_out   one sum for each kernel      (c, h, w), (o, c, kh, kw)
     conv2d                samples, bias, padding and stride as well
-    pool2d                maximum or average, whatever the number of dimensions
+    pool2d                maximum or mean, whatever the number of dimensions
 
 What deep learning calls convolution is cross-correlation: the kernel is not turned around. With
 ``explain=True`` each function yields its steps instead of the result.

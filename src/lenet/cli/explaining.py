@@ -70,7 +70,7 @@ def explain_pool(
         bool,
         typer.Option(
             "--count-padding/--skip-padding",
-            help="Let averages count the padding (count_include_pad).",
+            help="Let means count the padding (count_include_pad).",
         ),
     ] = True,
     lang: Spoken = None,

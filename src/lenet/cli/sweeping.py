@@ -203,7 +203,7 @@ def ablate(
 ) -> int:
     """Ask the classic questions of a recipe: which activation, pooling, optimiser, first weights?
 
-    Sigmoid, tanh and ReLU, average and max pooling, SGD and Adam, three ways to draw the first
+    Sigmoid, tanh and ReLU, mean and max pooling, SGD and Adam, three ways to draw the first
     weights: every combination, with several seeds. What a --vary names takes the place of these
     questions.
     """

@@ -139,7 +139,7 @@ def _words(layer: Layer) -> tuple[str, ...]:
             size, stride, padding = layer.kernel_size, stride_of(layer), padding_of(layer)
             kind = {
                 Conv2d: "convolution",
-                AvgPool2d: "average pooling",
+                AvgPool2d: "mean pooling",
                 MaxPool2d: "max pooling",
                 Subsample: "subsampling",
             }[type(layer)]

@@ -37,7 +37,7 @@ def introduction(facts: Facts) -> str:
     """What goes in, what comes out, and how to read the rest."""
     network = facts.network
     return (
-        f"{network.name} 的输入是一幅 {show_shape(network.input_shape)} 的图片（通道 × 行 × 列），"
+        f"{network.name} 的输入是一张 {show_shape(network.input_shape)} 的图片（通道 × 行 × 列），"
         f"输出是 {len(network.classes)} 个类别各一个数。下面按顺序说明它的 {len(facts.layers)} 层，"
         f"一共有 {facts.parameters:,} 个参数；层前面的编号就是参数名里的编号。"
     )
@@ -124,7 +124,7 @@ def does(facts: LayerFacts) -> str:
         case RBF():
             return (
                 f"每个输出是这 {layer.in_features} 个数到该类别固定编码的距离平方的相反数；"
-                "编码是一幅小小的字符图。"
+                "编码是一张小小的字符图。"
             )
 
 
@@ -217,7 +217,7 @@ def _why_convolution(facts: LayerFacts, layer: Conv2d) -> str:
             )
     else:
         text = (
-            "每个卷积核在整幅图上寻找一种小图案，比如某个方向的边缘或笔画。它们的初始值是不同的随机数，"
+            "每个卷积核在整张图片上寻找一种小图案，比如某个方向的边缘或笔画。它们的初始值是不同的随机数，"
             "反向传播给每个卷积核的梯度也就不同，于是自然地分了工。同一图案出现在哪个角落都一样有用，"
             f"所以所有位置共用权重：只要 {facts.row.parameters:,} 个参数，"
             f"换成全连接层则要 {facts.dense_parameters:,} 个。"
@@ -272,7 +272,7 @@ def numbers(facts: LayerFacts) -> list[str]:
         lines.append("参数：无")
     if row.size_formula:
         rows, columns = facts.field
-        whole = "，即整幅图" if facts.sees_all else ""
+        whole = "，即整张图片" if facts.sees_all else ""
         lines.append(f"感受野：图片上的 {rows}×{columns} 个像素{whole}")
     return lines
 
@@ -285,7 +285,7 @@ def run(facts: LayerFacts) -> str:
         return f"权重在 {_signed(low)} 到 {_signed(high)} 之间。"
     if measured.idle is None:
         return ""
-    of = f"在 {measured.pictures} 幅测试图片上，"
+    of = f"在 {measured.pictures} 张测试图片上，"
     zero = isinstance(facts.layer, ReLU)
     idle = "为零" if zero else f"处于饱和区（斜率不到最大斜率的 {SATURATED_SHARE:.0%}）"
     text = f"{of}{measured.idle:.0%} 的输出{idle}"

@@ -28,7 +28,7 @@ export default {
       + "where the kernel lay on it. The kernel's rows and columns run backwards.",
     "backward.by.dense": "Each unit of {layer} gives back its weight × its gradient.",
     "backward.by.pooling":
-      "{layer} gives its gradient back: shared out by averages, to the largest alone by a maximum.",
+      "{layer} gives its gradient back: shared out by a mean, to the largest alone by a maximum.",
     "backward.by.activation": "{layer} gives its gradient back, times its slope at this number.",
     "backward.feeds": "feeds {layer}",
     "backward.factor.weight": "weight",

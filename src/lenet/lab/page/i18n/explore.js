@@ -161,7 +161,7 @@ export default {
     "softmax.logit": "logit z",
     "softmax.shifted": "z − max z",
     "softmax.exponential": "exp(z − max z)",
-    "softmax.share": "share p",
+    "softmax.share": "probability p",
     "softmax.sum": "sum",
 
     "play.title": "Play a layer over its map",
@@ -306,7 +306,7 @@ export default {
     "pass.from": "它来自",
     "pass.dropout": "训练时以概率 {p} 置零；预测时原样通过",
 
-    "pixel.formula": "x =（像素 / 255 − 均值）/ 标准差",
+    "pixel.formula": "x =（像素 / 255 − 平均值）/ 标准差",
     "pixel.covered": "这个像素被遮住了。",
     "pixel.nudged": "扰动使它改变了 {by}。",
 
@@ -330,7 +330,7 @@ export default {
     "softmax.logit": "logit z",
     "softmax.shifted": "z − max z",
     "softmax.exponential": "exp(z − max z)",
-    "softmax.share": "占比 p",
+    "softmax.share": "概率 p",
     "softmax.sum": "和",
 
     "play.title": "在特征图上播放一层",

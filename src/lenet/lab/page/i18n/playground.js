@@ -52,7 +52,7 @@ export default {
     "train.optimizer.momentum": "SGD, momentum 0.9",
     "train.optimizer.adam": "Adam",
     "train.optimizer.adamw": "AdamW",
-    "train.pooling.AvgPool2d": "average",
+    "train.pooling.AvgPool2d": "mean",
     "train.pooling.MaxPool2d": "maximum",
     "train.from.random": "random weights",
     "train.from.shown": "the weights shown",
