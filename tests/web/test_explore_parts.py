@@ -377,13 +377,64 @@ def test_a_stage_is_widened_and_unfolded_in_place(explore: Open) -> None:
     width = "document.querySelector('[data-layer=\"4\"] canvas').getBoundingClientRect().width"
     before = page.evaluate(width)
     page.get_by_role("button", name="C3", exact=True).first.click()
-    assert page.evaluate(width) >= 1.15 * before
+    assert page.evaluate(width) >= 1.8 * before
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    loupe = page.locator(".maps-loupe")
+    assert not loupe.is_visible()
+    point(page, 4, 733)
+    assert loupe.get_attribute("data-unit") == "733"
+    box = box_of(page, 4, 733)
+    seen = loupe.bounding_box()
+    assert not (seen["x"] <= box["x"] <= seen["x"] + seen["width"])  # it hides no number it is of
+    point(page, 1, 733)
+    assert not loupe.is_visible()
     page.get_by_role("button", name="C3", exact=True).first.click()
     assert page.evaluate(width) == before
     page.locator('[data-layer="4"] .maps-fold input').click()
     assert page.locator('[data-layer="3"]').is_visible()
     assert not page.locator('[data-layer="4"]').is_visible()
     assert page.evaluate("document.activeElement.closest('.maps-layer').dataset.layer") == "3"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_numbers_in_cells_can_be_read_on_every_colour(explore: Open, theme: str) -> None:
+    page = explore(query=f"theme={theme}")
+    written = page.evaluate(
+        """async () => {
+          const { writeNumbers, fitsNumbers } = await import("lenet/explore/network/numbers.js");
+          const { arrange } = await import("lenet/explore/network/layout.js");
+          const { figureColors, paintSigned } = await import("lenet/explore/network/scale.js");
+          const shape = [1, 1, 9];
+          const values = Float32Array.from({ length: 9 }, (_, i) => (i - 4) / 4000);
+          const pixels = new Uint32Array(9);
+          paintSigned(pixels, figureColors().signed, values, 0.001);
+          const arrangement = arrange(shape, { width: 2000 });
+          arrangement.tiles[0].width = 9 * 30;
+          const seen = [];
+          const context = { fillText: (text, x) => seen.push([text, x, context.fillStyle]) };
+          writeNumbers(context, { arrangement, shape, values, pixels, limit: 0.001 });
+          const grounds = [...pixels].map((p) => [p & 255, (p >> 8) & 255, (p >> 16) & 255]);
+          return { seen, grounds, fits: fitsNumbers(arrangement) };
+        }"""
+    )
+    assert [text for text, _, _ in written["seen"]] == (
+        ["−1.0", "−.75", "−.50", "−.25", "0", ".25", ".50", ".75", "1.00"]
+    )
+    assert all(nearly == 30 * i + 16 for i, (_, nearly, _) in enumerate(written["seen"]))
+    for (_, _, ink), ground in zip(written["seen"], written["grounds"], strict=True):
+        assert contrast({"#000": [0, 0, 0], "#fff": [255, 255, 255]}[ink], ground) >= 4.5
+
+
+def contrast(one: list[int], other: list[int]) -> float:
+    """The contrast of two colours, as WCAG 2.2 has it."""
+
+    def luminance(color: list[int]) -> float:
+        shares = [value / 255 for value in color]
+        linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
 
 
 def test_lines_show_what_leads_to_a_class(explore: Open, served: dict[str, Model]) -> None:

@@ -5,7 +5,7 @@ import { activationBlock } from "lenet/explore/arithmetic/activation.js";
 import { convolutionBlock } from "lenet/explore/arithmetic/convolution.js";
 import { denseBlock } from "lenet/explore/arithmetic/dense.js";
 import { formulaList } from "lenet/explore/arithmetic/formulas.js";
-import { raised } from "lenet/explore/arithmetic/grid.js";
+import { raised } from "lenet/explore/network/scale.js";
 import { softmaxTable } from "lenet/explore/arithmetic/softmax.js";
 import {
   passingBlock,

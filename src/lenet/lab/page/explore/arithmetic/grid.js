@@ -3,7 +3,7 @@
 import { css, inkColor, paint, sequentialColor, signedColor, textOn } from "lenet/colors.js";
 import { h, show } from "lenet/dom.js";
 import { gridKeys } from "lenet/explore/network/keys.js";
-import { cellText, unitOfCells } from "lenet/explore/network/scale.js";
+import { cellText, raised, unitOfCells } from "lenet/explore/network/scale.js";
 
 /** The scales of numbers: signed ones, those that are never negative, a picture's. */
 export const COLORS = { signed: signedColor, sequential: sequentialColor, ink: inkColor };
@@ -91,12 +91,6 @@ function createCell(pressable, colorOf) {
       shown = { text, color, unit };
     },
   };
-}
-
-/** An exponent as text: "⁻³". */
-export function raised(power) {
-  const digit = (sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)];
-  return [...String(power)].map(digit).join("");
 }
 
 /** The same numbers as a small picture without text: {element, update(values, limit)}. */

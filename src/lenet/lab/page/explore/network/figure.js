@@ -2,13 +2,16 @@
 
 import { largest } from "lenet/colors.js";
 import { h } from "lenet/dom.js";
+import { fitsNumbers, writeNumbers } from "lenet/explore/network/numbers.js";
 import {
   paintInk,
   paintRange,
   paintSigned,
+  raised,
   roundLimit,
   steadyLimit,
   steadyRange,
+  unitOfCells,
 } from "lenet/explore/network/scale.js";
 import { layerKind, shapeOf } from "lenet/explore/network/units.js";
 import { product, shapeText } from "lenet/network/shapes.js";
@@ -50,7 +53,7 @@ export function createPanel(t, { network, traced }, layer, colors, options) {
   let pixels = null;
   let ratio = 1;
   let ends = "";
-  let shown = null;
+  let told = null;
 
   const panel = {
     layer,
@@ -59,6 +62,7 @@ export function createPanel(t, { network, traced }, layer, colors, options) {
     box,
     canvas,
     arrangement: null,
+    shown: null, // what is drawn, as numbers.js takes it: null for a picture
     left: 0,
     top: 0,
     widened,
@@ -76,9 +80,10 @@ export function createPanel(t, { network, traced }, layer, colors, options) {
     },
     /**
      * Draws values; `scale` is that of numbers ("value"), of a "difference" or of a "gradient";
-     * `gate` says which channels are switched off; `tint` {colours, pale} lies over the picture.
+     * `gate` says which channels are switched off; `tint` {colours, pale} lies over the picture;
+     * `numbers` whether they are written into cells that are large enough.
      */
-    draw(values, { scale: kind, gate, line, muted, tint = null }) {
+    draw(values, { scale: kind, gate, line, muted, tint = null, numbers = false }) {
       if (layer < 0 && kind === "value") drawPicture(values);
       else drawValues(values, kind);
       sprite.getContext("2d").putImageData(image, 0, 0);
@@ -93,8 +98,11 @@ export function createPanel(t, { network, traced }, layer, colors, options) {
         context.drawImage(sprite, from.x, from.y, from.width, from.height, x, y, width, height);
       }
       if (tint) for (const tile of panel.arrangement.tiles) layOver(tile, tint);
+      const written = numbers && panel.shown !== null && fitsNumbers(panel.arrangement);
+      if (written) writeNumbers(context, panel.shown);
       if (gate) crossOut(gate, muted);
-      tell(gate ? gate.filter((open) => open === 0).length : 0);
+      const power = written ? unitOfCells(panel.shown.limit) : 0;
+      tell(gate ? gate.filter((open) => open === 0).length : 0, power);
     },
   };
 
@@ -107,6 +115,7 @@ export function createPanel(t, { network, traced }, layer, colors, options) {
       paintInk(plane(pixels), colors.ink, plane(values), -m / d, (1 - m) / d);
     }
     ends = "";
+    panel.shown = null;
   }
 
   /** The picture paler, so that colours stand out from it, and the colours. */
@@ -119,22 +128,29 @@ export function createPanel(t, { network, traced }, layer, colors, options) {
   }
 
   function drawValues(values, kind) {
-    const { order } = panel.arrangement;
+    const { arrangement } = panel;
+    const { order } = arrangement;
+    const show = (limit) => {
+      panel.shown = { arrangement, shape, values, pixels, limit };
+    };
     if (options.sequential && kind === "value") {
       const range = limits.value(values);
       paintRange(pixels, colors.sequential, values, range, order);
       ends = `${limitText(range.low)} – ${limitText(range.high)}`;
-      return;
+      return show(range.high);
     }
     const limit = limits[kind](values);
     paintSigned(pixels, colors.signed, values, limit, order);
     ends = `±${limitText(limit)}`;
+    show(limit);
   }
 
-  /** The end of the scale, and how many channels are switched off. */
-  function tell(off) {
-    const text = off > 0 ? `${ends} ${t("maps.off", { count: off })}` : ends;
-    if (shown !== text) scale.textContent = shown = text;
+  /** The end of the scale, what the cells' numbers are in, how many channels are switched off. */
+  function tell(off, power) {
+    const cells =
+      power === 0 ? ends : `${ends} · ${t("maps.cells", { unit: `10${raised(power)}` })}`;
+    const text = off > 0 ? `${cells} ${t("maps.off", { count: off })}` : cells;
+    if (told !== text) scale.textContent = told = text;
   }
 
   /** A line through each channel that is switched off. */
@@ -205,6 +221,7 @@ function label(t, traced, layer, { stage, widen, fold }, scale) {
   return {
     element,
     widened(is) {
+      element.parentElement.classList.toggle("maps-widened", is);
       widening.setAttribute("aria-pressed", String(is));
       widening.title = t(is ? "maps.narrow" : "maps.widen", { stage: stage.name });
     },

@@ -5,6 +5,7 @@ import { product } from "lenet/network/shapes.js";
 
 const GAP = 5; // between two maps
 const SCALES = [4, 3.5, 3, 2.5, 2, 1.75, 1.5, 1.25, 1, 0.85, 0.7, 0.5, 0.35];
+const LARGE = Array.from({ length: 33 }, (_, i) => 8 - i / 4); // of a widened layer
 const FEW = 12; // units of a vector at most that are drawn apart
 const LOW = 184; // of one layer in the narrow figure
 
@@ -31,9 +32,13 @@ export function arrangePicture([channels, rows, columns], width, height) {
 /**
  * The bounds for layers beside one another, `{height, scale}` each: as large as fits a figure of
  * this width and height. `least` is the width of a layer's label, `space` what lies between two.
- * The layer `widened` gets what the others can spare.
+ * The layer `widened` gets what the others can spare, until its cells have twice the side that
+ * they have `usual`ly.
  */
-export function besideOneAnother(shapes, { width, height, least, space, widened = null }) {
+export function besideOneAnother(
+  shapes,
+  { width, height, least, space, widened = null, usual = 0 },
+) {
   const room = width - space * (shapes.length - 1);
   const widthAt = (i, scale) => Math.max(arrange(shapes[i], { height, scale }).width, least[i]);
   const total = (scale) => {
@@ -52,17 +57,23 @@ export function besideOneAnother(shapes, { width, height, least, space, widened 
     );
     return { fits: true, bounds: scales.map((each) => ({ height, scale: each })) };
   }
-  const usual = SCALES.find((each) => total(each) + widthAt(widened, each) <= room) ?? smallest;
-  for (const scale of SCALES.filter((each) => each <= usual)) {
+  let best = { scale: smallest, its: smallest, cell: 0 };
+  for (const scale of SCALES) {
     const left = room - total(scale);
-    const large = [8, 7, 6, 5, ...SCALES].find((each) => widthAt(widened, each) <= left);
-    if (large >= 2 * usual || scale <= 1 || scale === smallest) {
-      const fits = large !== undefined;
-      const its = { height, scale: large ?? smallest };
-      return { fits, bounds: shapes.map((_, i) => (i === widened ? its : { height, scale })) };
-    }
+    const its = LARGE.find((each) => widthAt(widened, each) <= left);
+    if (its === undefined) continue;
+    const cell = cellOf(arrange(shapes[widened], { height, scale: its }));
+    if (cell > best.cell) best = { scale, its, cell };
+    if (cell >= 2 * usual) break;
   }
-  return besideOneAnother(shapes, { width, height, least, space });
+  const bounds = shapes.map((_, i) => ({ height, scale: i === widened ? best.its : best.scale }));
+  return { fits: best.cell > 0, bounds };
+}
+
+/** The side of a number's cell, in pixels. */
+export function cellOf({ tiles }) {
+  const [{ width, height, from }] = tiles;
+  return Math.sqrt((width * height) / (from.width * from.height));
 }
 
 /** The scales, one after the other larger as long as all fit the room. */

@@ -2,17 +2,19 @@
 
 import { styleColor } from "lenet/colors.js";
 import { fill, h } from "lenet/dom.js";
-import { shownSlopes, slopesOf, slopeText } from "lenet/explore/backward/slopes.js";
+import { shownSlopes, slopesOf } from "lenet/explore/backward/slopes.js";
 import { createBars } from "lenet/explore/network/bars.js";
 import { createDifferences, createPanel } from "lenet/explore/network/figure.js";
-import { arrange, arrangePicture, besideOneAnother } from "lenet/explore/network/layout.js";
+import { createHead } from "lenet/explore/network/head.js";
+import { arrange, arrangePicture, besideOneAnother, cellOf } from "lenet/explore/network/layout.js";
+import { createLoupe, fitsNumbers } from "lenet/explore/network/numbers.js";
 import { createOverlay } from "lenet/explore/network/overlay.js";
 import { listenForPointing } from "lenet/explore/network/pointing.js";
 import { figureColors } from "lenet/explore/network/scale.js";
 import { createChooser } from "lenet/explore/network/chooser.js";
 import { createStreams } from "lenet/explore/network/streams.js";
 import { nonNegative, shownLayer, stagesOf } from "lenet/explore/network/stages.js";
-import { layerTitle, readBy, unitText, validUnit } from "lenet/explore/network/units.js";
+import { layerTitle, readBy, validUnit } from "lenet/explore/network/units.js";
 import { ranked } from "lenet/network/arithmetic.js";
 import { normalize } from "lenet/network/forward.js";
 import { isWeightedSum } from "lenet/network/layers.js";
@@ -40,42 +42,24 @@ export default function mountMaps(section, tools) {
   const figure = h("div", { class: "maps-figure", role: "group", "aria-label": t("maps.title") });
   const frame = tools.frame ?? figure;
   const slot = tools.slot ?? h("div", { class: "maps-slot" });
-  const readout = h("p", { class: "maps-readout number" });
   const waiting = h("p", { class: "muted" }, t("maps.waiting"));
-  const difference = h(
-    "button",
-    { class: "small", "aria-pressed": "false", hidden: true, onclick: toggleDifference },
-    t("maps.difference"),
-  );
-  const backwards = h(
-    "button",
-    {
-      class: "small",
-      "aria-pressed": "true",
-      hidden: true,
-      onclick: () => store.set({ backwards: store.get().backwards !== true }),
-    },
-    t("maps.gradients"),
-  );
+  const head = createHead(tools, { more: streams.button, toggleDifference });
+  const loupe = createLoupe();
   const scroller = h("div", { class: "scroll-x maps-scroll" }, figure);
   const chooser = createChooser(t, (stage) => show(stage));
   const rest = h("div", { class: "maps-rest" });
   fill(
     section,
     h("h2", { class: "visually-hidden" }, t("maps.title")),
-    h(
-      "div",
-      { class: "maps-head" },
-      readout,
-      h("div", { class: "buttons" }, backwards, difference, streams.button),
-    ),
+    head.element,
     waiting,
     chooser.element,
     scroller,
     rest,
   );
   const line = styleColor("--strong-line");
-  const muted = styleColor("--ink");
+  const ink = styleColor("--ink");
+  const paper = styleColor("--paper");
 
   let stages = [];
   let panels = new Map(); // of every layer, by its number
@@ -139,8 +123,8 @@ export default function mountMaps(section, tools) {
     if (tools.slot) fill(slot, picture);
     const all = [...panels.values()].map(({ element }) => element);
     const own = tools.slot ? all.filter((element) => element !== picture) : all;
-    fill(figure, own, frame === figure && overlay.element);
-    if (frame !== figure) frame.append(overlay.element);
+    fill(figure, own);
+    frame.append(overlay.element, loupe.element);
     if (store.get().unit === null) greeted = false;
     own.forEach((element, i) => element.style.setProperty("--order", String(i)));
     figure.classList.add("maps-sweep"); // the layers light up one after the other, once
@@ -203,33 +187,45 @@ export default function mountMaps(section, tools) {
     wide = true;
     reveal();
     const inFigure = [...seen.values()].filter((panel) => !tools.slot || panel.layer >= 0);
+    const shapes = inFigure.map((panel) => panel.shape);
+    const widened = inFigure.findIndex((panel) => isWidened(panel.layer));
+    for (const panel of inFigure) panel.widened(isWidened(panel.layer));
+    let found = besideOneAnother(shapes, placeFor(inFigure, false));
+    if (!found.fits && docked.matches) {
+      found = besideOneAnother(shapes, { ...placeFor(inFigure, false), space: LITTLE_SPACE });
+    }
+    const slim = widened >= 0 || (!found.fits && docked.matches);
+    if (slim) {
+      const usual = widened < 0 ? 0 : cellOf(arrange(shapes[widened], found.bounds[widened]));
+      const place = { ...placeFor(inFigure, true), space: LITTLE_SPACE };
+      found = besideOneAnother(shapes, { ...place, widened: widened < 0 ? null : widened, usual });
+    }
+    inFigure.forEach((panel, i) => panel.place(arrange(panel.shape, found.bounds[i])));
+    if (tools.slot) placePicture();
+    bars.place(inFigure.at(-1), rest, true);
+    return found.fits;
+  }
+
+  /** What layout.js is to know of the place; with `slim` labels, the widened one's aside. */
+  function placeFor(inFigure, slim) {
+    figure.classList.toggle("maps-slim", slim);
     for (const panel of inFigure) panel.canvas.style.width = "0"; // labels alone are measured
-    const last = inFigure.at(-1);
-    bars.place(last, rest, true);
+    bars.place(inFigure.at(-1), rest, true);
     const labels = inFigure.map((panel) => panel.element.firstChild);
     const least = labels.map((label) => label.offsetWidth);
     least[least.length - 1] += bars.width();
     const high = Math.max(...labels.map((label) => label.offsetHeight));
     const height = docked.matches ? Math.max(scroller.clientHeight - high - 4, 120) : USUAL_HEIGHT;
-    const widened = inFigure.findIndex((panel) => isWidened(panel.layer));
-    const place = { width: scroller.clientWidth - 2, height, least, space: SPACE };
-    const shapes = inFigure.map((panel) => panel.shape);
-    const asked = { ...place, widened: widened < 0 ? null : widened };
-    let { fits, bounds } = besideOneAnother(shapes, asked);
-    if (!fits && docked.matches) {
-      ({ fits, bounds } = besideOneAnother(shapes, { ...asked, space: LITTLE_SPACE }));
-    }
-    inFigure.forEach((panel, i) => panel.place(arrange(panel.shape, bounds[i])));
-    if (tools.slot) placePicture();
-    for (const panel of inFigure) panel.widened(isWidened(panel.layer));
-    bars.place(last, rest, true);
-    return fits;
+    return { width: scroller.clientWidth - 2, height, least, space: SPACE };
   }
 
   function placeNarrow(width) {
     wide = false;
     reveal();
-    for (const panel of seen.values()) panel.place(arrange(panel.shape, { width }));
+    for (const panel of seen.values()) {
+      panel.place(arrange(panel.shape, { width }));
+      panel.widened(isWidened(panel.layer));
+    }
     if (tools.slot) placePicture();
     bars.place(panels.get(panels.size - 2), rest, false);
   }
@@ -286,12 +282,11 @@ export default function mountMaps(section, tools) {
     scroller.hidden = !ready;
     rest.hidden = !ready;
     if (!ready) return;
-    backwards.hidden = !store.get().gradients;
-    backwards.setAttribute("aria-pressed", String(slopes !== null));
-    difference.hidden = before === null || slopes !== null;
+    const comparable = slopes === null && before !== null;
+    const compared = comparable && memory.mapsDifference === true;
+    const { gradients } = store.get();
+    head.show({ gradients, backwards: slopes !== null, comparable, compared });
     if (size === "") return arrangeAll();
-    const compared = slopes === null && before !== null && memory.mapsDifference === true;
-    difference.setAttribute("aria-pressed", String(compared));
     const plain = compared ? normalize(model.network, pixels) : null;
     for (const [layer, panel] of seen) {
       const now = layer < 0 ? input : outputs[layer];
@@ -299,7 +294,8 @@ export default function mountMaps(section, tools) {
       const values = slopes === null ? own : slopesOf(slopes, layer);
       const scale = slopes !== null ? "gradient" : compared ? "difference" : "value";
       const over = layer < 0 && scale === "value" && tint?.of === shown ? tint : null;
-      panel.draw(values, { scale, gate: gates?.get(layer), line, muted, tint: over });
+      const numbers = isWidened(layer);
+      panel.draw(values, { scale, gate: gates?.get(layer), line, muted: ink, tint: over, numbers });
     }
     bars.show();
     tell();
@@ -357,20 +353,23 @@ export default function mountMaps(section, tools) {
 
   /** The unit's name and number, over the figure and as its layer's label. */
   function tell() {
-    const state = store.get();
-    const { traced, pinned, outputs } = state;
-    const unit = validUnit(traced, state.unit);
-    const ready = unit && outputs;
-    const text = ready ? unitText(t, state, unit) : t("maps.hint");
-    const back = ready ? slopeText(t, state, unit) : "";
-    const note = ready ? ` · ${t(pinned ? "maps.pinned" : "maps.toPin")}` : "";
-    fill(readout, text, back, h("span", { class: "muted" }, note));
+    const { traced, unit: named } = store.get();
+    const told = head.tell();
+    const unit = told && validUnit(traced, named);
     for (const [layer, { element }] of seen) {
       const name = layerTitle(t, traced, layer);
-      const label = ready && unit.layer === layer ? `${name}. ${text}${back}` : name;
+      const label = unit?.layer === layer ? `${name}. ${told.text}${told.back}` : name;
       if (element.getAttribute("aria-label") !== label) element.setAttribute("aria-label", label);
     }
-    bars.point(ready && unit.layer === traced.length - 1 ? unit.index : null);
+    bars.point(unit?.layer === traced.length - 1 ? unit.index : null);
+    magnify(unit);
+  }
+
+  /** The numbers around the unit, where its stage is widened and its cells are small. */
+  function magnify(unit) {
+    const panel = unit && isWidened(unit.layer) ? seen.get(unit.layer) : null;
+    if (!panel?.shown || fitsNumbers(panel.arrangement)) return loupe.hide();
+    loupe.show(panel, unit.index, { width: frame.offsetWidth, ink, paper });
   }
 
   /** The panel of what the unit pointed at is computed from, and whether its units are a vector. */

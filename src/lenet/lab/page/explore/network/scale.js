@@ -163,3 +163,9 @@ export function cellText(value, power = 0) {
   }
   return sign === "" ? "+" : "−"; // beyond the scale; its colour says so as well
 }
+
+/** An exponent as text: "⁻³". */
+export function raised(power) {
+  const digit = (sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)];
+  return [...String(power)].map(digit).join("");
+}
