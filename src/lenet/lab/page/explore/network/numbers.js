@@ -20,7 +20,7 @@ export function fitsNumbers({ tiles }) {
 
 /**
  * Writes the numbers into the cells of a layer that is drawn. `shown` is {arrangement, shape,
- * values, pixels, limit}: `pixels` its colours in the order of the drawing, as scale.js paints them.
+ * values, pixels, limit}: `pixels` its colours in the order of the drawing (scale.js).
  */
 export function writeNumbers(context, shown) {
   const { arrangement, shape, values, limit } = shown;
