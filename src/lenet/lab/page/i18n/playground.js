@@ -79,7 +79,7 @@ export default {
     "train.step.why": "走一步：计算一个批次图片的梯度，并移动权重。",
     "train.first": "最初的权重",
     "train.first.why": "第 0 步的权重，此时什么都还没有学到。",
-    "train.shake": "扰动",
+    "train.shake": "抖动",
     "train.shake.why": "每个权重随机移动一点，看训练如何把它修复。",
     "train.back": "离开",
     "train.back.why": "结束这次训练，重新显示 {title}。",
