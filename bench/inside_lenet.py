@@ -10,6 +10,8 @@ start    Before training: how steep each sigmoid is (mean slope, as a share of t
          deviation over the pictures, mean over the units).
 back     Before training: how large the loss's gradient is, by the outputs of each layer that has
          weights, and by these (root mean square, one batch of 1,000). It needs PyTorch.
+equal    Before training, with all numbers of a layer the same but for the last one's: how far the
+         gradients of C1's six kernels lie from each other. It needs PyTorch.
 shift    After training: each picture is moved by one pixel. How much the maps of C1 and C3 and
          their pooled maps change, as a share of their standard deviation.
 stay     Of the pairs of neighbouring columns, how many lie in one window of 2×2 pooling.
@@ -117,6 +119,26 @@ def back(seeds: range) -> None:
         print(f"  {stage}: {by_output:.2g}, {by_weight:.2g}")
 
 
+def equal(seeds: range) -> None:
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    network, test = zoo.lenet(), lenet.load_data("fashion-mnist").test
+    inputs = torch.from_numpy(test.images[:PICTURES].astype(np.float64) / 255)
+    labels = torch.from_numpy(test.labels[:PICTURES].astype(np.int64))
+    print("\nequal: the largest difference between the gradients of C1's kernels, and their size")
+    for seed in seeds:
+        weights = dict(initialize(network, "xavier", seed))
+        hidden = list(weights)[:-2]
+        for start, names in (("equal", hidden), ("random", ())):
+            first = {name: np.full_like(weights[name], 0.01) for name in names}
+            module = lenet.to_torch(network, weights | first).double()
+            cross_entropy(module(inputs), labels).backward()
+            gradient: Any = module.get_parameter("0.weight").grad
+            apart = float((gradient - gradient[0]).abs().max())
+            print(f"  seed {seed}, {start} first weights: {apart:.1e}, {_size(gradient):.1e}")
+
+
 def _size(gradient: Any) -> float:
     return float(gradient.square().mean().sqrt())
 
@@ -197,6 +219,7 @@ def _mean(maps: NDArray[np.float32]) -> NDArray[np.float32]:
 MEASUREMENTS: dict[str, Callable[[range], None]] = {
     "start": start,
     "back": back,
+    "equal": equal,
     "shift": shift,
     "stay": stay,
     "wrong": wrong,

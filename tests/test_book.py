@@ -267,3 +267,23 @@ def test_connections_and_parameters_of_the_three_lenets() -> None:
     for folder in ("questions", "zh/questions"):
         page = (DOCS / folder / "three-lenets.md").read_text(encoding="utf-8")
         assert all(figure in page for figure in counted)
+
+
+@pytest.mark.parametrize("language", ["", "zh"])
+def test_corrections_show_what_was_measured(language: str) -> None:
+    page = (DOCS / language / "corrections.md").read_text(encoding="utf-8")
+    for network, optimizer in (("linear", "adam"), ("lenet", "sgd"), ("lenet-relu", "sgd")):
+        values = seeds(network, optimizer)
+        assert f"{mean(values):.3f} ± {stdev(values):.3f}" in page
+    layers = lenet.trace(zoo.build("lenet"))
+    pooled = sum(layer.connections for layer in layers if layer.stage.startswith("S"))
+    whole = sum(layer.connections for layer in layers)
+    assert f"{whole - pooled:,}" in page
+    assert f"{whole:,}" in page
+    rows = re.findall(r"^\| .* \|$", page, re.M)
+    claims = [row for row in rows if row.count("`") >= 2]
+    assert len(claims) >= 17
+    for row in claims:  # the last cell is a command of ours, of a script that is there
+        (command,) = re.findall(r"`([^`]+)` \|$", row)
+        words = command.split()
+        assert words[0] == "lenet" or (words[0] == "python" and (ROOT / words[1]).exists()), row

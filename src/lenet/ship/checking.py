@@ -21,7 +21,7 @@ def largest_difference(
     apart = float(np.abs(logits - expected).max(initial=0))
     if not apart <= CLOSE * max(1.0, float(np.abs(expected).max(initial=0))):
         raise ParityError(
-            f"{who} computes logits that differ by {apart:.2g} from those that they must be; the "
+            f"{who} computes logits that differ by {apart:.2g} from the right ones; the "
             "file was not kept"
         )
     return apart

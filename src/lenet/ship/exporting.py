@@ -174,8 +174,8 @@ def to_c(what: Subject, path: Path, int8: bool) -> Exported:
             remarks.append(f"not checked: it does not compile here: {error}")
         else:
             remarks.append(
-                f"checked: compiled here, its logits differ by at most {apart:.1e} from those "
-                f"that they must be ({_of(what, pictures)})"
+                f"checked: compiled here, its logits differ by at most {apart:.1e} from "
+                f"LeNet's ({_of(what, pictures)})"
             )
     write_atomically(path, text.encode("ascii"))
     return Exported((path,), tuple(remarks), header.example(model.network, path.name), "c")
