@@ -22,6 +22,12 @@ ALLOWED_IN_CI = ("no CUDA device", "root reads anything", "no small disk can be 
 gc.set_threshold(20_000, 20, 20)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Tests with a browser are all slow: where only fast ones are asked for, none is read."""
+    fast = config.getoption("markexpr") == "not slow"
+    return True if fast and collection_path == Path(__file__).with_name("web") else None
+
+
 def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
