@@ -22,9 +22,10 @@ from filelock import FileLock
 pytest.importorskip("fastapi")
 
 from lenet import cli, runs, system, training
-from lenet.lab import jobs
-from lenet.lab.jobs import KEPT_DAYS, LabError
+from lenet.lab import queue
+from lenet.lab.errors import LabError
 from lenet.lab.lab import Lab
+from lenet.lab.queue import KEPT_DAYS
 from lenet.network.weights import load_network
 from lenet.runs import experiments, snapshots
 from lenet.training import recipes
@@ -429,9 +430,9 @@ def test_what_starts_is_believed_to_run_for_a_while(root: Path, tmp_path: Path) 
 
 def test_names_that_lead_elsewhere_on_windows() -> None:
     for name in ("C:x", "con", "nul.txt", "a ", "a:stream"):
-        assert not jobs._is_plain(name, windows=True)
-    assert jobs._is_plain("2026-11-21-d2l-1", windows=True)
-    assert jobs._is_plain("a:b", windows=False)
+        assert not queue._is_plain(name, windows=True)
+    assert queue._is_plain("2026-11-21-d2l-1", windows=True)
+    assert queue._is_plain("a:b", windows=False)
 
 
 @pytest.mark.parametrize(

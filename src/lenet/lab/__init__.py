@@ -90,7 +90,7 @@ def _serve(
 
     from lenet.lab.app import make_app
     from lenet.lab.connection import PatientProtocol
-    from lenet.lab.jobs import LabError
+    from lenet.lab.errors import LabError
     from lenet.lab.lab import Lab
 
     port = listening.getsockname()[1]

@@ -15,8 +15,8 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lenet.lab.errors import LabError
 from lenet.lab.export.bundle import bundle, modules
-from lenet.lab.jobs import LabError
 from lenet.lab.security import content_policy
 from lenet.language.chinese import in_chinese
 

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from lenet.lab import datasets, models
 from lenet.lab.answers import as_bytes, as_json, error
 from lenet.lab.datasets import Described, Shelf
+from lenet.lab.errors import LabError
 from lenet.lab.events import Hub
-from lenet.lab.jobs import LabError
 from lenet.lab.lab import Lab
 from lenet.lab.models import Answers, Model
 from lenet.lab.references import Asked, Models, split_reference

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp
 
 from lenet.lab.answers import error, file, page, whole
 from lenet.lab.api import make_router
+from lenet.lab.errors import LabError
 from lenet.lab.events import Hub
-from lenet.lab.jobs import LabError
 from lenet.lab.lab import Event, Lab
 from lenet.lab.security import Guard
 from lenet.runs import RunError

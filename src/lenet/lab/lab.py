@@ -6,11 +6,8 @@ Everything here happens in the server's one loop; ``tick`` is called ten times a
 from __future__ import annotations
 
 import dataclasses
-import functools
-import math
 import os
 import re
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,28 +15,24 @@ from pathlib import Path
 from typing import Any, Final
 
 import lenet
-from lenet import engines, runs, system, training
+from lenet import runs, system, training
 from lenet.lab import datasets
 from lenet.lab.datasets import Described
-from lenet.lab.jobs import LabError, Queue, open_queue
+from lenet.lab.errors import LabError
+from lenet.lab.finding import Found
 from lenet.lab.lessons.reading import built_in
-from lenet.lab.watching import Changes, Watched, remarks_in_chinese, watch
+from lenet.lab.new_training import asked_for, choices
+from lenet.lab.queue import Queue, open_queue
+from lenet.lab.watching import Changes, Watched, remarks_in_chinese
 from lenet.language.asked import language_of
 from lenet.language.chinese import in_chinese
-from lenet.network import layer_text, zoo
-from lenet.network.architecture import Network, to_dict, trace
+from lenet.network.architecture import trace
 from lenet.runs import preparing
 from lenet.training import recipes
-from lenet.training.defaults import fit_to_few
-from lenet.training.recipes import Recipe
 from lenet.untrusted import plain
 
 SCAN_S: Final = 1.0  # how often folders are looked at in which nothing is known to happen
-SCANNING_S: Final = 0.05  # of a tick that new folders may take; the rest waits for the next ticks
 FIRST_RECIPE: Final = "quickstart"
-MOST_PARAMETERS: Final = 8_000_000
-MOST_ACTIVATIONS: Final = 250_000_000  # 1 GB
-OWN_NETWORK: Final = "own"  # the name of a network that was written in the page
 
 Event = tuple[str, dict[str, Any]]
 
@@ -55,13 +48,12 @@ class Lab:
         self.root = root.resolve()
         self.lessons = [*built_in(), *lessons]
         self.queue: Queue = open_queue(self.root)
-        self.runs: dict[str, Watched] = {}
-        self.damaged: dict[str, str] = {}  # folders that hold a run which cannot be shown, and why
+        self.found = Found(self.root)
+        self.runs: dict[str, Watched] = self.found.runs
+        self.damaged: dict[str, str] = self.found.damaged
         self.trouble = ""  # why the lab itself cannot go on as it should
         self._warned: dict[str, Any] = {}  # what the pages know of these two
         self._told: dict[str, dict[str, Any]] = {}  # the summaries that the pages have
-        self._root_time = 0
-        self._times: dict[str, int] = {}  # of the folders, when they were last looked at
         self._scanned = -SCAN_S
         self._version = -1  # of the queue, when the pages were last told of it
         self._find_runs(full=True, first=True)
@@ -84,7 +76,7 @@ class Lab:
             "groups": self.groups(),
             "trash": self.queue.thrown_away(),
             **self.warnings(),
-            **_choices(),
+            **choices(),
             "data": [datasets.to_json(each) for each in self.data().values()],
         }
 
@@ -95,7 +87,7 @@ class Lab:
             try:
                 found.append(self.summary(name))
             except Exception as wrong:  # a stranger's folder: whatever it is, the others are shown
-                self._give_up(name, wrong)
+                self.found.give_up(name, wrong)
         return sorted(found, key=lambda each: (each["started"] or "", each["name"]))
 
     def groups(self) -> list[dict[str, Any]]:
@@ -206,31 +198,7 @@ class Lab:
 
         Raises LabError, and the ValueErrors of what it is made of.
         """
-        if recipe not in recipes.names():
-            recipes.load(recipe.removesuffix(".toml"))  # says which there are; reads no file
-        asked = _changed(recipes.load(recipe), settings)
-        known = self.data()
-        chosen = known.get(asked.data if data is None else data)
-        if chosen is None:
-            name = asked.data if data is None else data
-            raise LabError(422, f"no data set is called {name[:100]!r} here")
-        if not chosen.here:
-            raise LabError(
-                422, f"{chosen.title} is not here: lenet data get {chosen.source} fetches it"
-            )
-        asked = recipes.change(asked, "data", chosen.source)
-        if text is not None:
-            layers = layer_text.to_text(layer_text.parse(text))
-            asked = recipes.change(asked, "layers", layers)
-            own = network is not None and network not in zoo.NETWORKS
-            asked = recipes.change(asked, "network", network if own else OWN_NETWORK)
-        elif network is not None:
-            asked = recipes.change(recipes.change(asked, "network", network), "layers", "")
-        preparing.check(asked)
-        asked, _ = fit_to_few(asked, settings, int(chosen.train * (1 - asked.val)))
-        built = preparing.build_network(asked, chosen.shape, chosen.classes)
-        engines.choose("auto", built, "cpu")  # says which layer none computes
-        check_size(built, asked.settings.batch_size)
+        asked = asked_for(self.data(), recipe, settings, network, text, data)
         return self.queue.add(asked, name)
 
     def train_slower(self, name: str) -> str:
@@ -311,11 +279,13 @@ class Lab:
         touched, self._version = self._version != self.queue.version, self.queue.version
         for name, watched in [*self.runs.items()]:
             try:
-                changes = appeared.get(name) or self._look(watched, full, name == ended)
+                changes = appeared.get(name) or self.found.look(
+                    watched, full, ours=self.queue.runs(name), ended=name == ended
+                )
                 if touched or changes is not None:
                     events += self._tell(name, changes or Changes())
             except Exception as wrong:  # a stranger's folder: the others are watched on
-                self._give_up(name, wrong)
+                self.found.give_up(name, wrong)
         for name in self.queue.jobs:
             if touched and name not in self.runs:
                 events += self._tell(name, Changes())
@@ -345,89 +315,12 @@ class Lab:
             self.queue.close()
 
     def _find_runs(self, full: bool, *, first: bool = False) -> dict[str, Changes]:
-        """Watch the folders that have appeared, forget those that have gone; the new ones.
-
-        ``first``: before there is anybody to wait, all of them, with the whole of their histories.
-        """
-        try:
-            changed = os.stat(self.root).st_mtime_ns
-        except OSError:
-            changed = 0
-        if changed == self._root_time and not full:
-            return {}
-        self._root_time = changed
-        there = set()
-        with suppress(OSError), os.scandir(self.root) as entries:
-            for entry in entries:
-                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
-                    there.add(entry.name)
-        for known in (self.runs, self._times, self.damaged):
-            for name in known.keys() - there:
-                del known[name]
-        appeared: dict[str, Changes] = {}
-        began = time.monotonic()
-        for name in sorted(there - self.runs.keys()):
-            if not first and time.monotonic() - began > SCANNING_S:
-                self._root_time = 0  # go on at the next tick
-                break
-            if not self._folder_changed(name):
-                continue  # it was no run the last time
-            try:
-                watched = watch(self.root / name)
-                changes = watched.look(runs.LARGEST_HISTORY) if first else watched.look()
-                watched.ask_lock()
-            except Exception as wrong:  # a stranger's folder: the others are found
-                if os.path.lexists(self.root / name / "run.json"):
-                    self._give_up(name, wrong)
-                else:
-                    self.damaged.pop(name, None)
-                continue
-            self.damaged.pop(name, None)
-            self.runs[name] = watched
-            appeared[name] = dataclasses.replace(changes, reset=True)
+        """The runs that have appeared: a training that waited for its folder has it."""
+        appeared = self.found.find(full, first=first)
+        for name in appeared:
             if self.queue.jobs.pop(name, None):
                 self.queue.save()
         return appeared
-
-    def _give_up(self, name: str, wrong: Exception) -> None:
-        """Show a run no more, and say why, until something changes in its folder."""
-        reason = (
-            str(wrong)
-            if isinstance(wrong, runs.RunError)
-            else f"{name} cannot be shown: {type(wrong).__name__}, a mistake of this program"
-        )
-        if self.damaged.get(name) != reason:
-            print(f"lenet: {plain(reason, 1_000)}", file=sys.stderr)
-        self.damaged[name] = plain(reason, 1_000)
-        self.runs.pop(name, None)
-
-    def _look(self, watched: Watched, full: bool, ended: bool) -> Changes | None:
-        """What is new in a run that trains, or whose folder has changed; None where nothing is."""
-        ours = self.queue.runs(watched.name)
-        busy = ours or ended or watched.held or watched.behind
-        says_so = watched.record.status == "running"  # or was killed: its lock tells
-        if not busy and not (full and (says_so or self._folder_changed(watched.name))):
-            return None
-        try:
-            changes = watched.look()
-        except (runs.RunError, OSError):
-            return None  # gone: the next scan says
-        turned = False
-        if ours:
-            watched.held = False
-        elif full:
-            turned = watched.ask_lock()
-        return changes if changes or turned else None
-
-    def _folder_changed(self, name: str) -> bool:
-        """Whether something appeared in a run's folder, or was put in another's place."""
-        try:
-            now = (self.root / name).stat().st_mtime_ns
-        except OSError:
-            now = 0
-        changed = self._times.get(name) != now
-        self._times[name] = now
-        return changed
 
     def _tell(self, name: str, changes: Changes) -> list[Event]:
         """An event where the pages do not know all of it."""
@@ -491,62 +384,3 @@ class Lab:
             "examples_per_s": None,
             "engine": None,
         }
-
-
-def check_size(network: Network, batch_size: int) -> None:
-    """Raise LabError for a network that the page could not show, or that fills the memory."""
-    rows = trace(network)
-    parameters = sum(row.parameters for row in rows)
-    if parameters > MOST_PARAMETERS:
-        raise LabError(
-            422,
-            f"{parameters:,} parameters are more than the lab shows ({MOST_PARAMETERS:,}); "
-            "lenet train trains larger ones",
-        )
-    units = sum(math.prod(row.output_shape) for row in rows)
-    if units * batch_size > MOST_ACTIVATIONS:
-        raise LabError(
-            422,
-            f"a batch of {batch_size:,} pictures would have {units * batch_size:,} activations, "
-            f"more than {MOST_ACTIVATIONS:,}; take a smaller batch or fewer channels",
-        )
-
-
-def _changed(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
-    """The recipe with these dotted keys changed, all at once: they are checked together."""
-    values, known = recipes.to_dict(recipe), set(recipes.keys())
-    for key, value in settings.items():
-        if key not in known:
-            recipes.change(recipe, key, value)  # says what is near
-        section, _, inner = key.partition(".")
-        if inner:
-            values[section] = {**values[section], inner: value}
-        else:
-            values[section] = value
-    return recipes.from_dict(values)
-
-
-@functools.cache
-def _choices() -> dict[str, Any]:
-    """The recipes and networks that come with the package."""
-    return {
-        "recipes": [_recipe_json(name) for name in recipes.names()],
-        "networks": [_network_json(name) for name in zoo.NETWORKS],
-    }
-
-
-def _recipe_json(name: str) -> dict[str, Any]:
-    recipe = recipes.to_dict(recipes.load(name))
-    for row in recipe["published"]:
-        row["source_chinese"] = in_chinese(row["source"])
-    return {**recipe, "title_chinese": in_chinese(recipe["title"])}
-
-
-def _network_json(name: str) -> dict[str, Any]:
-    """A network of the zoo for its own pictures, as data and as lines that can be edited."""
-    network = zoo.build(name)
-    return {
-        "name": name,
-        "text": layer_text.to_text(network.layers),
-        "network": to_dict(network),
-    }

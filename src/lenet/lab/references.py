@@ -14,7 +14,7 @@ from lenet.data import DataError
 from lenet.engines import EngineError
 from lenet.lab import opened
 from lenet.lab.datasets import Described, Shelf
-from lenet.lab.jobs import LabError
+from lenet.lab.errors import LabError
 from lenet.lab.models import Model, accuracy, model
 from lenet.lab.watching import Watched
 from lenet.network import layer_text
