@@ -7,7 +7,7 @@ import gc
 import importlib.util
 import pickle
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -231,6 +231,21 @@ def test_the_parts_of_a_module_that_is_never_called_whole() -> None:
     assert said[0].startswith("accelerated: a Net of gan (Gan): ")
     assert said[1].startswith("not accelerated: a Sequential of gan (Gan): ")
     assert len(said) == 2
+
+
+def test_the_place_that_is_named_is_the_code_that_was_read() -> None:
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(121), nn.Linear(121, 10))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return cast(Tensor, self.body(x))  # its forward is LeNet's by then
+
+    net = Normed()
+    _, said = run(lambda: train(net, 2), {"net": net})
+    line = Normed.forward.__code__.co_firstlineno + 1
+    assert f"(body.1, BatchNorm1d) at test_trained.py:{line}: " in said[0]
 
 
 def test_a_check_that_fails_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:

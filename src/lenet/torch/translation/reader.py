@@ -400,7 +400,8 @@ class Reader:
 
 def _line_of_forward(stack: traceback.StackSummary) -> str:
     """Where in somebody's forward the stack's end is: " at model.py:17", or empty."""
-    others, place = (str(Path(torch.__file__).parent), str(Path(__file__).parent)), ""
+    # PyTorch's frames, and ours, such as accelerate()'s round the forward of each module
+    others, place = (str(Path(torch.__file__).parent), str(Path(__file__).parents[2])), ""
     for frame in reversed(stack):
         if frame.filename == __file__ and frame.name == "trace":
             return place  # what lies above is who asked for the translation
