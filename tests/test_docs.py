@@ -165,6 +165,22 @@ def test_what_is_there_in_chinese_is_there_in_english_and_leads_to_it() -> None:
         assert f"[中文]({up}zh/{inside.as_posix()})" in english, inside
 
 
+def figures(page: Path) -> set[str]:
+    """The numbers of a page's text that have a decimal point or a comma: 0.842, 61,706."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.M)
+    millions = re.sub(r"(\d+) 万", lambda found: f"{int(found[1]) / 100:g}", text)  # 204 万: 2.04
+    numbers: list[str] = re.findall(r"\d+(?:,\d{3})*(?:\.\d+)*", millions)
+    return {number for number in numbers if not number.isdigit()}
+
+
+def test_a_chinese_page_has_the_figures_of_the_english_one() -> None:
+    """What was measured anew, or has come to one page alone, is missing in the other."""
+    for page in CHINESE:
+        english = figures(DOCS / page.relative_to(DOCS / "zh"))
+        if page.name != "README.md":
+            assert figures(page) == english, f"{name_of(page)}: {figures(page) ^ english}"
+
+
 def links_into_english(page: Path) -> Iterator[str]:
     """The links of a Chinese page to an English one that there is in Chinese."""
     text = page.read_text(encoding="utf-8")
