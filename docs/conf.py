@@ -48,8 +48,9 @@ LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#:]+)\)")
 class Words(SearchEnglish):
     """English words, and Chinese by twos, since nothing stands between its words."""
 
+    # "var", for Furo's page runs Sphinx's own script first, which has declared it so
     js_splitter_code = r"""
-const splitQuery = (query) => {
+var splitQuery = (query) => {
   const runs = query.match(/\p{Script=Han}+|(?:(?!\p{Script=Han})[\p{Letter}\p{Number}_])+/gu);
   return (runs ?? []).flatMap((run) => {
     const signs = [...run];

@@ -4,10 +4,12 @@ import importlib.util
 import inspect
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import quote
 
 import pytest
 from typer.main import get_command
@@ -59,11 +61,23 @@ def test_the_site_is_made_without_a_connection_and_without_a_warning(tmp_path: P
         assert not fetched, f"{page.name} needs a connection"
     index = (tmp_path / "searchindex.js").read_text(encoding="utf-8")
     assert '"\\u5377\\u79ef":' in index or '"卷积":' in index  # a word of two signs is found
+    if browser := next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None):
+        for wanted, page in (("卷积", "zh/scratch.html"), ("convolutions", "scratch.html")):
+            assert f'href="{page}"' in found_by_searching(browser, tmp_path, wanted), wanted
     options = (tmp_path / "reference/command-line.html").read_text(encoding="utf-8")
     assert "--class-weights" in options
     names = (tmp_path / "reference/python.html").read_text(encoding="utf-8")
     for name in lenet.__all__:
         assert f'id="lenet.{name}"' in names, name
+
+
+def found_by_searching(browser: str, site: Path, wanted: str) -> str:
+    """The page of results as a browser has it when the page's scripts have run."""
+    address = f"{(site / 'search.html').as_uri()}?q={quote(wanted)}"
+    options = ["--headless", "--disable-gpu", "--disable-dev-shm-usage", "--no-sandbox"]
+    options += ["--virtual-time-budget=10000", "--dump-dom", f"--user-data-dir={site / 'profile'}"]
+    shown = subprocess.run([browser, *options, address], capture_output=True, timeout=60)
+    return shown.stdout.decode("utf-8", "replace")
 
 
 def test_everything_that_a_user_can_name_says_what_it_is(make_reference: ModuleType) -> None:
