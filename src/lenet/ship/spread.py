@@ -60,12 +60,20 @@ class Spread:
     def predict(
         self, sources: Sequence[Source], top: int | None = None, ground: str = "auto"
     ) -> Iterator[Answer]:
-        """As ``predicting.predict``. Raises ClusterError where the cluster fails time and again."""
+        """An answer for each picture, in their order, as ``predicting.predict`` gives them.
+
+        ``top`` and ``ground`` are those of that function. A picture that cannot be read is an
+        answer with its problem. Raises ClusterError where the cluster fails time and again.
+        """
         parts = ((part, top, ground) for part in _parts(sources))
         return itertools.chain.from_iterable(self._in_order(_predict, parts))
 
     def __call__(self, images: UInt8) -> NDArray[np.float32]:
-        """The probability of each class, (n, classes), as ``Model`` gives it."""
+        """The probability of each class, (n, classes) float32, as ``Model`` gives it.
+
+        ``images`` is (n, channels, height, width) uint8. Raises ClusterError where the cluster
+        fails time and again.
+        """
         # a short rest would be computed otherwise than as the end of a large batch
         cuts = [*range(0, max(1, len(images) - IMAGES + 1), IMAGES), len(images)]
         parts = ((images[start:end],) for start, end in itertools.pairwise(cuts))
@@ -97,7 +105,8 @@ class Spread:
 def on_ray(address: str, model: Model, threads: int = 1) -> Iterator[Spread]:
     """The model on the cluster at ``address``, "auto" for this machine's; left at the end.
 
-    Each task has ``threads`` processors. Raises ClusterError.
+    ``address`` is a host with its port, too. Each task has ``threads`` processors. Raises
+    ClusterError where no cluster can be joined, or Ray is not installed.
     """
     ray = clusters.join(address)
     try:

@@ -1,5 +1,7 @@
 """Modules for the layers of 1998, which PyTorch lacks; they need nothing of LeNet.
 
+They are those of LeCun et al. 1998, section II.B and appendix A; docs/1998.md tells of each.
+
 ``lenet export --to torch`` copies the classes that a network needs into the file that it writes.
 """
 
@@ -13,8 +15,12 @@ from torch import nn
 
 
 class ConnectedConv2d(nn.Conv2d):
-    """A convolution in which each output channel sees the input channels of its row of
-    ``connections``; each unit has a bias of its own where ``bias_size`` is not 1."""
+    """A convolution whose output channels each see only some of the input channels.
+
+    Row i of ``connections`` lists the input channels that output channel i sees (table I of the
+    paper); without it, all see all. The bias is (out_channels,), or, as in 1989, one for each
+    place of a map: (out_channels, bias_size, bias_size).
+    """
 
     mask: torch.Tensor
 
@@ -48,7 +54,10 @@ class ConnectedConv2d(nn.Conv2d):
 
 
 class Subsample(nn.Module):
-    """The sum of each window times one weight, plus one bias, a channel."""
+    """The sum of each window, times the channel's weight, plus the channel's bias.
+
+    Both are (channels,); windows are ``kernel_size`` apart.
+    """
 
     def __init__(self, channels: int, kernel_size: int = 2) -> None:
         super().__init__()
@@ -64,19 +73,22 @@ class Subsample(nn.Module):
 
 
 class ScaledTanh(nn.Module):
-    """amplitude * tanh(slope * x)."""
+    """amplitude * tanh(slope * x): of ±1 it makes ±1, and its slope at 0 is 1.14."""
 
     def __init__(self, amplitude: float = 1.7159, slope: float = 2 / 3) -> None:
         super().__init__()
         self.amplitude, self.slope = amplitude, slope
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """A number for each number."""
+        """A number for each number, in the same shape."""
         return self.amplitude * torch.tanh(self.slope * input)
 
 
 class RBF(nn.Module):
-    """Minus the squared distance to the code of each class, a text of + and - for each."""
+    """Minus the squared distance to the code of each class: higher is better.
+
+    A code is a text of ``+`` and ``-``, as long as the input has features; it is not trained.
+    """
 
     codes: torch.Tensor
 

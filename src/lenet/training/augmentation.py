@@ -17,9 +17,11 @@ FARTHEST = 32_767  # of a point: the table is int16, so 128 pixels
 def draw_changes(
     random: np.random.Generator, augmentation: Augmentation, count: int, size: tuple[int, int]
 ) -> NDArray[np.int16] | None:
-    """The change of each of an epoch's pictures, (count, 3 or more) int16; None where none changes.
+    """The change of each of an epoch's pictures, (count, columns) int16; None where none changes.
 
-    ``engines.warping`` says what the columns are. ``size`` is the pictures' height and width.
+    There are 3 columns for shifts and mirroring, 50 more where pictures are warped, and 5 more
+    where they are painted over: ``engines.warping`` says what each is. ``size`` is the pictures'
+    height and width in pixels. In which order things are drawn stands in docs/randomness.md.
     """
     shift, flip, warps = augmentation.shift, augmentation.flip, augmentation.warps
     if not shift and not flip and not warps and not augmentation.erase:
@@ -41,7 +43,7 @@ def draw_changes(
 def draw_rectangles(
     random: np.random.Generator, erase: float, count: int, size: tuple[int, int]
 ) -> NDArray[np.int64]:
-    """So many rectangles, (count, 5): top, left, height, width, and a grey from 0 to 255.
+    """So many rectangles, (count, 5): top, left, height, width in pixels, a grey from 0 to 255.
 
     A side is of any length up to the share ``erase`` of the picture's (Zhong et al. 2017 draw the
     area and the sides' ratio), the rectangle anywhere inside.
@@ -56,9 +58,10 @@ def draw_rectangles(
 def draw_grids(
     random: np.random.Generator, augmentation: Augmentation, count: int, size: tuple[int, int]
 ) -> NDArray[np.int16]:
-    """Displacements of the points of so many grids, (count, 50) in 1/256 of a pixel.
+    """Displacements of the points of so many grids, (count, 50) int16, in 1/256 of a pixel.
 
-    A point says where its picture's value comes from. No sine or exponential is taken of what is
+    A point says where its picture's value comes from: 25 rows down, then 25 columns right. Bending
+    is that of Simard et al. 2003, on a coarse grid. No sine or exponential is taken of what is
     drawn, since libraries round these differently: every machine draws the same pictures.
     """
     drawn = random.uniform(-1, 1, (4, count, 1, 1))
@@ -80,5 +83,5 @@ def draw_grids(
 
 
 def _tangent(degrees: float) -> float:
-    """Of an angle, rounded so that every library says the same."""
+    """The tangent of an angle, rounded so that every library says the same."""
     return round(math.tan(math.radians(degrees)) * 2**24) / 2**24
