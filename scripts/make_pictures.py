@@ -1,16 +1,19 @@
 """The pictures of docs/pictures that commands draw, but for those of the lab and of the lessons.
 
-    LENET_DATA=folder-of-data-sets python scripts/make_pictures.py [FOLDER-OF-RUNS]
+    LENET_DATA=folder-of-data-sets python scripts/make_pictures.py [--only NAME] [FOLDER-OF-RUNS]
 
-Three trainings, minutes on two cores; a folder that has them already is used again. What the text
-beside a picture says of it is compared by hand.
+Three trainings, a sweep, and the labels of MNIST judged: some ten minutes on two cores. A folder
+that has the runs already is used again. The report of the sweep needs Playwright and Chromium. What
+the text beside a picture says of it is compared by hand.
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,29 +37,112 @@ WIDEST = 880  # pixels
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the pictures of docs/ that commands draw.")
+    parser.add_argument("runs", nargs="?", type=Path, help="a folder for the runs that are drawn")
+    parser.add_argument("--only", action="append", choices=list(MADE), help="else all")
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        runs = Path(sys.argv[1] if len(sys.argv) > 1 else temporary).resolve()
-        for name, options in RUNS.items():
-            if not (runs / name / "model.safetensors").exists():
-                _lenet("train", *options, "--out", str(runs / name))
-        made = Path(temporary)
-        clothes, digits, photos = (str(runs / name) for name in RUNS)
-        _lenet("inspect", digits, "--kernels", "--features", "17", "--out", str(made))
-        _lenet("evaluate", clothes, "--confusion", "--mistakes", "12", "--out", str(made))
-        _lenet("evaluate", photos, "--calibration", "--out", str(made))
-        shots = _photographs()
-        for shot in shots:
-            (made / shot.name).write_bytes(shot.content)
-        show = str(made / "predict.png")
-        names = [shot.name for shot in shots]
-        _lenet("predict", photos, *names, "--show", "--out", show, folder=made)
-        (made / "features-17.png").rename(made / "features.png")
-        (made / "features-17-003.png").rename(made / "features-003.png")
-        warped().save(made / "warped.png")
-        for path in sorted(made.glob("*.png")):
-            if (OUT / path.name).exists():
-                _smaller(path).save(OUT / path.name, optimize=True)
-                print(f"{(OUT / path.name).stat().st_size:>8,}  {OUT / path.name}")
+        runs, made = (asked.runs or Path(temporary, "runs")).resolve(), Path(temporary, "made")
+        made.mkdir()
+        for name in asked.only or MADE:
+            MADE[name](runs, made)
+        for path in sorted(made.iterdir()):
+            kept = OUT / path.name
+            if not kept.exists():
+                continue
+            if path.suffix == ".png":
+                _smaller(path).save(kept, optimize=True)
+            else:
+                kept.write_bytes(path.read_bytes())
+            print(f"{kept.stat().st_size:>8,}  {kept}")
+
+
+def _trained(runs: Path, name: str) -> str:
+    if not (runs / name / "model.safetensors").exists():
+        _lenet("train", *RUNS[name], "--out", str(runs / name))
+    return str(runs / name)
+
+
+def clothes(runs: Path, made: Path) -> None:
+    trained = _trained(runs, "clothes")
+    _lenet("evaluate", trained, "--confusion", "--mistakes", "12", "--out", str(made))
+
+
+def digits(runs: Path, made: Path) -> None:
+    trained = _trained(runs, "digits")
+    _lenet("inspect", trained, "--kernels", "--features", "17", "--out", str(made))
+    (made / "features-17.png").rename(made / "features.png")
+    (made / "features-17-003.png").rename(made / "features-003.png")
+
+
+def photos(runs: Path, made: Path) -> None:
+    trained = _trained(runs, "photos")
+    _lenet("evaluate", trained, "--calibration", "--out", str(made))
+    shots = _photographs()
+    for shot in shots:
+        (made / shot.name).write_bytes(shot.content)
+    show = str(made / "predict.png")
+    names = [shot.name for shot in shots]
+    _lenet("predict", trained, *names, "--show", "--out", show, folder=made)
+
+
+def by_hand(runs: Path, made: Path) -> None:
+    numbers = ("--size", "4x4")
+    _lenet("explain", "conv", *numbers, "--out", str(made / "convolution.gif"))
+    window = ("--window", "3", "--padding", "1", "--stride", "2")
+    _lenet("explain", "pool", *numbers, *window, "--out", str(made / "pooling.gif"))
+
+
+def diagrams(runs: Path, made: Path) -> None:
+    for network, name in (("lenet", "diagram"), ("lenet5", "diagram-lenet5")):
+        _lenet("inspect", network, "--diagram", "--out", str(made / f"{name}.svg"))
+
+
+def own_pictures(runs: Path, made: Path) -> None:
+    pictures = lenet.load_data("fashion-mnist-small").train
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("bag", "sneaker", "trouser"):
+            (Path(folder) / "clothes" / name).mkdir(parents=True)
+            of_class = pictures.images[pictures.labels == pictures.classes.index(name)]
+            for number, image in enumerate(of_class[:67, 0]):
+                path = Path(folder, "clothes", name, f"{number:03}.png")
+                Image.fromarray(image).save(path)
+        _lenet("data", "report", "./clothes", "--out", str(made / "data.png"), folder=Path(folder))
+
+
+def learning_rate(runs: Path, made: Path) -> None:
+    out = str(made / "learning-rate.svg")
+    _lenet("find-lr", "quickstart", "--data", "fashion-mnist-small", "--out", out)
+
+
+def doubt(runs: Path, made: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _lenet("data", "doubt", "mnist", "--part", "test", "--out", folder)
+        (made / "doubt.png").write_bytes((Path(folder) / "doubt.png").read_bytes())
+
+
+def sweep(runs: Path, made: Path) -> None:
+    """The head of the report that docs/sweep.md names."""
+    from playwright.sync_api import sync_playwright
+
+    sys.path.insert(0, str(ROOT / "tests" / "web"))
+    from chromium import launch_options
+
+    folder = runs / "sweep"
+    if not (folder / "report.html").exists():
+        settings = ("--epochs", "4", "--seeds", "3", "--least", "2")
+        data = ("--data", "fashion-mnist-small", "--out", str(folder))
+        _lenet("ablate", "quickstart", *settings, *data)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**(launch_options() or {}))
+        page = browser.new_page(viewport={"width": WIDEST, "height": 860})
+        page.goto((folder / "report.html").as_uri())
+        page.screenshot(path=made / "sweep-report.png")
+        browser.close()
+
+
+def augmented(runs: Path, made: Path) -> None:
+    warped().save(made / "warped.png")
 
 
 def _lenet(*words: str, folder: Path | None = None) -> None:
@@ -93,6 +179,20 @@ def warped() -> Image.Image:
     return Image.fromarray(whole).resize(
         (2 * whole.shape[1], 2 * whole.shape[0]), Image.Resampling.NEAREST
     )
+
+
+MADE: dict[str, Callable[[Path, Path], None]] = {
+    "clothes": clothes,
+    "digits": digits,
+    "photos": photos,
+    "by-hand": by_hand,
+    "diagrams": diagrams,
+    "own-pictures": own_pictures,
+    "learning-rate": learning_rate,
+    "doubt": doubt,
+    "sweep": sweep,
+    "augmented": augmented,
+}
 
 
 if __name__ == "__main__":
