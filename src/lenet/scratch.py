@@ -162,7 +162,7 @@ def pool2d(
     X is (h, w), (c, h, w) or (n, c, h, w); each channel of each sample is pooled by itself. The
     window moves by one, as in tutorial 004; in PyTorch's layers, by its own size unless told.
 
-    Max pooling pads with -∞: a cell outside of X is never the largest. Average pooling pads with
+    Max pooling pads with -∞: a cell outside of X is never the largest. Mean pooling pads with
     zeros, and divides by the size of the window; with ``count_include_pad=False``, by the number
     of its cells that lie in X. Whole numbers stay whole under the maximum. Raises ScratchError for
     another mode, a window larger than X, and padding of more than half the window, where a

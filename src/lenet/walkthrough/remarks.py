@@ -76,7 +76,7 @@ def _about_average(walk: Walkthrough, language: Language) -> list[str]:
     if walk.count_include_pad:
         return [
             {
-                "en": "Average pooling pads with zeros, and counts them: every sum is divided by "
+                "en": "Mean pooling pads with zeros, and counts them: every sum is divided by "
                 f"{size}. That is PyTorch's count_include_pad=True. With False only the cells that "
                 f"lie in X are counted, and {name} would be {otherwise} instead of {corner}.",
                 "zh": f"平均汇聚用 0 填充，并且把它们也算进个数：每个和都除以 {size}。"

@@ -30,7 +30,7 @@ def lines(walk: Walkthrough, language: Language, width: int = WIDTH) -> list[str
 def title(walk: Walkthrough, language: Language) -> str:
     """What is computed, with its window, padding and stride, on one line."""
     names = {
-        "en": {"max": "Max pooling", "avg": "Average pooling", "conv": "Convolution"},
+        "en": {"max": "Max pooling", "avg": "Mean pooling", "conv": "Convolution"},
         "zh": {"max": "最大汇聚", "avg": "平均汇聚", "conv": "卷积"},
     }
     words = ("window", "kernel", "padding", "stride")

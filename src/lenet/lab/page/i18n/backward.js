@@ -134,7 +134,7 @@ export default {
     "backward.head": "softmax 与交叉熵合在一起：每个类别的概率，真实类别再减 1。",
     "backward.nothing": "它没有去处：下一层没有窗口读它，或者另一个数更大。",
     "backward.by.convolution":
-      "{layer} 中读它的每个特征图传回「卷积核 × 梯度」，对卷积核盖住它的所有位置求和。"
+      "{layer} 中读它的每张特征图传回「卷积核 × 梯度」，对卷积核盖住它的所有位置求和。"
       + "卷积核的行和列要倒过来。",
     "backward.by.dense": "{layer} 的每个单元传回「权重 × 梯度」。",
     "backward.by.pooling": "{layer} 把梯度传回来：平均汇聚平分，最大汇聚只给最大的那个。",
@@ -205,7 +205,7 @@ export default {
     "why.occlusion.cannot": "不能区分方块自己的边缘和图片：网络从没见过 {size} 的方块。",
     "why.gradcam": "Grad-CAM",
     "why.gradcam.can": "能说：最后一层卷积大致在哪个区域找到了支持这个答案的东西。",
-    "why.gradcam.cannot": "不能说什么反对它，也没有细节：{layer} 每个特征图只有 {size} 个数。",
+    "why.gradcam.cannot": "不能说什么反对它，也没有细节：{layer} 每张特征图只有 {size} 个数。",
     "why.gradcam.zero":
       "这里什么也没有：{layer} 的特征图合起来在 {size} 个位置上都反对这个答案，而反对的部分被略去。",
     "why.gradcam.none": "这个网络没有卷积，没有特征图可问。",

@@ -280,9 +280,9 @@ export default {
     "compare.differ.arguments": "{layer}：{what}；输出在 {a} 中是 {left}，在 {b} 中是 {right}。",
     "compare.differ.argument": "{name} {left} 对 {right}",
     "compare.differ.table-left":
-      "{a} 的 {layer} 只有 {all} 个卷积核中的 {n} 个：并非每个特征图都看到下面所有的图。{b} 的全都看到。",
+      "{a} 的 {layer} 只有 {all} 个卷积核中的 {n} 个：并非每张特征图都看到下面所有的图。{b} 的全都看到。",
     "compare.differ.table-right":
-      "{b} 的 {layer} 只有 {all} 个卷积核中的 {n} 个：并非每个特征图都看到下面所有的图。{a} 的全都看到。",
+      "{b} 的 {layer} 只有 {all} 个卷积核中的 {n} 个：并非每张特征图都看到下面所有的图。{a} 的全都看到。",
     "compare.differ.output":
       "输出层：{a} 是 {left}，{b} 是 {right}；RBF 单元量的是到该类固定编码的距离。",
     "compare.differ.type": "{a} 用 {left} 得到 {units} 个单元，{b} 用 {right}。",

@@ -315,7 +315,7 @@ export default {
     "whatif.redo": "重做",
     "whatif.reset": "恢复原样",
     "whatif.weights": "换一个权重",
-    "whatif.channels": "关掉一个特征图",
+    "whatif.channels": "关掉一张特征图",
     "whatif.cover": "遮住一部分",
     "whatif.mistaken": "最常被误认成各类的图片",
 
@@ -348,7 +348,7 @@ export default {
     "weights.zero": "归零",
 
     "channels.none": "这个网络在图片与类别之间没有特征图或单元。",
-    "channels.maps": "{name}，{channels} 个特征图",
+    "channels.maps": "{name}，{channels} 张特征图",
     "channels.units": "{name}，{channels} 个单元",
     "channels.behind": "，在 {type} 之后（第 {layer} 层）",
     "channels.off": "{title}：关掉",

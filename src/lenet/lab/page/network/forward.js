@@ -166,7 +166,7 @@ function pad(x, [channels, h, w], padding) {
 }
 
 /**
- * Average pooling, padding counted as zeros; subsampling, sum · weight + bias of the channel.
+ * Mean pooling, padding counted as zeros; subsampling, sum · weight + bias of the channel.
  * @param {TracedLayer} row
  * @param {Weights} weights
  * @param {Float32Array} x
