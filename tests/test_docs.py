@@ -208,6 +208,7 @@ NOT_SAID = {
     "网络不怕小的平移": "对小平移较不敏感",
     "汇聚让它变粗": "汇聚降低了分辨率",
     "它的前向和反向": "前向传播和反向传播",
+    "学到的东西也只能不同": "被迫学到不同特征",
     "没有有限的数": "数值溢出（NaN 或无穷）",
     "最容易被什么冒充": "最常被误认成各类的图片",
     "pays that says": "is the loss of a network that answers one tenth for every class",
