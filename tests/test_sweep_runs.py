@@ -1,9 +1,8 @@
-"""Sweeps that really run: killed, interrupted, on Ray; the same results each time."""
+"""Sweeps that really run: killed, interrupted; the same results each time."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -184,63 +183,6 @@ def test_a_run_that_fails_is_a_result_and_the_others_go_on(
     assert sorted(Path().iterdir()) == before
     assert cli.run(["sweep", "--resume", "s", "--epochs", "2"]) == 2
     assert "--resume goes on with the plan as it was" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_on_ray_a_lost_machine_is_made_good_and_the_results_are_the_local_ones(
-    tiny: Path, tmp_path: Path
-) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed")
-    out = tmp_path / "ray"
-    words = [*LINE, "--data", str(tiny), "--trials", "6", "--epochs", "300"]
-    words += ["--prune", "halving", "--least", "100", "--factor", "2"]
-    script = tmp_path / "cluster.py"
-    script.write_text(RAY)
-    result = subprocess.run(
-        [sys.executable, str(script), str(out), *words],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        env={
-            **os.environ,
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        },
-    )
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    assert "killed a node with runs on it" in result.stdout
-    assert cli.run([*words, "--out", str(tmp_path / "local")]) == 0
-    assert hashes(out) == hashes(tmp_path / "local")
-    assert len(hashes(out)) == 6
-
-
-RAY = """
-import sys, threading, time
-from pathlib import Path
-import ray
-from ray.cluster_utils import Cluster
-from lenet import cli
-
-out = Path(sys.argv[1])
-small = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
-cluster = Cluster(initialize_head=True, head_node_args={**small, "num_cpus": 0})
-nodes = [cluster.add_node(**small) for _ in range(3)]
-cluster.wait_for_nodes()
-
-def kill() -> None:
-    while True:  # while a task runs on each of the three
-        if out.is_dir() and ray.is_initialized() and not ray.available_resources().get("CPU"):
-            break
-        time.sleep(0.05)
-    cluster.remove_node(nodes[0], allow_graceful=False)
-    print("killed a node with runs on it", flush=True)
-
-threading.Thread(target=kill, daemon=True).start()
-code = cli.run([*sys.argv[2:], "--out", str(out), "--ray", cluster.address])
-cluster.shutdown()
-sys.exit(code)
-"""
 
 
 def test_what_a_task_sends_lands_in_its_runs_folder_alone(tmp_path: Path) -> None:
