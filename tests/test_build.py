@@ -333,6 +333,7 @@ def test_without_a_compiler_the_wheel_is_pure_and_whole(tmp_path: Path) -> None:
     assert printed.split() == [str(tmp_path / "site" / "lenet" / "__init__.py"), "None"]
 
 
+@pytest.mark.slow
 def test_without_a_compiler_a_required_native_engine_is_an_error(tmp_path: Path) -> None:
     result = backend("build_wheel", tmp_path, CXX="/no/compiler", LENET_REQUIRE_NATIVE="1")
     assert result.returncode != 0

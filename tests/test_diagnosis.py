@@ -606,6 +606,7 @@ NAMES = {"Sigmoid", "ReLU", "Tanh", "SGD", "AdamW", "Conv2d", "C", "F", "Xavier"
 SETTINGS = {"initialization", "xavier", "he"}
 
 
+@pytest.mark.slow
 @given(symptoms=any_symptoms())
 @settings(max_examples=300, deadline=None)
 def test_no_part_is_longer_than_forty_words_and_each_is_said_in_chinese(symptoms: Symptoms) -> None:

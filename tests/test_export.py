@@ -143,6 +143,7 @@ def test_both_languages_are_inside(scripts: Scripts) -> None:
     assert explanations["en"]["sections"][0]["run"]  # what training made of it, not only theory
 
 
+@pytest.mark.slow
 def test_the_lessons_are_inside_and_a_teacher_s_too(run: Path, tmp_path: Path) -> None:
     lesson = tmp_path / "mine.json"
     lesson.write_text(
@@ -243,6 +244,7 @@ def test_from_the_command_line(run: Path, capsys: pytest.CaptureFixture[str]) ->
     assert out.stat().st_size < 0.6 * path.stat().st_size
 
 
+@pytest.mark.slow
 @pytest.mark.needs("links")
 def test_a_run_may_be_called_as_a_network_is(
     run: Path, in_tmp: Path, capsys: pytest.CaptureFixture[str]

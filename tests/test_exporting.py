@@ -58,6 +58,7 @@ def executed(snippet: str) -> dict[str, Any]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantize", [[], ["--quantize", "int8"]], ids=["float32", "int8"])
 def test_onnx(run: Path, capsys: pytest.CaptureFixture[str], quantize: list[str]) -> None:
     pytest.importorskip("onnxruntime")
@@ -76,6 +77,7 @@ def test_onnx(run: Path, capsys: pytest.CaptureFixture[str], quantize: list[str]
         np.testing.assert_allclose(parity["probabilities"], own, atol=within)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(compiled.compiler() is None, reason="there is no C compiler here")
 @pytest.mark.parametrize("quantize", [[], ["--quantize", "int8"]], ids=["float32", "int8"])
 def test_c(

@@ -191,6 +191,7 @@ def train_on(split: data.Split, epochs: int = 1) -> tuple[bytes, list[float]]:
     return weights, [reading.test_loss for reading in outcome.history if reading.test_loss]
 
 
+@pytest.mark.slow
 def test_the_pieces_in_which_a_file_is_read_change_nothing(
     large: data.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +231,7 @@ def test_reading_a_mapped_file_takes_no_memory_of_its_size(large: data.Dataset) 
 # --- the command -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_from_pictures_to_a_trained_model(
     cache: Path, flowers: Path, in_tmp: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,12 +56,14 @@ def test_every_network_of_the_zoo_reads_back(name: str) -> None:
     assert parse(to_text(layers)) == layers
 
 
+@pytest.mark.slow
 @given(networks(of_1998=True))
 @unhurried
 def test_every_drawn_network_reads_back(network) -> None:
     assert parse(to_text(network.layers)) == network.layers
 
 
+@pytest.mark.slow
 @given(networks())
 @unhurried
 def test_what_pytorch_prints_is_read(network) -> None:

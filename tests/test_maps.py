@@ -64,6 +64,7 @@ def test_kernels_of_the_zoo(name: str) -> None:
     check_texts(kernels(network, initialize(network, "torch", 0)).figure())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet", "mlp"])
 def test_histograms_of_the_zoo(name: str) -> None:
     network = zoo.build(name)

@@ -16,6 +16,7 @@ def counted(n: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 30, (n, n)) + 900 * np.eye(n, dtype=np.int64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("a", "b"), NAMES, tuple(f"class {i}" for i in range(16))])
 def test_counts_and_shares_are_there_and_readable(names: tuple[str, ...]) -> None:
     counts = counted(len(names))

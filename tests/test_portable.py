@@ -11,6 +11,7 @@ from portable import LACKING, MACOS, WINDOWS, reason_to_skip, unguarded
 TESTS = Path(__file__).parent
 
 
+@pytest.mark.slow
 def test_what_some_system_lacks_is_said_at_the_test() -> None:
     found = {path.name: dict(unguarded(path)) for path in sorted(TESTS.rglob("test_*.py"))}
     unsaid = {name: uses for name, uses in found.items() if uses}

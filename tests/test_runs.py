@@ -622,6 +622,7 @@ def test_going_on_with_a_finished_run_changes_nothing(finished: Path) -> None:
         assert info["resumed"][-1]["changed"] == []
 
 
+@pytest.mark.slow
 def test_more_epochs(finished: Path, recipe: Recipe, tmp_path: Path) -> None:
     longer = recipes.change(recipe, "epochs", 4)
     experiments.begin(longer, out=tmp_path / "whole", **NUMPY).train()
@@ -699,6 +700,7 @@ def test_another_engine_takes_its_own_device(interrupted: Path) -> None:
         experiments.go_on(interrupted, engine="numpy", threads=0)
 
 
+@pytest.mark.slow
 def test_it_goes_on_before_a_damaged_checkpoint_and_says_so(finished: Path) -> None:
     expected = result(finished)
     damaged = checkpoint_files(finished)[-1]

@@ -391,6 +391,7 @@ def test_hostile_files_are_refused_in_a_line_and_at_once(name: str, refused: Ref
     assert time.process_time() - started < 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a peak of its own")
 def test_hostile_files_take_little_memory(tmp_path: Path) -> None:
     """All of them in one process, and two that are much larger than they look."""
