@@ -122,7 +122,7 @@ def notebook(cells: Sequence[Text | Code], language: str) -> NotebookNode:
 
 def with_epochs(cells: Sequence[Text | Code], epochs: int) -> list[Text | Code]:
     """The cells with another number given to ``num_epochs`` or ``epochs``."""
-    given = re.compile(r"^((?:num_)?epochs = )\d+$", re.M)
+    given = re.compile(r"\b((?:num_)?epochs ?= ?)\d+\b")
     return [
         Code(given.sub(rf"\g<1>{epochs}", cell.code)) if isinstance(cell, Code) else cell
         for cell in cells

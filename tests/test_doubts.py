@@ -299,5 +299,5 @@ def test_wrong_usage_is_told(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_most_of_mnists_known_wrong_labels_are_among_the_first_hundred(full_data: None) -> None:
-    found = doubts.find(data.load("mnist"), part="test", top=100)
+    found = doubts.find(data.load("mnist"), part="test", top=100, folds=2)
     assert len({picture.index for picture in found.pictures} & {*WRONG}) >= 10

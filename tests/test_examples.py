@@ -180,6 +180,10 @@ def test_a_source_is_texts_and_code(maker: ModuleType) -> None:
     ]
     assert maker.with_epochs(cells, 2)[1] == maker.Code("epochs = 2")
     assert maker.with_epochs(cells, 2)[0] == cells[0]
+    called = [maker.Code("lenet.train(num_epochs=10, warmup_epochs=1)")]
+    assert maker.with_epochs(called, 2) == [
+        maker.Code("lenet.train(num_epochs=2, warmup_epochs=1)")
+    ]
     node = maker.notebook(cells, "zh")
     assert [cell.source for cell in node.cells][:2] == ["文字。", "epochs = 10"]
 
