@@ -306,7 +306,7 @@ def test_a_short_last_batch_does_not_matter_to_where_a_stretch_is_cut() -> None:
 def test_the_number_of_threads_changes_no_bit(batch_size: int, weighted: bool) -> None:
     network = zoo.lenet_max((1, 20, 20), 5)
     split, optimizer = random_pictures(network, 1000), Optimizer("adam", average=0.9)
-    steps = batches(1000 if batch_size > 1 else 40, batch_size)
+    steps = batches(min(1000, 40 * batch_size), batch_size)
     steps = replace(
         steps, weights=split.labels[steps.order].astype(np.float32) if weighted else None
     )
