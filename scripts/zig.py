@@ -1,7 +1,7 @@
 """Builds the native engine for other machines with Zig's compiler, from the package ziglang.
 
     python scripts/zig.py wasm        src/lenet/lab/page/network/engine.wasm, for the page
-    python scripts/zig.py c TARGET OUT [SOURCE]...
+    python scripts/zig.py c TARGET OUT [SOURCE]... [--optimize 1]
                                       native/c for another machine, linked with SOURCE: a program
     python scripts/zig.py targets     whether everything compiles for Windows, macOS and ARM
 
@@ -91,10 +91,10 @@ def wasm(out: Path) -> None:
     out.chmod(0o644)
 
 
-def program(target: str, out: Path, sources: list[Path]) -> None:
-    """Writes a program for ``target`` (as "aarch64-linux-musl"), static but on macOS."""
-    options = ["-target", target, "-O3"]
-    static = [] if "macos" in target else ["-static"]
+def program(target: str, out: Path, sources: list[Path], optimize: int = 3) -> None:
+    """Writes a program for ``target`` (as "aarch64-linux-musl"), static if the target allows it."""
+    options = ["-target", target, f"-O{optimize}"]
+    static = [] if "macos" in target or "linux-gnu" in target else ["-static"]
     with tempfile.TemporaryDirectory() as folder:
         objects = c_interface(options, Path(folder))
         zig("cc", *options, *static, "-s", *sources, *objects, "-o", out)
@@ -129,6 +129,7 @@ def main() -> None:
     other.add_argument("target", help="as Zig says it: aarch64-linux-musl")
     other.add_argument("out", type=Path)
     other.add_argument("sources", type=Path, nargs="*")
+    other.add_argument("--optimize", type=int, default=3, help="1 compiles sooner")
     commands.add_parser("targets", help="whether everything compiles for other machines")
     arguments = parser.parse_args()
     if arguments.command == "wasm":
@@ -137,9 +138,8 @@ def main() -> None:
     elif arguments.command == "targets":
         targets()
     else:
-        program(
-            arguments.target, arguments.out.absolute(), [s.absolute() for s in arguments.sources]
-        )
+        sources = [source.absolute() for source in arguments.sources]
+        program(arguments.target, arguments.out.absolute(), sources, arguments.optimize)
 
 
 if __name__ == "__main__":
