@@ -86,7 +86,15 @@ def test_a_run_that_is_deleted_while_it_is_open_says_so_and_comes_back(
 ) -> None:
     runs = Path(shutil.copytree(folder, tmp_path / "runs"))
     with running_lab(runs) as address:
-        open_view(page, address, "learn", "?run=sigmoid")
+        open_view(page, address, "explore", "?model=run:sigmoid")
+        expect(page.locator(".bars-row").first).to_be_visible()
+        shutil.move(runs / "sigmoid", tmp_path / "elsewhere")
+        expect(page.locator("#view > .failure")).to_contain_text(
+            "sigmoid is no longer in the folder"
+        )
+        expect(page.locator(".bars-row").first).to_be_visible()  # what was loaded stays
+        shutil.move(tmp_path / "elsewhere", runs / "sigmoid")
+        page.evaluate("location.hash = '#/learn?run=sigmoid'")
         expect(page.locator(".run-name")).to_have_text("sigmoid")
         shutil.move(runs / "sigmoid", tmp_path / "elsewhere")
         expect(page.locator(".gone")).to_contain_text("sigmoid")
@@ -182,6 +190,7 @@ def test_a_slider_that_is_dragged_does_not_wear_out_the_address(page: Page, lab:
             for (let i = 0; i < 60; i++) {
                 slider.value = i % 2;
                 slider.dispatchEvent(new Event("input"));
+                if (slider.value !== String(i % 2)) changes = NaN; // the next key counts from here
                 await new Promise((resolve) => setTimeout(resolve, 2));
             }
             return changes;
@@ -228,6 +237,20 @@ def test_with_the_reader_s_own_colours_what_is_chosen_is_seen(
     shares = [f".matrix [data-row='{i}'][data-column='{i}']" for i in range(10)]
     assert len({colour(cell, "backgroundColor") for cell in shares}) > 1  # data keep their colours
     assert colour(".runs tr.chosen", "outlineStyle") == "solid"
+
+
+def test_a_fault_of_a_server_that_ends_is_not_told_beside_its_end(
+    page: Page, lab: str, problems: list[str]
+) -> None:
+    page.route("**/api/models/**", lambda route: route.fulfill(status=500, body="a fault"))
+    page.route("**/web/store.js", lambda route: route.abort())  # by then it has ended
+    open_view(page, lab, "explore", "?model=run:sigmoid")
+    page.wait_for_timeout(1_500)
+    assert page.locator("#view").inner_text().count("500") == 0
+    page.unroute("**/web/store.js")
+    page.reload()
+    expect(page.locator(".gone")).to_contain_text("500 Internal Server Error")
+    problems.clear()
 
 
 def test_a_server_that_is_gone_is_told_in_every_view_and_found_again(

@@ -6,6 +6,7 @@ import { product } from "lenet/network/shapes.js";
 
 const TOKEN = "lenet-token";
 const OTHERS_MS = 150; // to hear from another tab
+const ENDING_MS = 400; // until a server that ends has ended
 
 /**
  * Takes the token out of the address and keeps it for this tab and for reloads.
@@ -43,17 +44,27 @@ export function serverBackend() {
   const live = createLive(() => new EventSource("/api/events"));
   let missed = false;
 
+  function unanswered() {
+    missed = true;
+    return Object.assign(new Error("the lab's server does not answer"), { offline: true });
+  }
+
   async function ask(path, options = {}) {
     let response;
     try {
       response = await fetch(path, options);
     } catch {
-      missed = true;
-      throw Object.assign(new Error("the lab's server does not answer"), { offline: true });
+      throw unanswered();
     }
     if (response.ok) return response;
     const answer = await response.json().catch(() => ({}));
-    if (response.status >= 500) missed = true; // it may be ending: asked again when it is back
+    if (response.status >= 500) {
+      missed = true; // it may be ending: asked again when it is back
+      await new Promise((resolve) => setTimeout(resolve, ENDING_MS));
+      await fetch("/web/store.js", { cache: "no-store" }).catch(() => {
+        throw unanswered(); // a fault of what ends: the page's head says that it has ended
+      });
+    }
     const error = new Error(answer.error ?? `${response.status} ${response.statusText}`);
     const { line, chinese } = answer;
     throw Object.assign(error, { status: response.status, line, chinese });

@@ -248,10 +248,19 @@ export default function mount(root, context) {
   }
   begin();
 
+  /** The run that is shown was deleted or moved: what the page has of it stays. */
+  function onRemoved({ name }) {
+    const { model } = store.get();
+    if (model?.ref?.replace(/@\d+$/, "") === `run:${name}`)
+      fail({ message: t("explore.removed", { name }) });
+  }
+  const endEvents = backend.events?.({ removed: onRemoved });
+
   return {
     destroy() {
       closed = true;
       unsubscribe();
+      endEvents?.();
       for (const part of mounted) part.destroy?.();
       changes.destroy();
       calculator.close();

@@ -3,6 +3,8 @@
 export default {
   en: {
     "explore.gone": "This network cannot be shown",
+    "explore.removed":
+      "{name} is no longer in the folder. This page shows what it has loaded of it.",
     "explore.instead": "Open one of these:",
     "explore.train": "Train another one",
     "unit.picture": "picture",
@@ -182,6 +184,7 @@ export default {
   },
   zh: {
     "explore.gone": "无法显示这个网络",
+    "explore.removed": "{name} 已不在文件夹中。本页显示的是已经加载的内容。",
     "explore.instead": "可以打开这些网络：",
     "explore.train": "训练另一个网络",
     "unit.picture": "图片",

@@ -25,9 +25,8 @@ export default function mountTimeline(section, { t, choose }) {
     id: "moment",
     "aria-label": t("learn.timeline"),
     oninput: () => {
-      const chosen = Number(slider.value); // stop() draws it where it was
+      go(Number(slider.value));
       stop();
-      go(chosen);
     },
   });
   const play = h("button", { class: "play", onclick: () => (timer ? stop() : start()) });
@@ -50,7 +49,8 @@ export default function mountTimeline(section, { t, choose }) {
   );
 
   function go(index) {
-    choose(index >= snapshots.length - 1 ? null : snapshots[index].step);
+    step = index >= snapshots.length - 1 ? null : snapshots[index].step; // before it is drawn:
+    choose(step); // the next key may come sooner, and counts from here
   }
 
   const at = () => indexOfStep(snapshots, step);
