@@ -3,7 +3,8 @@
     python scripts/zig.py wasm        src/lenet/lab/page/network/engine.wasm, for the page
     python scripts/zig.py c TARGET OUT [SOURCE]... [--optimize 1]
                                       native/c for another machine, linked with SOURCE: a program
-    python scripts/zig.py targets     whether everything compiles for Windows, macOS and ARM
+    python scripts/zig.py targets [--quick] [TARGET]...
+                                      whether everything compiles for Windows, macOS and ARM
 
 Zig is Clang with the libraries of every target, and the same version makes the same bytes on every
 machine: tests/test_c_interface.py builds the page's module anew and compares.
@@ -40,7 +41,7 @@ TARGETS = {
     "x86_64-windows-gnu": X86_64,
     "aarch64-macos": {"kernels_default_4": (4, "apple_m1")},
     "x86_64-macos": X86_64,
-    "aarch64-linux-musl": {"kernels_default_4": (4, "baseline")},
+    "aarch64-linux-gnu.2.28": {"kernels_default_4": (4, "baseline")},
 }
 
 
@@ -100,24 +101,45 @@ def program(target: str, out: Path, sources: list[Path], optimize: int = 3) -> N
         zig("cc", *options, *static, "-s", *sources, *objects, "-o", out)
 
 
-def targets() -> None:
-    """Compiles every file of the engine for the machines that wheels are made for.
+def together(sources: list[Path], file: Path) -> Path:
+    """Writes a file that includes ``sources``: the C++ library's headers are then read once."""
+    lines = [f'#include "{source.relative_to(NATIVE).as_posix()}"\n' for source in sorted(sources)]
+    file.write_text("".join(lines), encoding="utf-8")
+    return file
 
-    The tables of kernels and the threads as CMakeLists.txt compiles them; native/c is linked, too.
+
+def compiles(target: str, folder: Path, quick: bool) -> str:
+    """Compiles the engine for a target, links its C interface to a program, and says what it did.
+
+    As CMakeLists.txt says it, but without optimisation, and without its bindings, which need the
+    Python of the target. ``quick`` leaves out the tables of kernels for each instruction set, and
+    the program where Zig would compile a whole C library first.
     """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for target, tables in TARGETS.items():
-            options: list[str | Path] = ["-target", target, *FLAGS, "-O1", "-c"]
-            options += ["-o", folder / "object.o"]
-            for source in sorted(NATIVE.glob("*.cpp")):
-                if source.name not in ("bindings.cpp", "kernels.cpp"):
-                    zig("c++", *options, source.name)
-            for table, (lanes, cpu) in tables.items():
-                defined = [f"-DLENET_KERNELS={table}", f"-DLENET_LANES={lanes}", f"-mcpu={cpu}"]
-                zig("c++", *options, *defined, "kernels.cpp")
-            program(target, folder / "program", [ROOT / "tests/c_engine.c"])
-            print(f"{target}: compiled, and native/c linked", flush=True)
+    options = ["-target", target, *FLAGS, "-O0", "-I.", "-c"]
+    apart = ("bindings.cpp", "kernels.cpp")
+    engine = [path for path in NATIVE.glob("*.cpp") if path.name not in apart]
+    zig("c++", *options, together(engine, folder / "whole.cpp"), "-o", folder / "whole.o")
+    for table, (lanes, cpu) in TARGETS[target].items() if not quick else ():
+        defined = [f"-DLENET_KERNELS={table}", f"-DLENET_LANES={lanes}", f"-mcpu={cpu}"]
+        zig("c++", *options, *defined, "kernels.cpp", "-o", folder / "table.o")
+    alone = [path for path in engine if path.name != "processor.cpp"] + [*NATIVE.glob("c/*.cpp")]
+    # Names that no file of native/ has: a file that includes one of its own name includes itself.
+    source, objects = together(alone, folder / "c.cpp"), [folder / "c.o", folder / "table.o"]
+    # -O1: without a C++ library, no call of a virtual function may be left.
+    zig("c++", *options, "-O1", *ALONE, source, "-o", objects[0])
+    zig("c++", *options, *ALONE, *TABLE, "kernels.cpp", "-o", objects[1])
+    if quick and "macos" not in target:
+        return "compiled"
+    main = ROOT / "tests/c_engine.c"
+    zig("cc", "-target", target, "-O0", "-s", main, *objects, "-o", folder / "program")
+    return "compiled, and native/c linked"
+
+
+def targets(names: list[str], quick: bool) -> None:
+    """Says of each target what was done for it; ends with Zig's error."""
+    for target in names or TARGETS:
+        with tempfile.TemporaryDirectory() as folder:
+            print(f"{target}: {compiles(target, Path(folder), quick)}", flush=True)
 
 
 def main() -> None:
@@ -130,13 +152,17 @@ def main() -> None:
     other.add_argument("out", type=Path)
     other.add_argument("sources", type=Path, nargs="*")
     other.add_argument("--optimize", type=int, default=3, help="1 compiles sooner")
-    commands.add_parser("targets", help="whether everything compiles for other machines")
+    machines = commands.add_parser("targets", help="whether everything compiles for other machines")
+    machines.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
+    machines.add_argument("--quick", action="store_true", help="one table of kernels, no C library")
     arguments = parser.parse_args()
     if arguments.command == "wasm":
         wasm(arguments.out.absolute())
         print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes")
     elif arguments.command == "targets":
-        targets()
+        if unknown := [name for name in arguments.targets if name not in TARGETS]:
+            parser.error(f"{unknown[0]!r} is none of {', '.join(TARGETS)}")
+        targets(arguments.targets, arguments.quick)
     else:
         sources = [source.absolute() for source in arguments.sources]
         program(arguments.target, arguments.out.absolute(), sources, arguments.optimize)

@@ -266,3 +266,14 @@ def test_the_page_s_module_is_what_its_sources_make(tmp_path: Path) -> None:
     command = [sys.executable, "scripts/zig.py", "wasm", str(made)]
     subprocess.run(command, cwd=ROOT, check=True)
     assert made.read_bytes() == WASM.read_bytes(), "run python scripts/zig.py wasm and commit it"
+
+
+@pytest.mark.slow
+def test_for_windows_and_macos_the_engine_compiles() -> None:
+    """The objects of the engine, and a program of its C interface; docs/targets.md has the rest."""
+    if find_spec("ziglang") is None:
+        pytest.skip("ziglang is not installed: make .venv/all.stamp")
+    targets = ["x86_64-windows-gnu", "aarch64-macos"]
+    command = [sys.executable, "scripts/zig.py", "targets", "--quick", *targets]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == targets
