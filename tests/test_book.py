@@ -158,6 +158,12 @@ def test_every_figure_is_what_the_product_computes(name: str) -> None:
             )
 
 
+@pytest.mark.parametrize("language", PAGES)
+def test_max_pooling_gives_the_gradient_to_the_maxima_that_are_named(language: str) -> None:
+    maxima = [f"{value:g}" for value in pool2d(X, (2, 2)).ravel()]
+    assert re.search(r"(, | and |、)".join(maxima), text("3-learning", language))
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("full_data")
 def test_what_is_said_of_the_sigmoids_before_training() -> None:
