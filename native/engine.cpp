@@ -167,7 +167,7 @@ std::int64_t Engine::batch(const Pictures& pictures, const Position& position, d
             if (!go_on(worker)) return;
             const auto [first, count] = split.chunk(c, pictures.count);
             program.load(ws, pictures, first, count, position);
-            program.forward(ws, weights);
+            program.forward(ws, weights, true);
             if (pictures.shares)
                 program.weighted_loss(ws, label_smoothing_, rubbish_, class_weights);
             else
@@ -437,7 +437,7 @@ void Engine::evaluate(const Pictures& pictures, double* losses, std::int64_t* co
     } else {
         const auto look = [&](const Program& program, const Weights& weights, Workspace& ws,
                               std::int64_t first, int n) {
-            program.forward(ws, weights);
+            program.forward(ws, weights, false);
             program.loss(ws, 0, no_rubbish, 0);
             std::copy_n(ws.losses.data(), n, losses_.data() + first);
             std::copy_n(ws.predicted.data(), n, predicted_.data() + first);
@@ -459,7 +459,7 @@ void Engine::logits(const Pictures& pictures, float* out) {
     }
     for_chunks(pictures, [&](const Program& program, const Weights& weights, Workspace& ws,
                              std::int64_t first, int count) {
-        program.forward(ws, weights);
+        program.forward(ws, weights, false);
         program.copy_out(ws, program.output(), count, out + first * classes_);
     });
 }
@@ -494,7 +494,7 @@ void Engine::forward(const Pictures& pictures, const Position& position, float* 
         if (!go_on(worker)) return;
         const auto [first, count] = split.chunk(c, pictures.count);
         program.load(kept_[c], pictures, first, count, position);
-        program.forward(kept_[c], weights);
+        program.forward(kept_[c], weights, true);
         program.copy_out(kept_[c], program.output(), count, out + first * classes_);
     });
     kept_runner_ = &runner;

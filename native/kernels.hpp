@@ -101,6 +101,12 @@ struct Activation {
     // Whether its slope is computed from x. From y = f(x), where that is enough, it costs less, and
     // y may be written over x.
     constexpr bool slope_needs_input() const { return kind == Kind::gelu || kind == Kind::silu; }
+
+    // Whether a larger x never has a smaller f(x): then max(f(x)) = f(max(x)).
+    constexpr bool never_falls() const {
+        return kind == Kind::sigmoid || kind == Kind::tanh || kind == Kind::relu ||
+               (kind == Kind::leaky_relu && parameter >= 0);
+    }
 };
 
 // Which units of a dropout layer stay: a hash of these numbers and the unit's, as in
@@ -157,7 +163,8 @@ struct Kernels {
     void (*filter_dpoints)(const Filtering&, const float* d, Stride d_point, Stride d_plane,
                            int channels, int rows, const float* x, bool accumulate, float* to);
 
-    // One row y of one plane; max pooling notes in `winners` which member of the window won.
+    // One row y of one plane; max pooling notes in `winners`, where that is not null, which member
+    // of the window won.
     void (*pool_forward)(const Pooling&, int y, const float* x, float* out, std::int32_t* winners);
     // The gradient of row y of pooling's input, written to d, times the slope of the activation
     // that made this row, `values`

@@ -242,7 +242,30 @@ void Program::subsample_backward(const Stage& stage, Workspace& ws, int group, f
 void Program::pool_forward(const Op& op, Workspace& ws, int group, int c, int y) const {
     float* all = values(ws, group);
     kernels.pool_forward(pooling(op, ws, c), y, all + op.in.offset(c) * lanes,
-                         all + op.out.offset(c) * lanes, winners(op, ws, group, c));
+                         all + op.out.offset(c) * lanes,
+                         ws.keeps_winners ? winners(op, ws, group, c) : nullptr);
+}
+
+// Where a stage activates last: row y of `channels` channels of its maxima, in their place.
+void Program::activate_pooled(const Stage& stage, Workspace& ws, int group, int first, int channels,
+                              int y) const {
+    const Place& out = ops_[stage.last].out;
+    for (int c = first; c < first + channels; ++c) {
+        float* row = values(ws, group) + out.offset(c, y) * lanes;
+        kernels.activate(ops_[stage.last - 1].layer.activation, row, row, out.width);
+    }
+}
+
+// The gradient of the maxima from that of the stage's output, in its place.
+void Program::activate_pooled_backward(const Stage& stage, Workspace& ws, int group) const {
+    const Place& out = ops_[stage.last].out;
+    for (int c = 0; c < out.channels; ++c)
+        for (int y = 0; y < out.height; ++y)
+            kernels.activate_backward(
+                ops_[stage.last - 1].layer.activation,
+                values(ws, group) + out.offset(c, y) * lanes,
+                gradients(ws, group) + (stage.d_out + c * out.plane + y * out.row) * lanes,
+                out.width);
 }
 
 // Row y of channel c of the gradient of its input, to d. In the same pass, so that the row is
@@ -252,12 +275,13 @@ int Program::pool_backward(const Stage& stage, Workspace& ws, int group, int c, 
                            float* d) const {
     const Op& op = ops_[stage.last];
     const int before = stage.last - 1;
-    const bool fused = before >= stage.first && ops_[before].layer.kind == Kind::activation;
+    const bool fused = before >= stage.first && !stage.activates_last &&
+                       ops_[before].layer.kind == Kind::activation;
     kernels.pool_backward(
         pooling(op, ws, c), y, gradients(ws, group) + (stage.d_out + c * op.out.plane) * lanes,
         winners(op, ws, group, c), fused ? ops_[before].layer.activation : Activation{},
         fused ? slope_values(ops_[before], ws, group, c, y) : d, d);
-    return fused ? before - 1 : before;
+    return fused || stage.activates_last ? before - 1 : before;
 }
 
 // --- elementwise layers ----------------------------------------------------------------------

@@ -69,6 +69,7 @@ void Program::plan_stages() {
             .last = last,
             .has_weights = ops_[first].layer.has_weights() || ops_[last].layer.has_weights(),
             .below_weights = false,
+            .activates_last = false,
             .d_in = 0,
             .d_out = 0};
         for (const Stage& below : stages_) stage.below_weights |= below.has_weights;
@@ -76,6 +77,7 @@ void Program::plan_stages() {
         // as its values lie, with their border, so that d has the strides of x
         const Place& out = ops_[last].out;
         stage.d_out = Place::append(gradients_, out.channels, out.shape(), out.border()).at;
+        stage.activates_last = can_activate_last(stage);
         stages_.push_back(stage);
 
         // Room for d of conv2d_backward: whole, or a band of a block of channels.
@@ -87,6 +89,19 @@ void Program::plan_stages() {
         if (op.layer.kind == Kind::linear)
             pictures_row_ = std::max(pictures_row_, Stride(op.slot_row));
     }
+}
+
+// Whether the maxima of a stage can be taken of what its activation takes: then only they have to be
+// activated, a quarter of the values where windows are 2 × 2, and the slope is needed at them alone.
+// They must lie where the activation would have written, and stay there for the slope.
+bool Program::can_activate_last(const Stage& stage) const {
+    const int before = stage.last - 1;
+    if (before <= stage.first || ops_[stage.last].layer.kind != Kind::max_pool2d) return false;
+    const Op &f = ops_[before], &pool = ops_[stage.last];
+    const std::size_t next = stage.last + 1;
+    const bool stays = next == ops_.size() || ops_[next].out.at != pool.out.at;
+    return f.layer.kind == Kind::activation && f.layer.activation.never_falls() &&
+           f.in.at == f.out.at && stays;
 }
 
 // How many rows of a convolution's output gradient are made at a time: about half of a first-level
@@ -212,8 +227,9 @@ void Program::copy_out(const Workspace& ws, const Place& from, int count, float*
 
 // Up to a dense layer each group goes alone, so that what it needs stays in the caches. A dense
 // layer takes all groups at once, since its weights are what is large there.
-void Program::forward(Workspace& ws, const Weights& weights) const {
+void Program::forward(Workspace& ws, const Weights& weights, bool backward_follows) const {
     ws.weights = weights.flat;
+    ws.keeps_winners = backward_follows;
     for (std::size_t s = 0, end; s < stages_.size(); s = end) {
         end = s + 1;
         if (is_linear(stages_[s]))
@@ -261,7 +277,8 @@ void Program::stage_forward(const Stage& stage, Workspace& ws, int group,
             for (int i = stage.first + 1; i <= stage.last; ++i) {
                 const Op& op = ops_[i];
                 if (!op.layer.is_pool()) {
-                    row_forward(op, ws, group, weights, c, channels, y);
+                    if (!stage.activates_last || i < stage.last - 1)
+                        row_forward(op, ws, group, weights, c, channels, y);
                     continue;
                 }
                 // Pooling makes every row whose windows are there: those that end at row y of its
@@ -271,8 +288,11 @@ void Program::stage_forward(const Stage& stage, Workspace& ws, int group,
                         row * op.layer.stride - op.layer.padding + op.layer.kernel_size - 1;
                     return std::min(bottom, op.in.height - 1);
                 };
-                while (pooled < op.out.height && last_row(pooled) <= y)
-                    row_forward(op, ws, group, weights, c, channels, pooled++);
+                for (; pooled < op.out.height && last_row(pooled) <= y; ++pooled) {
+                    row_forward(op, ws, group, weights, c, channels, pooled);
+                    if (stage.activates_last)
+                        activate_pooled(stage, ws, group, c, channels, pooled);
+                }
             }
         }
     }
@@ -339,6 +359,8 @@ void Program::backward(Workspace& ws, const Weights& weights, float* slot, bool 
 void Program::stage_backward(const Stage& stage, Workspace& ws, int group, const Weights& weights,
                              float* slot, bool first) const {
     const Op& op = ops_[stage.first];
+    if (stage.activates_last && (stage.has_weights || stage.below_weights))
+        activate_pooled_backward(stage, ws, group);
     if (ops_[stage.last].layer.kind == Kind::subsample)
         subsample_backward(stage, ws, group, slot, first);
     if (op.layer.kind == Kind::conv2d)

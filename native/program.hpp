@@ -31,6 +31,7 @@ struct Workspace {
     std::vector<float> losses;
     Buffer shares;  // (groups · lanes,)
     Position position;
+    bool keeps_winners = true;        // of max pooling, which the way back needs
     const float* weights = nullptr;  // those of now, for layers that read a few for each row
 };
 
@@ -45,7 +46,7 @@ public:
     Workspace make_workspace(int groups) const;
     // The pictures first … first + count - 1; lanes beyond get a copy and count for nothing.
     void load(Workspace&, const Pictures&, std::int64_t first, int count, const Position&) const;
-    void forward(Workspace&, const Weights&) const;
+    void forward(Workspace&, const Weights&, bool backward_follows) const;
     // The same a whole layer after the other, with a look at the output of each while it is there.
     using Observer = std::function<void(int layer, const Place&)>;
     void forward_observed(Workspace&, const Weights&, const Observer& observe) const;
@@ -109,9 +110,10 @@ private:
     // Layers that run row by row behind each other: a convolution or dense layer or none, then
     // elementwise layers, then pooling or none.
     struct Stage {
-        int first, last;     // ops
-        bool has_weights;    // some layer of it
-        bool below_weights;  // some layer before has any
+        int first, last;      // ops
+        bool has_weights;     // some layer of it
+        bool below_weights;   // some layer before has any
+        bool activates_last;  // max pooling, and then the activation that stands before it
         Stride d_in, d_out;  // vectors, of the gradients of its input and output
     };
 
@@ -133,6 +135,7 @@ private:
     float* dlogits(const Workspace& ws, int group) const {
         return gradients(ws, group) + stages_.back().d_out * lanes;
     }
+    bool can_activate_last(const Stage&) const;
     void stage_forward(const Stage&, Workspace&, int group, const Weights& weights) const;
     void stage_backward(const Stage&, Workspace&, int group, const Weights& weights, float* slot,
                         bool first) const;
@@ -165,6 +168,8 @@ private:
     void subsample_backward(const Stage&, Workspace&, int group, float* slot, bool first) const;
     std::int32_t* winners(const Op&, const Workspace&, int group, int c) const;
     void pool_forward(const Op&, Workspace&, int group, int c, int y) const;
+    void activate_pooled(const Stage&, Workspace&, int group, int first, int channels, int y) const;
+    void activate_pooled_backward(const Stage&, Workspace&, int group) const;
     int pool_backward(const Stage&, Workspace&, int group, int c, int y, float* d) const;
     DropoutMask mask(const Op&, const Workspace&, int group) const;
     void elementwise_forward(const Op&, Workspace&, int group, int c, int y) const;

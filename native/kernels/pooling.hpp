@@ -33,9 +33,34 @@ INLINE void pool_row(Pooling p, int y, const float* x, float* out, std::int32_t*
                     winner = better ? (ky * K + kx) - Ints{} : winner;
                 }
             result = best;
-            reinterpret_cast<Ints*>(winners)[y * p.out_width + c] = winner;
+            if (winners) reinterpret_cast<Ints*>(winners)[y * p.out_width + c] = winner;
         }
     }
+}
+
+// The maxima alone, without their winners. False where a NaN or infinity was met, of which this
+// makes something else.
+template <int size>
+INLINE bool max_row(Pooling p, int y, const float* x, float* out) {
+    const int K = size ? size : p.kernel_size;
+    const Vector* window = vectors(x) + (y * p.stride - p.padding) * p.in_row - p.padding;
+    Vector* result = vectors(out) + y * p.out_row;
+    Vector met = Vector{};  // 0 until then
+    for (int c = 0; c < p.out_width; ++c, window += p.stride) {
+        Vector best = window[0], sum = Vector{};
+        for (int ky = 0; ky < K; ++ky)
+            for (int kx = 0; kx < K; ++kx) {
+                const Vector value = window[ky * p.in_row + kx];
+                best = greater(best, value);
+                sum += value;
+            }
+        result[c] = best;
+        met += sum * 0.0f;
+    }
+    const Ints wrong = met != met;
+    int any = 0;
+    for (int lane = 0; lane < lanes; ++lane) any |= wrong[lane];
+    return !any;
 }
 
 template <int size>
@@ -53,10 +78,9 @@ UNUSED void pool_forward_plain(const Pooling& p, int y, const float* x, float* o
 
 UNUSED void pool_forward(const Pooling& p, int y, const float* x, float* out,
                          std::int32_t* winners) {
-    if (p.kernel_size == 2)
-        pool_row_of<2>(p, y, x, out, winners);
-    else
-        pool_row_of<0>(p, y, x, out, winners);
+    if (p.kernel_size != 2) return pool_row_of<0>(p, y, x, out, winners);
+    if (p.max && !winners && max_row<2>(p, y, x, out)) return;
+    pool_row_of<2>(p, y, x, out, winners);
 }
 
 void subsample_dweight(const Pooling& p, const float* dout, const float* x, bool accumulate,

@@ -49,6 +49,19 @@ INLINE void keep([[maybe_unused]] Vector& sum) {
 #endif
 }
 
+// a > b ? a : b, so b where either is a NaN, in one instruction where there is one.
+INLINE Vector greater(Vector a, Vector b) {
+#if defined(__AVX512F__) && LENET_LANES == 16
+    return (Vector)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b);
+#elif defined(__AVX__) && LENET_LANES == 8
+    return (Vector)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__) && LENET_LANES == 4
+    return (Vector)_mm_max_ps((__m128)a, (__m128)b);
+#else
+    return a > b ? a : b;
+#endif
+}
+
 // A number in all lanes, in memory.
 struct Spread {
     alignas(lanes * 4) float lane[lanes];
