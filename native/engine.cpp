@@ -16,17 +16,20 @@ constexpr int few_pictures = 4;
 constexpr float no_rubbish = -std::numeric_limits<float>::infinity();
 
 // How a batch is shared out: a function of its size alone, so that sums are the same for any
-// number of threads. A chunk goes through the network at once; a slot sums a row of chunks.
+// number of threads. A chunk goes through the network at once; a slot sums a row of chunks. A large
+// batch is done a span after the other, because of each picture of a span something is kept.
 struct Split {
-    int chunk_pictures, chunks, slots;
+    int chunk_pictures, chunks, span_chunks, slots;
 
-    Split(std::int64_t pictures, int lanes) {
+    Split(std::int64_t pictures, const Program& program) {
+        const int lanes = program.lanes;
         const std::int64_t groups = (pictures + lanes - 1) / lanes;
         const int chunk_groups =
             static_cast<int>(std::clamp<std::int64_t>(groups / 8, 1, Program::most_groups));
         chunk_pictures = chunk_groups * lanes;
         chunks = static_cast<int>((groups + chunk_groups - 1) / chunk_groups);
-        slots = std::min(chunks, most_slots);
+        span_chunks = std::min(chunks, std::max(1, program.span_pictures() / chunk_pictures));
+        slots = std::min(span_chunks, most_slots);
     }
     struct Chunk {
         std::int64_t first;
@@ -36,8 +39,9 @@ struct Split {
         const std::int64_t first = std::int64_t(i) * chunk_pictures;
         return {first, static_cast<int>(std::min<std::int64_t>(chunk_pictures, pictures - first))};
     }
-    int first_chunk(int slot) const {
-        return static_cast<int>(std::int64_t(chunks) * slot / slots);
+    // Of the chunks of a span that begins at chunk `span`.
+    int first_chunk(int span, int slot) const {
+        return span + std::min(span_chunks, chunks - span) * slot / slots;
     }
 };
 
@@ -50,15 +54,19 @@ struct Engine::Runner {
           dfilters(program.filter_floats()) {}
 
     // All memory is taken before the threads begin.
-    void reserve(int workers, int groups, int slots) {
+    void reserve(int workers, int groups) {
         for (Workspace& ws : workspaces)
             if (ws.capacity < groups) ws = program.make_workspace(groups);
         while (static_cast<int>(workspaces.size()) < workers)
             workspaces.push_back(program.make_workspace(groups));
-        if (slot_count < slots) {
-            this->slots = Buffer(program.slot_floats() * slots);
-            slot_count = slots;
+    }
+    void reserve_slots(const Split& split) {
+        if (slot_count < split.slots) {
+            slots = Buffer(program.slot_floats() * split.slots);
+            slot_count = split.slots;
         }
+        const int groups = split.span_chunks * (split.chunk_pictures / program.lanes);
+        if (dense.groups < groups) dense = program.make_dense(groups);
     }
     // To be asked for once for all threads, when the weights have changed.
     Weights weights(const float* flat) const {
@@ -71,6 +79,7 @@ struct Engine::Runner {
     std::vector<Workspace> workspaces;  // one a worker
     Buffer slots;
     int slot_count = 0;
+    Dense dense;
     Buffer filters, dfilters;  // kernels of minimal filtering, and their gradients
 };
 
@@ -153,37 +162,59 @@ std::int64_t Engine::batch(const Pictures& pictures, const Position& position, d
                            const Rule* rule, float* gradient) {
     Runner& runner = runner_for(pictures.count);
     const Program& program = runner.program;
-    const Split split(pictures.count, program.lanes);
-    runner.reserve(threads_.threads, split.chunk_pictures / program.lanes, split.slots);
+    const Split split(pictures.count, program);
+    runner.reserve(threads_.threads, split.chunk_pictures / program.lanes);
+    runner.reserve_slots(split);
     const Weights weights = runner.weights(parameters.data());
     losses_.resize(pictures.count);
     std::vector<std::int64_t> right(split.slots);
     const float scale = 1.0f / static_cast<float>(pictures.count);
     const float* class_weights = class_weights_.empty() ? nullptr : class_weights_.data();
-    run(split.slots, [&](int s, int worker) {
+    const auto work = [&](int c, int s, int worker, float* slot, bool is_first, int group) {
         Workspace& ws = runner.workspaces[worker];
-        float* slot = runner.slot(s);
-        for (int c = split.first_chunk(s); c < split.first_chunk(s + 1); ++c) {
-            if (!go_on(worker)) return;
-            const auto [first, count] = split.chunk(c, pictures.count);
-            program.load(ws, pictures, first, count, position);
-            program.forward(ws, weights, true);
-            if (pictures.shares)
-                program.weighted_loss(ws, label_smoothing_, rubbish_, class_weights);
-            else
-                program.loss(ws, label_smoothing_, rubbish_, scale);
-            program.backward(ws, weights, slot, c == split.first_chunk(s));
-            for (int i = 0; i < count; ++i) {
-                losses_[first + i] = ws.losses[i];
-                right[s] += ws.predicted[i] == ws.labels[i];
-            }
+        const auto [first, count] = split.chunk(c, pictures.count);
+        program.load(ws, pictures, first, count, position);
+        program.forward(ws, weights, true);
+        if (pictures.shares)
+            program.weighted_loss(ws, label_smoothing_, rubbish_, class_weights);
+        else
+            program.loss(ws, label_smoothing_, rubbish_, scale);
+        program.backward(ws, weights, slot, is_first, runner.dense, group);
+        for (int i = 0; i < count; ++i) {
+            losses_[first + i] = ws.losses[i];
+            right[s] += ws.predicted[i] == ws.labels[i];
         }
-    });
-    reduce(runner, split.slots, rule, gradient);
+    };
+    sum_gradient(runner, pictures.count, work, rule, gradient);
     *loss = mean_loss(pictures);
     std::int64_t correct = 0;
     for (std::int64_t of_slot : right) correct += of_slot;
     return correct;
+}
+
+// The gradient of a batch: `work` takes each of its chunks back through the network, to a slot;
+// then the slots are summed, and (where there is a rule) the optimiser steps.
+void Engine::sum_gradient(Runner& runner, std::int64_t pictures, const SlotTask& work,
+                          const Rule* rule, float* gradient) {
+    const Split split(pictures, runner.program);
+    const int chunk_groups = split.chunk_pictures / runner.program.lanes;
+    for (int span = 0; span < split.chunks; span += split.span_chunks) {
+        run(split.slots, [&](int s, int worker) {
+            for (int c = split.first_chunk(span, s); c < split.first_chunk(span, s + 1); ++c) {
+                if (!go_on(worker)) return;
+                const bool is_first = span == 0 && c == split.first_chunk(span, s);
+                work(c, s, worker, runner.slot(s), is_first, (c - span) * chunk_groups);
+            }
+        });
+        const int end = std::min(split.chunks, span + split.span_chunks);
+        const std::int64_t first = std::int64_t(span) * split.chunk_pictures;
+        const std::int64_t count =
+            std::min<std::int64_t>(pictures, std::int64_t(end) * split.chunk_pictures) - first;
+        const int lanes = runner.program.lanes;
+        const bool is_last = end == split.chunks;
+        reduce(runner, split.slots, static_cast<int>((count + lanes - 1) / lanes), span > 0,
+               is_last, rule, gradient);
+    }
 }
 
 // The sum of losses_ that `loss` means: weighted by the shares where there are any.
@@ -293,11 +324,17 @@ std::int64_t Engine::batch_of_few(const Pictures& pictures, double* loss, const 
 
 // --- the sum over slots ----------------------------------------------------------------------
 
-void Engine::reduce(const Runner& runner, int slots, const Rule* rule, float* gradient) {
-    const auto& pieces = runner.program.pieces();
+// A span's part of the dense layers' gradients; after the last span all others too, and the step.
+void Engine::reduce(Runner& runner, int slots, int groups, bool accumulate, bool is_last,
+                    const Rule* rule, float* gradient) {
+    const Program& program = runner.program;
+    const auto& pieces = program.pieces();
     const auto work = [&](int i, int) {
-        for (const Program::Range& range : runner.program.sum_slots(
-                 pieces[i], runner.slot(0), slots, runner.dfilters.data(), gradient)) {
+        program.sum_dense(pieces[i], runner.dense, groups, accumulate);
+        if (!is_last) return;
+        for (const Program::Range& range :
+             program.sum_slots(pieces[i], runner.slot(0), slots, runner.dense,
+                               runner.dfilters.data(), gradient)) {
             mask_range(gradient, range);
             if (rule) step_range(*rule, gradient, range);
         }
@@ -326,17 +363,22 @@ Rule Engine::next_rule(double learning_rate) const {
     const double t = static_cast<double>(step + 1);
     const Optimizer& o = optimizer_;
     const auto single = [](double x) { return static_cast<float>(x); };
-    return {o.method,
-            o.nesterov,
-            single(learning_rate),
-            single(o.momentum),
-            single(o.weight_decay),
-            single(o.beta1),
-            single(o.beta2),
-            single(o.eps),
-            single(1 - std::pow(o.beta1, t)),
-            single(std::sqrt(1 - std::pow(o.beta2, t))),
-            o.average > 0 ? single(1 - std::min(o.average, (1 + t) / (10 + t))) : 0};
+    // An average of few steps follows the weights sooner: its first ones are far from where it
+    // ends.
+    const double kept = std::min(o.average, (1 + t) / (10 + t));
+    return {
+        .method = o.method,
+        .nesterov = o.nesterov,
+        .learning_rate = single(learning_rate),
+        .momentum = single(o.momentum),
+        .weight_decay = single(o.weight_decay),
+        .beta1 = single(o.beta1),
+        .beta2 = single(o.beta2),
+        .eps = single(o.eps),
+        .correction1 = single(1 - std::pow(o.beta1, t)),
+        .correction2 = single(std::sqrt(1 - std::pow(o.beta2, t))),
+        .averaging = o.average > 0 ? single(1 - kept) : 0,
+    };
 }
 
 std::int64_t Engine::train(const Pictures& pictures, std::int64_t batch_size,
@@ -392,8 +434,8 @@ void Engine::apply(const float* gradient, double learning_rate) {
 // task(program, weights, workspace with the pictures loaded, first, count) for each chunk.
 void Engine::for_chunks(const Pictures& pictures, const ChunkTask& task) {
     Runner& runner = runner_for(pictures.count);
-    const Split split(pictures.count, runner.program.lanes);
-    runner.reserve(threads_.threads, split.chunk_pictures / runner.program.lanes, 0);
+    const Split split(pictures.count, runner.program);
+    runner.reserve(threads_.threads, split.chunk_pictures / runner.program.lanes);
     const Weights weights = runner.weights(evaluation_weights());
     run(split.chunks, [&](int c, int worker) {
         if (!go_on(worker)) return;
@@ -481,7 +523,7 @@ void Engine::forward(const Pictures& pictures, const Position& position, float* 
     const auto lock = begin();
     Runner& runner = runner_for(pictures.count);
     const Program& program = runner.program;
-    const Split split(pictures.count, program.lanes);
+    const Split split(pictures.count, program);
     kept_runner_ = nullptr;  // until all of it is there
     const int groups = split.chunk_pictures / program.lanes;
     if (kept_program_ != &program || kept_groups_ != groups) kept_.clear();
@@ -505,19 +547,15 @@ bool Engine::backward(const float* dlogits, std::int64_t count, float* gradient)
     const auto lock = begin();
     if (!kept_runner_ || kept_count_ != count) return false;
     Runner& runner = *kept_runner_;
-    const Split split(count, runner.program.lanes);
-    runner.reserve(0, 1, split.slots);
+    const Split split(count, runner.program);
+    runner.reserve_slots(split);
     const Weights weights = runner.weights(parameters.data());
-    run(split.slots, [&](int s, int worker) {
-        float* slot = runner.slot(s);
-        for (int c = split.first_chunk(s); c < split.first_chunk(s + 1); ++c) {
-            if (!go_on(worker)) return;
-            const auto [first, pictures] = split.chunk(c, count);
-            runner.program.load_dlogits(kept_[c], dlogits + first * classes_, pictures);
-            runner.program.backward(kept_[c], weights, slot, c == split.first_chunk(s));
-        }
-    });
-    reduce(runner, split.slots, nullptr, gradient);
+    const auto work = [&](int c, int, int, float* slot, bool is_first, int group) {
+        const auto [first, pictures] = split.chunk(c, count);
+        runner.program.load_dlogits(kept_[c], dlogits + first * classes_, pictures);
+        runner.program.backward(kept_[c], weights, slot, is_first, runner.dense, group);
+    };
+    sum_gradient(runner, count, work, nullptr, gradient);
     return true;
 }
 

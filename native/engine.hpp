@@ -65,6 +65,10 @@ private:
     using ChunkTask =
         std::function<void(const Program&, const Weights&, Workspace&, std::int64_t, int)>;
 
+    // (chunk, slot, worker, the slot's memory, whether it is the slot's first, its group in the
+    // span)
+    using SlotTask = std::function<void(int, int, int, float*, bool, int)>;
+
     Runner& runner_for(std::int64_t pictures);
     const float* evaluation_weights() const;
     std::unique_lock<Mutex> begin();
@@ -82,7 +86,10 @@ private:
     std::int64_t batch(const Pictures&, const Position&, double* loss, const Rule*,
                        float* gradient);
     double mean_loss(const Pictures&) const;
-    void reduce(const Runner&, int slots, const Rule*, float* gradient);
+    void sum_gradient(Runner&, std::int64_t pictures, const SlotTask&, const Rule*,
+                      float* gradient);
+    void reduce(Runner&, int slots, int groups, bool accumulate, bool is_last, const Rule*,
+                float* gradient);
     void mask_range(float* gradient, const Program::Range&) const;
     void step_range(const Rule&, const float* gradient, const Program::Range&);
     Rule next_rule(double learning_rate) const;

@@ -90,7 +90,6 @@ const Kernels LENET_KERNELS = {
     .softmax_cross_entropy = softmax_cross_entropy,
     .weighted_cross_entropy = weighted_cross_entropy,
     .sum_positions = sum_positions,
-    .sum_slots = sum_slots,
     .sum_slots_and_lanes = sum_slots_and_lanes,
     .optimizer_step = optimizer_step,
     .exponential = exponential,

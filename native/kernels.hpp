@@ -215,8 +215,7 @@ struct Kernels {
     // sum (one vector) = Σ over rows and columns of d, or added to it
     void (*sum_positions)(const float* d, Stride row, int rows, int columns, bool accumulate,
                           float* sum);
-    // sum (count,) = Σ over slots of each number, or of the lanes of each vector
-    void (*sum_slots)(const float* first, Stride slot_floats, int slots, int count, float* sum);
+    // sum (count,) = Σ over slots and lanes of each vector
     void (*sum_slots_and_lanes)(const float* first, Stride slot_floats, int slots, int count,
                                 float* sum);
     void (*optimizer_step)(const Rule&, const float* gradient, float* weights, float* moment1,

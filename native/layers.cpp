@@ -141,39 +141,26 @@ void Program::linear_forward(const Op& op, Workspace& ws, const Weights& weights
     });
 }
 
-// The gradients of a dense layer's weights, bias and input, for all groups at once.
+// The gradients of a dense layer's bias and input, for all groups at once; what that of its weights
+// is made of, for all groups of a span, is kept in `dense`, from group `group_of_span` on.
 void Program::linear_backward(const Stage& stage, Workspace& ws, const Weights& weights,
-                              float* slot, bool first) const {
+                              float* slot, bool first, Dense& dense, int group_of_span) const {
     const Op& op = ops_[stage.first];
     const int in = op.layer.in, out = op.layer.out;
     float* d = gradients(ws, 0) + stage.d_out * lanes;  // (out, groups), of the layer's own output
+    const Stride rows = Stride(lanes) * op.dense_row;   // vectors of a group's inputs
     for (int group = 0; group < ws.groups; ++group) {
-        row_backward(stage, ws, group, 0, 0, d + group * gradients_ * lanes);
+        float* of_group = d + group * gradients_ * lanes;
+        const int to = group_of_span + group;
+        row_backward(stage, ws, group, 0, 0, of_group);
+        std::copy_n(
+            of_group, Stride(out) * lanes,
+            dense.doutputs.data() + (op.dense_out * dense.groups + Stride(to) * out) * lanes);
         kernels.transpose(values(ws, group) + op.in.at * lanes, 1, in,
-                          ws.pictures_in_rows.data() + Stride(group) * lanes * op.slot_row * lanes,
-                          op.slot_row * lanes);
+                          dense.inputs.data() + (op.dense_in * dense.groups + to * rows) * lanes,
+                          op.dense_row * lanes);
     }
-    // dweight[o, i] = Σ d[o] · in[i] over the pictures. Those lie in the lanes of d, where each can
-    // be spread as a scalar; of `in`, transposed, a vector holds 16 inputs of one picture. So the
-    // sum over pictures is one of vectors, and nothing is left apart in lanes.
-    // m are the outputs, n vectors of inputs, k (group, lane): a picture.
-    kernels.product({
-        .m = out,
-        .n = op.slot_row,
-        .tile = op.dweight_tile,
-        .a = d,  // (out, lane) scalars
-        .a_row = lanes,
-        .b = ws.pictures_in_rows.data(),  // (groups · lanes, in)
-        .b_column = 1,
-        .c = slot + op.slot_weight,  // (out, in)
-        .c_row = op.slot_row,
-        .c_column = 1,
-        .accumulate = !first,
-        .k = {{},
-              {.count = ws.groups, .a = gradients_ * lanes, .b = Stride(lanes) * op.slot_row},
-              {.count = lanes, .a = 1, .b = op.slot_row}},
-    });
-    for (int o = 0; o < out; ++o)  // dbias[o] = Σ d[o], here still apart in lanes
+    for (int o = 0; o < out; ++o)  // dbias[o] = Σ d[o], still apart in lanes
         kernels.sum_positions(d + Stride(o) * lanes, gradients_, ws.groups, 1, !first,
                               slot + op.slot_bias + Stride(o) * lanes);
     if (!stage.below_weights) return;
@@ -262,8 +249,7 @@ void Program::activate_pooled_backward(const Stage& stage, Workspace& ws, int gr
     for (int c = 0; c < out.channels; ++c)
         for (int y = 0; y < out.height; ++y)
             kernels.activate_backward(
-                ops_[stage.last - 1].layer.activation,
-                values(ws, group) + out.offset(c, y) * lanes,
+                ops_[stage.last - 1].layer.activation, values(ws, group) + out.offset(c, y) * lanes,
                 gradients(ws, group) + (stage.d_out + c * out.plane + y * out.row) * lanes,
                 out.width);
 }

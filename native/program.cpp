@@ -86,14 +86,12 @@ void Program::plan_stages() {
             rows_ = std::max(rows_, stage.below_weights && !op.is_filtered()
                                         ? Stride(op.out.channels) * op.out.height * op.out.width
                                         : Stride(op.dweight_channels) * band(op) * op.out.width);
-        if (op.layer.kind == Kind::linear)
-            pictures_row_ = std::max(pictures_row_, Stride(op.slot_row));
     }
 }
 
-// Whether the maxima of a stage can be taken of what its activation takes: then only they have to be
-// activated, a quarter of the values where windows are 2 × 2, and the slope is needed at them alone.
-// They must lie where the activation would have written, and stay there for the slope.
+// Whether the maxima of a stage can be taken of what its activation takes: then only they have to
+// be activated, a quarter of the values where windows are 2 × 2, and the slope is needed at them
+// alone. They must lie where the activation would have written, and stay there for the slope.
 bool Program::can_activate_last(const Stage& stage) const {
     const int before = stage.last - 1;
     if (before <= stage.first || ops_[stage.last].layer.kind != Kind::max_pool2d) return false;
@@ -119,8 +117,8 @@ void Program::plan_tiles(Op& op) const {
             kernels.choose_product_tile(layer.out, op.out.width, layer.stride == 1);
         op.dweight_channels = kernels.choose_dweight_tile(convolution(op));
     } else if (layer.kind == Kind::linear) {
-        op.slot_row = (layer.in + lanes - 1) / lanes;
-        op.dweight_tile = kernels.choose_product_tile(layer.out, op.slot_row, true);
+        op.dense_row = (layer.in + lanes - 1) / lanes;
+        op.dweight_tile = kernels.choose_product_tile(layer.out, op.dense_row, true);
         for (int groups = 1; groups <= most_groups; ++groups) {
             op.forward_tile[groups] = kernels.choose_product_tile(layer.out, groups, false);
             op.dinput_tile[groups] = kernels.choose_product_tile(layer.in, groups, false);
@@ -131,14 +129,22 @@ void Program::plan_tiles(Op& op) const {
 void Program::plan_slots() {
     for (Op& op : ops_) {
         if (!op.layer.has_weights()) continue;
-        // A dense weight has its inputs in the lanes, rows padded to whole vectors. All others are
-        // vectors of what each lane's picture gives, to be summed over lanes at the end.
-        const Stride row = op.layer.kind == Kind::linear ? op.slot_row  // vectors
+        // Vectors of what each lane's picture gives, to be summed over lanes at the end. A dense
+        // weight is no part of a slot: as many slots as a batch has of so many numbers would have
+        // to be written and read again.
+        const Stride row = op.layer.kind == Kind::linear ? 0
                            : op.is_filtered()            ? filtering_points * op.filter_row()
                                                          : op.layer.row_size();
         op.slot_weight = slot_floats_;
         op.slot_bias = op.slot_weight + Stride(op.layer.out) * row * lanes;
         slot_floats_ = op.slot_bias + Stride(op.layer.out) * lanes;
+        if (op.layer.kind != Kind::linear) continue;
+        op.dense_in = dense_in_;
+        op.dense_out = dense_out_;
+        op.dense_weight = dense_weight_;
+        dense_in_ += Stride(lanes) * op.dense_row;
+        dense_out_ += op.layer.out;
+        dense_weight_ += Stride(op.layer.out) * op.dense_row;
     }
     // Pieces of about 32 kB of weights, which the threads share when slots are summed.
     for (int i = 0; i < static_cast<int>(ops_.size()); ++i) {
@@ -161,7 +167,6 @@ Workspace Program::make_workspace(int groups) const {
     ws.rows = Buffer(vectors * rows_);
     ws.filtered_input = Buffer(vectors * filtered_input_);
     ws.filtered = Buffer(vectors * filtered_);
-    ws.pictures_in_rows = Buffer(vectors * pictures_row_ * lanes * groups);
     for (int group = 0; group < groups; ++group) layout_.write_borders(values(ws, group), lanes);
     ws.labels.resize(groups * lanes);
     ws.predicted.resize(groups * lanes);
@@ -169,6 +174,20 @@ Workspace Program::make_workspace(int groups) const {
     ws.losses.resize(groups * lanes);
     ws.shares = Buffer(vectors * groups);
     return ws;
+}
+
+// Some 64 MB of inputs; but a span must be large enough to be shared out to threads.
+int Program::span_pictures() const {
+    const Stride floats = std::max<Stride>(1, dense_in_);  // a picture: `lanes` of them, a vector
+    return static_cast<int>(std::clamp<Stride>((1 << 24) / floats, 256, 1024));
+}
+
+Dense Program::make_dense(int groups) const {
+    const std::size_t vectors = lanes;
+    return {.inputs = Buffer(vectors * dense_in_ * groups),
+            .doutputs = Buffer(vectors * dense_out_ * groups),
+            .dweights = Buffer(vectors * dense_weight_),
+            .groups = groups};
 }
 
 void Program::load(Workspace& ws, const Pictures& pictures, std::int64_t first, int count,
@@ -339,14 +358,15 @@ void Program::load_dlogits(Workspace& ws, const float* dlogits_of_chunk, int cou
 
 // The stages from the last to the first that has weights, as in forward: dense layers for all
 // groups at once, what lies between them group by group.
-void Program::backward(Workspace& ws, const Weights& weights, float* slot, bool first) const {
+void Program::backward(Workspace& ws, const Weights& weights, float* slot, bool first, Dense& dense,
+                       int group_of_span) const {
     ws.weights = weights.flat;
     std::size_t lowest = 0;  // nothing below the first weights needs a gradient
     while (lowest < stages_.size() && !stages_[lowest].has_weights) ++lowest;
     for (std::size_t end = stages_.size(), s; end > lowest; end = s) {
         s = end - 1;
         if (is_linear(stages_[s])) {
-            linear_backward(stages_[s], ws, weights, slot, first);
+            linear_backward(stages_[s], ws, weights, slot, first, dense, group_of_span);
             continue;
         }
         while (s > lowest && !is_linear(stages_[s - 1])) --s;
@@ -375,17 +395,52 @@ void Program::stage_backward(const Stage& stage, Workspace& ws, int group, const
 
 // --- the sum over slots ----------------------------------------------------------------------
 
+// dweight[o, i] = Σ d[o] · in[i] over the pictures. Those lie in the lanes of d, where each can be
+// spread as a scalar; of `in`, a picture a row, a vector holds 16 inputs of one picture. So the sum
+// over pictures is one of vectors, and nothing is left apart in lanes.
+// m are the outputs, n vectors of inputs, k (group, lane): a picture. A few groups at a time, whose
+// inputs stay in the first-level cache for all rows of the piece.
+void Program::sum_dense(const Piece& piece, Dense& dense, int groups, bool accumulate) const {
+    const Op& op = ops_[piece.op];
+    if (op.layer.kind != Kind::linear) return;
+    const int out = op.layer.out, most = std::max(1, dense_pictures / lanes);
+    const Stride row = op.dense_row;
+    const float* d = dense.doutputs.data() + (op.dense_out * dense.groups + piece.first) * lanes;
+    const float* in = dense.inputs.data() + op.dense_in * dense.groups * lanes;
+    for (int group = 0; group < groups; group += most)
+        kernels.product({
+            .m = piece.rows,
+            .n = op.dense_row,
+            .tile = op.dweight_tile,
+            .a = d + Stride(group) * out * lanes,  // (out, lane) scalars
+            .a_row = lanes,
+            .b = in + group * lanes * row * lanes,  // (picture, in)
+            .b_column = 1,
+            .c =
+                dense.dweights.data() + (op.dense_weight + piece.first * row) * lanes,  // (out, in)
+            .c_row = row,
+            .c_column = 1,
+            .accumulate = accumulate || group > 0,
+            .k = {{},
+                  {.count = std::min(most, groups - group),
+                   .a = Stride(out) * lanes,
+                   .b = lanes * row},
+                  {.count = lanes, .a = 1, .b = row}},
+        });
+}
+
 std::array<Program::Range, 2> Program::sum_slots(const Piece& piece, const float* slots, int count,
-                                                 float* dfilters, float* gradient) const {
+                                                 const Dense& dense, float* dfilters,
+                                                 float* gradient) const {
     const Op& op = ops_[piece.op];
     const Stride row = op.layer.row_size();
     const Range weights{op.weight + piece.first * row, piece.rows * row};
     const Range biases{op.bias + piece.first, piece.rows};
     if (op.layer.kind == Kind::linear) {
         for (int r = 0; r < piece.rows; ++r)
-            kernels.sum_slots(
-                slots + op.slot_weight + Stride(piece.first + r) * op.slot_row * lanes,
-                slot_floats_, count, op.layer.in, gradient + weights.first + r * row);
+            std::copy_n(dense.dweights.data() +
+                            (op.dense_weight + Stride(piece.first + r) * op.dense_row) * lanes,
+                        row, gradient + weights.first + r * row);
     } else if (op.is_filtered()) {
         sum_filtered_slots(op, piece.first, piece.rows, slots, count, dfilters,
                            gradient + weights.first);

@@ -23,7 +23,6 @@ struct Workspace {
     Buffer values, gradients;         // one part a group
     Buffer winners;                   // of max pooling, as int32; one part a group
     Buffer rows;                      // gradients of a convolution's output, while they are needed
-    Buffer pictures_in_rows;          // a dense layer's input, a picture a row
     Buffer filtered_input, filtered;  // minimal filtering's transforms, of one group
     std::vector<std::uint8_t> moved;  // augmented pictures, one a lane
     std::vector<std::int64_t> labels, predicted;  // (groups · lanes,)
@@ -31,8 +30,17 @@ struct Workspace {
     std::vector<float> losses;
     Buffer shares;  // (groups · lanes,)
     Position position;
-    bool keeps_winners = true;        // of max pooling, which the way back needs
+    bool keeps_winners = true;       // of max pooling, which the way back needs
     const float* weights = nullptr;  // those of now, for layers that read a few for each row
+};
+
+// What the gradients of dense layers' weights are made of, of the pictures of a span: what each
+// layer took, a picture a row, and the gradient of what it put out. One region a layer in each.
+struct Dense {
+    Buffer inputs;    // (picture, in), rows padded to whole vectors
+    Buffer doutputs;  // (group, out, lane)
+    Buffer dweights;  // (out, in), rows padded likewise
+    int groups = 0;   // that there is room for
 };
 
 class Program {
@@ -60,8 +68,13 @@ public:
                        const float* class_weights) const;
     void load_dlogits(Workspace&, const float* dlogits, int count) const;  // from elsewhere
 
-    // The gradient of all weights, still apart in lanes, to a slot; added unless it is the first.
-    void backward(Workspace&, const Weights&, float* slot, bool first) const;
+    // The gradient of all weights but those of dense layers, still apart in lanes, to a slot; added
+    // unless it is the first. What those of dense layers are made of goes to `dense`, to its groups
+    // from `group` on.
+    void backward(Workspace&, const Weights&, float* slot, bool first, Dense& dense,
+                  int group) const;
+    Dense make_dense(int groups) const;
+    int span_pictures() const;  // at most, that a span has
     Stride slot_floats() const { return slot_floats_; }
     Stride parameters() const { return parameters_; }  // how many there are
     // The kernels of minimal filtering at its points, filter_floats() of them; once a change of the
@@ -77,10 +90,13 @@ public:
     struct Range {
         Stride first, count;
     };
+    // If the piece is a dense layer's: its weights' gradient from the first `groups` of a span, to
+    // dense.dweights, or added to it.
+    void sum_dense(const Piece&, Dense& dense, int groups, bool accumulate) const;
     // Sums a piece over the slots into the flat gradient, and says where it lies there. `dfilters`
     // has room for filter_floats().
-    std::array<Range, 2> sum_slots(const Piece&, const float* slots, int count, float* dfilters,
-                                   float* gradient) const;
+    std::array<Range, 2> sum_slots(const Piece&, const float* slots, int count, const Dense& dense,
+                                   float* dfilters, float* gradient) const;
 
 private:
     // A layer with all that its kernels must know.
@@ -92,7 +108,10 @@ private:
         Stride winners = 0;                     // vectors, in a group's part
         Stride codes = 0;                       // floats, in those of all layers
         Stride slot_weight = 0, slot_bias = 0;  // floats, in a slot
-        int slot_row = 0;                       // vectors between rows of a dense weight there
+        // Of a dense layer, in vectors: a row of inputs, and where its regions of `Dense` lie,
+        // those of inputs and outputs counted for one group.
+        int dense_row = 0;
+        Stride dense_in = 0, dense_out = 0, dense_weight = 0;
         Product::Tile forward_tile[most_groups + 1]{}, dinput_tile[most_groups + 1]{},
             dweight_tile{};
         int dweight_channels = 0;  // of a convolution, at once
@@ -114,7 +133,7 @@ private:
         bool has_weights;     // some layer of it
         bool below_weights;   // some layer before has any
         bool activates_last;  // max pooling, and then the activation that stands before it
-        Stride d_in, d_out;  // vectors, of the gradients of its input and output
+        Stride d_in, d_out;   // vectors, of the gradients of its input and output
     };
 
     // program.cpp: what lies where, and what runs when
@@ -147,8 +166,8 @@ private:
     void conv2d_backward(const Stage&, Workspace&, int group, const Weights& weights, float* slot,
                          bool first) const;
     void linear_forward(const Op&, Workspace&, const Weights& weights) const;
-    void linear_backward(const Stage&, Workspace&, const Weights& weights, float* slot,
-                         bool first) const;
+    void linear_backward(const Stage&, Workspace&, const Weights& weights, float* slot, bool first,
+                         Dense& dense, int group) const;
 
     // minimal_filtering.cpp: a convolution there and back with fewer multiplications
     void plan_filtering(Op&);
@@ -180,6 +199,7 @@ private:
     void row_backward(const Stage&, Workspace&, int group, int c, int y, float* d) const;
 
     static constexpr std::size_t band_bytes = 16384;
+    static constexpr int dense_pictures = 64;  // that sum_dense takes at a time
 
     const Layout layout_;  // of the values
     std::vector<Op> ops_;  // all layers but Flatten, which moves nothing
@@ -188,8 +208,9 @@ private:
     std::vector<float> table_, codes_;
     Place output_;
     int classes_;
-    Stride gradients_ = 0, winners_ = 0, rows_ = 0, pictures_row_ = 0;  // vectors
-    Stride filtered_input_ = 0, filtered_ = 0;                          // vectors
+    Stride gradients_ = 0, winners_ = 0, rows_ = 0;           // vectors
+    Stride filtered_input_ = 0, filtered_ = 0;                // vectors
+    Stride dense_in_ = 0, dense_out_ = 0, dense_weight_ = 0;  // vectors
     Stride parameters_ = 0, slot_floats_ = 0, filter_floats_ = 0;
 };
 

@@ -34,6 +34,7 @@ from engine_cases import (
 )
 from lenet import engines
 from lenet.engines import Batches, EngineError, Position
+from lenet.engines.protocol import normalization_table
 from lenet.machine import available_cpus
 from lenet.network import zoo
 from lenet.network.architecture import Network, trace_layers
@@ -196,6 +197,24 @@ def test_a_maximum_sees_nothing_beyond_the_edge(instruction_set: str) -> None:
     assert_same_numbers(network, 5, instruction_set=instruction_set)
 
 
+@every_set
+@pytest.mark.parametrize("activation", [ReLU(), Sigmoid()])
+def test_a_maximum_hands_on_nan_and_infinity(instruction_set: str, activation: Layer) -> None:
+    """Where only the maxima are activated, and where nobody asks who won, as layer by layer."""
+    layers = (Conv2d(1, 2, 2), activation, MaxPool2d(2), Flatten())
+    network = Network("test", (1, 9, 9), layers, tuple(f"{i}" for i in range(32)))
+    engine = make(network, instruction_set=instruction_set)
+    weights = np.array([np.inf, 1, 1, 1, 3e38, -3e38, 1e38, 0.5], np.float32).reshape(2, 1, 2, 2)
+    engine.set_parameters({"0.weight": weights, "0.bias": np.zeros(2, np.float32)})
+    random = np.random.default_rng(0)
+    images = random.choice(np.array([0, 255], np.uint8), (40, 1, 9, 9), p=[0.2, 0.8])
+    expected = engine.activations(images)[-1]
+    assert {*np.isnan(expected[:, :16]).ravel()} == {False, True}
+    np.testing.assert_array_equal(engine.logits(images), expected)
+    inputs = normalization_table(network).astype(np.float32)[0][images]
+    np.testing.assert_array_equal(engine.forward(inputs), expected)
+
+
 @st.composite
 def convolutions(draw: st.DrawFn) -> Network:
     """Two convolutions, so that gradients of weights and of inputs are both needed, and pooling."""
@@ -320,6 +339,21 @@ def test_the_number_of_threads_changes_no_bit(batch_size: int, weighted: bool) -
         numbers += [metrics.losses, looked.losses, engine.logits(split.images[:99])]
         results.append((b"".join(array.tobytes() for array in numbers), metrics.correct))
     assert all(result == results[0] for result in results)
+
+
+@pytest.mark.threads
+def test_a_large_batch_is_summed_a_span_after_the_other() -> None:
+    """Of a batch at most 1,024 pictures are kept for dense layers' gradients; none is lost."""
+    network = network_of((1, 4, 4), Flatten(), Linear(16, 21), Sigmoid())
+    split, at = random_pictures(network, 2500), Position(0, 0, 0)
+    one, two = (make(network, threads=threads) for threads in (1, 2))
+    exact = NumpyEngine(network, Optimizer(), Objective(), dtype=np.float64)
+    exact.load(one.state())
+    mine, its, theirs = (
+        engine.gradients(split.images, split.labels, at).flat for engine in (one, two, exact)
+    )
+    assert mine.tobytes() == its.tobytes()
+    assert_close(mine, theirs)
 
 
 def test_what_has_several_threads_is_tried_under_thread_sanitizer() -> None:

@@ -20,19 +20,6 @@ void sum_positions(const float* d, Stride row, int rows, int columns, bool accum
     vectors(sum)[0] = accumulate ? vectors(sum)[0] + all : all;
 }
 
-void sum_slots(const float* first, Stride slot_floats, int slots, int count, float* sum) {
-    int i = 0;
-    for (; i + lanes <= count; i += lanes) {
-        Vector all = vectors(first + i)[0];
-        for (int s = 1; s < slots; ++s) all += vectors(first + s * slot_floats + i)[0];
-        memcpy(sum + i, &all, sizeof all);
-    }
-    for (; i < count; ++i) {
-        sum[i] = first[i];
-        for (int s = 1; s < slots; ++s) sum[i] += first[s * slot_floats + i];
-    }
-}
-
 // In every lane the sum of all: each with that `half` lanes away, then half as far.
 template <int half, int... lane>
 INLINE Vector sum_of_lanes(Vector x, std::integer_sequence<int, lane...> all) {

@@ -79,7 +79,8 @@ UNUSED void pool_forward_plain(const Pooling& p, int y, const float* x, float* o
 UNUSED void pool_forward(const Pooling& p, int y, const float* x, float* out,
                          std::int32_t* winners) {
     if (p.kernel_size != 2) return pool_row_of<0>(p, y, x, out, winners);
-    if (p.max && !winners && max_row<2>(p, y, x, out)) return;
+    if constexpr (!is_small)
+        if (p.max && !winners && max_row<2>(p, y, x, out)) return;
     pool_row_of<2>(p, y, x, out, winners);
 }
 

@@ -33,7 +33,7 @@ constexpr int products = 1;
 constexpr bool fits(int m, int n) { return m * n + (m < n ? m : n) + 1 + products <= registers; }
 
 // Rows and columns of the tiles that there are; few columns where they do not lie side by side.
-constexpr int largest_row = is_small ? 8 : 14, largest_column = is_small ? 7 : 8;
+constexpr int largest_row = is_small ? 6 : 14, largest_column = is_small ? 6 : 8;
 constexpr int largest_far_column = 4;
 constexpr bool is_tile_row(int m) { return m <= 6 || m % 2 == 0; }
 
