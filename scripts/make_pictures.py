@@ -10,6 +10,7 @@ the text beside a picture says of it is compared by hand.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -46,15 +47,26 @@ def main() -> None:
         made.mkdir()
         for name in asked.only or MADE:
             MADE[name](runs, made)
-        for path in sorted(made.iterdir()):
-            kept = OUT / path.name
-            if not kept.exists():
-                continue
-            if path.suffix == ".png":
-                _smaller(path).save(kept, optimize=True)
-            else:
-                kept.write_bytes(path.read_bytes())
-            print(f"{kept.stat().st_size:>8,}  {kept}")
+        _keep(made, OUT)
+        os.environ["LC_ALL"] = "zh_CN.UTF-8"
+        made = Path(temporary, "chinese")
+        made.mkdir()
+        for name in set(asked.only or MADE) & IN_CHINESE:
+            MADE[name](runs, made)
+        _keep(made, OUT / "zh")
+
+
+def _keep(made: Path, out: Path) -> None:
+    """Replace those pictures that documents show."""
+    for path in sorted(made.iterdir()):
+        kept = out / path.name
+        if not kept.exists():
+            continue
+        if path.suffix == ".png":
+            _smaller(path).save(kept, optimize=True)
+        else:
+            kept.write_bytes(path.read_bytes())
+        print(f"{kept.stat().st_size:>8,}  {kept}")
 
 
 def _trained(runs: Path, name: str) -> str:
@@ -193,6 +205,7 @@ MADE: dict[str, Callable[[Path, Path], None]] = {
     "sweep": sweep,
     "augmented": augmented,
 }
+IN_CHINESE = {"clothes", "digits", "by-hand"}  # whose words follow the environment
 
 
 if __name__ == "__main__":
