@@ -205,7 +205,13 @@ MADE: dict[str, Callable[[Path, Path], None]] = {
     "sweep": sweep,
     "augmented": augmented,
 }
-IN_CHINESE = {"clothes", "digits", "by-hand"}  # whose words follow the environment
+IN_CHINESE = {
+    "clothes",
+    "digits",
+    "photos",
+    "by-hand",
+    "learning-rate",
+}  # whose words follow the environment
 
 
 if __name__ == "__main__":

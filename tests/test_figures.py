@@ -23,6 +23,7 @@ from lenet import drawing, system
 from lenet.data import Dataset, Split
 from lenet.drawing import figures
 from lenet.drawing.figures import FigureError
+from lenet.drawing.prepared_figure import pairs
 from lenet.language.figures import figure_words
 from lenet.looking import mistake_figures
 from test_live import readings
@@ -306,6 +307,7 @@ def test_a_chinese_figure_has_chinese_words_alone(
         mistake_figures.confusion(counts, "123", "lenet: 9% of 9 pictures recognised", "zh"),
         mistake_figures.mistakes(small.test, [], "lenet: most confident mistakes", "zh"),
         lenet.kernels("lenet").figure(),
+        pairs([], "what lenet sees", "zh"),
         seen.figure(),
         seen.shortcut_figure(),
     ]

@@ -221,9 +221,10 @@ def _draw(model: Model, sources: Sequence[Source], top: int, ground: str, path: 
     from lenet.data.preparation import PreparationError
     from lenet.drawing import figures
     from lenet.drawing.prepared_figure import Pair, pairs
+    from lenet.language.asked import known_language
     from lenet.ship import predicting
 
-    found = []
+    found, language = [], known_language(None)
     for source in sources:
         try:
             original, seen = predicting.look(model, source, ground)
@@ -233,6 +234,6 @@ def _draw(model: Model, sources: Sequence[Source], top: int, ground: str, path: 
         ranked = zip(said.classes, said.probabilities, strict=True)
         lines = [f"{name} {share:.1%}" for name, share in ranked]
         if not said.known:
-            lines = [said.answer, *lines[: top - 1]]
+            lines = [figures.said(said.answer, language), *lines[: top - 1]]
         found.append(Pair(original, seen, source.name, tuple(lines)))
-    figures.save(pairs(found, f"what {model.network.name} sees"), path)
+    figures.save(pairs(found, f"what {model.network.name} sees", language), path)

@@ -261,6 +261,7 @@ def find_lr(
     from rich.console import Group
 
     from lenet.drawing import figures, range_figure
+    from lenet.language.asked import known_language
     from lenet.runs import experiments
 
     if out is not None:
@@ -298,7 +299,8 @@ def find_lr(
         say(f"Train with it: lenet train {quote(name)} --lr {rate:g}, or --lr auto")
     if out is not None:
         title = f"Range test: {asked.name}, {asked.network}, {asked.settings.optimizer.method}"
-        figures.save(range_figure.range_figure(found.curves, rate, title), out)
+        language = known_language(None)
+        figures.save(range_figure.range_figure(found.curves, rate, title, language), out)
         if not json:
             print(out)
 

@@ -417,8 +417,12 @@ def encoded(figure: Figure, form: str, *, dpi: int = 200) -> bytes:
         "png": {"Software": None},
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     }
+    from matplotlib.text import Text
+
+    # the powers of ten on an axis are set only now, in the font of the other words
+    words = [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
     stream = io.BytesIO()
-    with style([]), warnings.catch_warnings():
+    with style(words), warnings.catch_warnings():
         # An SVG's text is drawn where it is read; the fonts of this machine are not asked for.
         if form == "svg":
             warnings.filterwarnings("ignore", message="Glyph .* missing from")

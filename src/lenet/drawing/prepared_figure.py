@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.drawing.figures import GREY, INK, blank, drawn, style
+from lenet.drawing.figures import GREY, INK, blank, drawn, said, style
 from lenet.drawing.text_width import cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from lenet.language.asked import Language
 
 ACROSS: Final = 3  # pairs in a row
 SIDE_IN: Final = 1.15
@@ -32,7 +34,7 @@ class Pair:
     lines: tuple[str, ...]  # what it was called, the first in bold
 
 
-def pairs(found: Sequence[Pair], title: str) -> Figure:
+def pairs(found: Sequence[Pair], title: str, language: Language = "en") -> Figure:
     """The pairs in rows, each with its lines below: left the photograph, right what was seen."""
     most_lines = max((len(pair.lines) for pair in found), default=0)
     across = max(1, min(ACROSS, len(found)))
@@ -41,8 +43,8 @@ def pairs(found: Sequence[Pair], title: str) -> Figure:
     row_in = SIDE_IN + 0.2 + 0.15 * (most_lines + 1)
     width_in, height_in = 0.6 + across * cell_in, 0.55 + down * row_in + 0.1
     texts = [drawn(text) for pair in found for text in (pair.name, *pair.lines)]
-    title = drawn(title)
-    with style([title, *texts]):
+    title, nothing = drawn(said(title, language)), said("no pictures", language)
+    with style([title, nothing, *texts]):
         figure = blank(width_in, height_in)
         figure.text(
             0.3 / width_in, 1 - 0.34 / height_in, title, fontsize=10.5, weight="bold", color=INK
@@ -83,7 +85,7 @@ def pairs(found: Sequence[Pair], title: str) -> Figure:
                     weight=weight,
                 )
         if not found:
-            figure.text(0.3 / width_in, 1 - (0.55 + gap_in) / height_in, "no pictures", color=INK)
+            figure.text(0.3 / width_in, 1 - (0.55 + gap_in) / height_in, nothing, color=INK)
     return figure
 
 

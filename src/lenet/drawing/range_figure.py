@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.drawing.figures import GREY, INK, PALETTE, blank, style
+from lenet.drawing.figures import GREY, INK, PALETTE, blank, said, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.text import Text
+
+    from lenet.language.asked import Language
 
 
 class Curve(Protocol):
@@ -26,8 +28,11 @@ class Curve(Protocol):
     def smoothed(self) -> NDArray[np.float64]: ...
 
 
-def range_figure(curves: Sequence[Curve], chosen: float, title: str) -> Figure:
+def range_figure(
+    curves: Sequence[Curve], chosen: float, title: str, language: Language = "en"
+) -> Figure:
     """The loss of each batch, grey, and smoothed; a line where the chosen rate is."""
+    title = said(title, language)
     with style([title]):
         figure = blank(6.4, 3.6)
         axes = figure.add_axes((0.1, 0.15, 0.86, 0.73))
@@ -47,8 +52,8 @@ def range_figure(curves: Sequence[Curve], chosen: float, title: str) -> Figure:
         )
         axes.set_xscale("log")
         axes.set_ylim(0, highest * 1.1)
-        axes.set_xlabel("learning rate, rising from step to step")
-        axes.set_ylabel("training loss")
+        axes.set_xlabel(said("learning rate, rising from step to step", language))
+        axes.set_ylabel(said("training loss", language))
         axes.set_title(title, color=INK)
     return figure
 

@@ -419,7 +419,7 @@ def reliability_picture(network: str, found: Reliability) -> Picture:
     def draw() -> Figure:
         from lenet.looking import reliability
 
-        return reliability.figure(found, network)
+        return reliability.figure(found, network, known_language(None))
 
     return _drawn("reliability.png", draw)
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lenet import engines
 from lenet.data import Split
-from lenet.drawing.figures import INK, blank, drawn, style
+from lenet.drawing.figures import INK, blank, drawn, said, style
 from lenet.network.architecture import Network
 from lenet.network.layers import ArchitectureError, show_shape
 from lenet.network.parameters import Parameters
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from rich.console import RenderableType
+
+    from lenet.language.asked import Language
 
 BINS: Final = 15
 FEW: Final = 20  # pictures of a bin that tell nothing
@@ -237,15 +239,15 @@ def render(found: Reliability) -> RenderableType:
     return table
 
 
-def figure(found: Reliability, name: str) -> Figure:
+def figure(found: Reliability, name: str, language: Language = "en") -> Figure:
     """The reliability diagram, calibrated and before, above how many pictures each bin has."""
-    title = drawn(f"{name}: is it right as often as it says?")
+    title = drawn(said(f"{name}: is it right as often as it says?", language))
     with style([title]):
         made = blank(5.4, 5.9)
         made.text(0.055, 0.955, title, fontsize=10.5, weight="bold", color=INK)
         upper = made.add_axes((0.13, 0.33, 0.82, 0.50))
         lower = made.add_axes((0.13, 0.09, 0.82, 0.16))
-        _draw_bars(upper, found.bins)
+        _draw_bars(upper, found.bins, language)
         if found.calibration.pictures:
             before = [each for each in found.plain_bins if each.pictures >= FEW]
             upper.plot(
@@ -256,10 +258,11 @@ def figure(found: Reliability, name: str) -> Figure:
                 linewidth=1,
                 color=RED,
                 clip_on=False,
-                label=f"at temperature 1: error {found.plain_error:.4f}",
+                label=said(f"at temperature 1: error {found.plain_error:.4f}", language),
             )
-        upper.plot((0, 1), (0, 1), color=INK, linewidth=1, linestyle=":", label="as it says")
-        upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right")
+        even = said("as it says", language)
+        upper.plot((0, 1), (0, 1), color=INK, linewidth=1, linestyle=":", label=even)
+        upper.set(xlim=(0, 1), ylim=(0, 1), ylabel=said("share that is right", language))
         upper.legend(
             loc="lower left", bbox_to_anchor=(0, 1.01), frameon=False, fontsize=8.0, ncols=1
         )
@@ -267,15 +270,17 @@ def figure(found: Reliability, name: str) -> Figure:
         counts = [each.pictures for each in found.bins]
         places = [each.low + width / 2 for each in found.bins]
         lower.bar(places, counts, 0.9 * width, color=BLUE)
-        lower.set(xlim=(0, 1), xlabel="probability that it gave its answer", ylabel="pictures")
+        below = said("probability that it gave its answer", language)
+        lower.set(xlim=(0, 1), xlabel=below, ylabel=said("pictures", language))
         lower.set_yscale("symlog", linthresh=10)
     return made
 
 
-def _draw_bars(axes: Axes, bins: tuple[Bin, ...]) -> None:
+def _draw_bars(axes: Axes, bins: tuple[Bin, ...], language: Language) -> None:
     """A bar for each bin; pale where its pictures are too few to tell."""
     width = 1 / BINS
     named = f"calibrated: error {expected_error(bins):.4f}; pale: fewer than {FEW} pictures"
+    named = said(named, language)
     for label, few in ((named, False), ("", True)):
         there = [each for each in bins if each.pictures and (each.pictures < FEW) == few]
         axes.bar(
