@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")  # the package d2l imports it
+
 from lenet.d2l import growing_curves
 from lenet.d2l.animation import Animator
 from lenet.d2l.text_plot import text_plot

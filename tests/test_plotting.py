@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.importorskip("torch")  # the package d2l imports it
+
 from lenet.d2l import plotting
 
 
