@@ -57,6 +57,15 @@ def test_a_mirror_that_refuses_is_named_as_the_reason(
     assert "could not be downloaded (answers 404 Not Found)" in choose_data()[1]
 
 
+def test_a_wrong_setting_is_said_before_anything_is_downloaded(
+    nothing_here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["train", "--epochs", "-3"]) == 2
+    said = capsys.readouterr()
+    assert "epochs is -3" in said.err
+    assert "downloaded" not in said.out + said.err
+
+
 def test_where_fashion_mnist_is_here_it_is_taken_and_its_folder_said(
     nothing_here: Path, small: data.Dataset
 ) -> None:

@@ -34,19 +34,21 @@ def described(
     from lenet.training import defaults, recipes
 
     changes = dict(changes)
+    usual_pictures = name is None and "data" not in changes
     if name is None:
         name = defaults.RECIPE
-        if "data" not in changes:
-            progress = sys.stderr.isatty()
-            changes["data"], why = defaults.choose_data(data_dir, progress=progress)
-            tell(why)
     # the network first: an optimiser's usual learning rate depends on it
     network = {key: value for key, value in changes.items() if key in ("network", "layers")}
     recipe = recipes.load(name, network)
     if optimizer is not None:
         rate_given = "schedule.learning_rate" in changes
         recipe = recipes.with_method(recipe, optimizer, rate_given)
-    return changed(recipe, changes), recipes.chosen_keys(name, changes)
+    recipe = changed(recipe, changes)
+    if usual_pictures:  # last: a setting that is wrong is said before anything is downloaded
+        changes["data"], why = defaults.choose_data(data_dir, progress=sys.stderr.isatty())
+        tell(why)
+        recipe = changed(recipe, {"data": changes["data"]})
+    return recipe, recipes.chosen_keys(name, changes)
 
 
 def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
