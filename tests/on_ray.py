@@ -9,8 +9,9 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
@@ -24,12 +25,13 @@ SMALL = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": 
 
 
 @contextlib.contextmanager
-def losing(cluster: Cluster, node: object, out: Path) -> Iterator[None]:
-    """Kills ``node`` as soon as ``out`` is there and a task runs on every node."""
+def losing(cluster: Cluster, nodes: list[Any], find: Callable[[list[Any]], Any]) -> Iterator[None]:
+    """Kills the first node that ``find`` returns, and takes it out of ``nodes``."""
 
     def kill() -> None:
-        while not (out.exists() and ray.is_initialized()) or ray.available_resources().get("CPU"):
-            time.sleep(0.02)
+        while (node := find(nodes)) is None:
+            time.sleep(0.01)
+        nodes.remove(node)
         cluster.remove_node(node, allow_graceful=False)
 
     thread = threading.Thread(target=kill, daemon=True)
@@ -39,6 +41,24 @@ def losing(cluster: Cluster, node: object, out: Path) -> Iterator[None]:
     assert not thread.is_alive(), "no node was killed"
 
 
+def one_that_trains(nodes: list[Any]) -> Any:
+    """A node with a process that Ray calls after the task in it; None where there is none yet."""
+    for node in nodes:
+        raylet = node.all_processes["raylet"][0].process.pid
+        for child in Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split():
+            with contextlib.suppress(OSError):  # it has ended
+                if Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"ray::_train"):
+                    return node
+    return None
+
+
+def one_of_all_taken(nodes: list[Any]) -> Any:
+    """A node, once each has a task, or a process that starts for one; None before."""
+    if not ray.is_initialized() or ray.available_resources().get("CPU"):
+        return None
+    return nodes[0]
+
+
 def main() -> None:
     words = json.loads(sys.argv[1])
     out, said = Path(words["out"]), Path(words["said"])
@@ -46,11 +66,12 @@ def main() -> None:
     nodes = [cluster.add_node(**SMALL) for _ in range(3)]
     cluster.wait_for_nodes()
     to = ["--ray", cluster.address]
-    with losing(cluster, nodes[0], out):
+    with losing(cluster, nodes, one_that_trains):
         assert cli.run([*words["sweep"], "--out", str(out), *to]) == 0
-    with losing(cluster, nodes[1], said), said.open("w") as file, contextlib.redirect_stdout(file):
+    with losing(cluster, nodes, one_of_all_taken), said.open("w") as file:
         predict = ["predict", words["model"], words["pictures"], "--json", *to]
-        assert cli.run(predict) == 1  # of the bad files
+        with contextlib.redirect_stdout(file):
+            assert cli.run(predict) == 1  # of the bad files
     loaded = load(words["model"], 1)
     shape = (spread.IMAGES * 2 + 3, 1, 28, 28)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)

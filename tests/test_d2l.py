@@ -662,6 +662,7 @@ def test_three_epochs_are_on_the_way_to_the_published_figures() -> None:
     torch.manual_seed(0)
     result = d2l.train_ch6(sigmoid_lenet(), train, test, 3, 0.9, "cpu")
     # seeds 0 to 2: 0.812 to 0.823, 0.678 to 0.681, 0.673 to 0.704; the tenth 0.485, 0.814, 0.816
-    assert 0.77 < result.train_loss[-1] < 0.87
-    assert 0.65 < result.train_acc[-1] < 0.71
+    # a rate of 0.72 ends at 0.848 (and its tenth epoch at 0.494)
+    assert 0.79 < result.train_loss[-1] < 0.835
+    assert 0.67 < result.train_acc[-1] < 0.69
     assert 0.62 < result.test_acc[-1] < 0.75
