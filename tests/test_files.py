@@ -122,7 +122,8 @@ def test_errors_name_the_file_that_was_asked_for(place: Path) -> None:
     with pytest.raises(IsADirectoryError) as other:
         write_atomically(place.parent / "folder", NEW)
     assert other.value.filename == str(place.parent / "folder")
-    assert other.value.filename2 is None
+    for error in (caught.value, other.value):
+        assert str(error).endswith(f": {error.filename!r}"), "the name ends it"
     assert left(place) == ["folder", place.name]
 
 

@@ -146,7 +146,8 @@ def about(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename, error.filename2 = str(path), None
+        error.filename = str(path)
+        del error.filename2  # None there would be printed: 'weights.bin' -> None
         if _is_of_windows(error) and (remark := _why_refused(error, path)):
             error.strerror = f"{error.strerror}; {remark}"
         raise
