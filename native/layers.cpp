@@ -105,8 +105,7 @@ void Program::conv2d_backward(const Stage& stage, Workspace& ws, int group, cons
                                       dbias + i * lanes);
             }
             if (filtered)
-                filter_doutput(stage, ws, d, d_plane, d_row, c, channels, y, height, accumulate,
-                               slot);
+                filter_doutput(stage, ws, d, d_plane, d_row, c, channels, y, height, first, slot);
             else
                 kernels.conv2d_dweight(v, d, d_plane, d_row, channels, y, height, in, accumulate,
                                        dweight);

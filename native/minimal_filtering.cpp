@@ -110,10 +110,11 @@ void Program::filter_forward(const Op& op, Workspace& ws, int group, const Weigh
 }
 
 // The gradient of those rows of the output, transformed, and what it gives to that of the kernels;
-// the input is transformed already. All of it is kept where the input's gradient needs it.
+// the input is transformed already. All of it is kept where the input's gradient needs it; then all
+// rows give at once, since each time the kernels' gradient at all points is read and written.
 void Program::filter_doutput(const Stage& stage, Workspace& ws, const float* d, Stride d_plane,
-                             Stride d_row, int first, int channels, int y, int rows,
-                             bool accumulate, float* slot) const {
+                             Stride d_row, int first, int channels, int y, int rows, bool is_first,
+                             float* slot) const {
     const Op& op = ops_[stage.first];
     const Filtering& f = op.filtering;
     const bool keep = stage.below_weights;
@@ -125,9 +126,15 @@ void Program::filter_doutput(const Stage& stage, Workspace& ws, const float* d, 
             kernels.filter_doutput(f.kernel_size, d + (c * d_plane + r * d_row) * lanes,
                                    op.out.width, to + (c * plane + Stride(r) * f.tiles) * lanes,
                                    point);
-    kernels.filter_dpoints(f, to, point, plane, channels, rows,
-                           ws.filtered_input.data() + Stride(y) * f.tiles * lanes, accumulate,
-                           slot + op.slot_weight + first * points * op.filter_row() * lanes);
+    float* dkernels = slot + op.slot_weight + first * points * op.filter_row() * lanes;
+    if (!keep)
+        kernels.filter_dpoints(f, to, point, plane, channels, rows,
+                               ws.filtered_input.data() + Stride(y) * f.tiles * lanes,
+                               !is_first || y > 0, dkernels);
+    else if (y + rows == op.out.height)
+        kernels.filter_dpoints(f, ws.filtered.data() + first * plane * lanes, point, plane,
+                               channels, op.out.height, ws.filtered_input.data(), !is_first,
+                               dkernels);
 }
 
 // The gradient of the input from what filter_doutput kept, over the transformed input:
@@ -157,8 +164,8 @@ void Program::filter_dinput(const Op& op, Workspace& ws, const Weights& weights,
                 .c_row = f.in_plane(),
                 .c_column = 1,
                 .k = {{},
-                      {.count = f.out_channels, .a = op.filter_row(), .b = plane},
-                      {.count = turns, .a = 1, .b = -f.tiles}},
+                      {.count = turns, .a = 1, .b = -f.tiles},
+                      {.count = f.out_channels, .a = op.filter_row(), .b = plane}},
             });
         for (int i = 0; i < f.in_channels; ++i)
             for (int r = 0; r < rows; ++r)

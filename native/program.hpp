@@ -176,8 +176,7 @@ private:
     void filter_forward(const Op&, Workspace&, int group, const Weights& weights, int first,
                         int channels, int y, int rows) const;
     void filter_doutput(const Stage&, Workspace&, const float* d, Stride d_plane, Stride d_row,
-                        int first, int channels, int y, int rows, bool accumulate,
-                        float* slot) const;
+                        int first, int channels, int y, int rows, bool is_first, float* slot) const;
     void filter_dinput(const Op&, Workspace&, const Weights& weights, float* din) const;
     void sum_filtered_slots(const Op&, int first, int channels, const float* slots, int count,
                             float* dfilters, float* dweight) const;
