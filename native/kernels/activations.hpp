@@ -103,7 +103,7 @@ INLINE Vector reciprocal(Vector x) {
 // they are in place. What is not a number stays so: neither limit takes it, and no integer is added
 // to it.
 INLINE Vector sigmoid_of(Vector x) {
-    const SigmoidNumbers& k = in_memory(sigmoid_numbers);
+    const SigmoidNumbers& k = in_memory_if_few(sigmoid_numbers);
     x = between(x, *k.low, *k.high);
     const Vector shifted = *k.magic - x * *k.log2_e;
     const Vector n = shifted - *k.magic;

@@ -128,8 +128,9 @@ void pool_backward_plain(const Pooling& p, int y, const float* dout, const std::
 
 // Windows side by side: every member has one.
 template <Kind kind>
-void pool_backward_apart(Pooling p, int y, const Vector* dout, const Ints* winners,
+void pool_backward_apart(const Pooling& pooling, int y, const Vector* dout, const Ints* winners,
                          const Vector* values, Vector* d, Activation f) {
+    const Pooling p = pooling;  // which no write to d can change
     const int K = p.kernel_size, end = p.out_width * K;
     const float share = p.share;
     for (int x = 0; x < end; x += K, ++dout, ++winners) {
@@ -145,6 +146,23 @@ void pool_backward_apart(Pooling p, int y, const Vector* dout, const Ints* winne
     for (int x = end; x < p.in_width; ++x) d[x] = Vector{};
 }
 
+// The same for windows of 2 × 2, where nothing is left to be asked in the loop.
+template <Kind kind, bool max>
+void pool_backward_pairs(const Pooling& pooling, int y, const Vector* dout, const Ints* winners,
+                         const Vector* values, Vector* d, Activation f) {
+    const Pooling p = pooling;
+    const int first = y % 2 * 2;  // of the window's members in this row
+    for (int c = 0; c < p.out_width; ++c) UNROLL for (int kx = 0; kx < 2; ++kx) {
+            const int x = 2 * c + kx;
+            const Vector slope = slope_of<kind>(values[x], f);
+            if constexpr (max)
+                d[x] = winners[c] == first + kx ? dout[c] * slope : Vector{};
+            else
+                d[x] = dout[c] * p.share * slope;
+        }
+    if (p.in_width % 2) d[p.in_width - 1] = Vector{};
+}
+
 UNUSED void pool_backward(const Pooling& p, int y, const float* dout, const std::int32_t* winners,
                           Activation f, const float* values, float* d) {
     const int K = p.kernel_size, row = y / K;
@@ -155,8 +173,11 @@ UNUSED void pool_backward(const Pooling& p, int y, const float* dout, const std:
     // A slope that is computed from x is long: it has a loop of its own, and all registers.
     with_kind(f.kind, [&]<Kind k>() {
         constexpr bool apart = Activation{k}.slope_needs_input();
-        pool_backward_apart<apart ? Kind::identity : k>(p, y, from, won, vectors(values),
-                                                        vectors(d), f);
+        constexpr Kind fused = apart ? Kind::identity : k;
+        const auto give = is_small || K != 2 ? pool_backward_apart<fused>
+                          : p.max            ? pool_backward_pairs<fused, true>
+                                             : pool_backward_pairs<fused, false>;
+        give(p, y, from, won, vectors(values), vectors(d), f);
         if (apart) activate_backward(f, values, d, p.in_width);
     });
 }

@@ -80,6 +80,16 @@ INLINE const Numbers& in_memory(const Numbers& numbers) {
     return *at;
 }
 
+// The same where there are few registers; else the numbers stay in theirs, which is a tenth
+// quicker.
+template <class Numbers>
+INLINE const Numbers& in_memory_if_few(const Numbers& numbers) {
+    if constexpr (registers >= 32)
+        return numbers;
+    else
+        return in_memory(numbers);
+}
+
 // f.operator()<n>() for n = 1 … last.
 template <int last, class Function>
 constexpr void for_each(Function f) {
