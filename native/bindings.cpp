@@ -140,8 +140,16 @@ Optimizer optimizer_of(const std::string& method, bool nesterov,
                               : method == "adam" ? Rule::Method::adam
                               : method == "sdlm" ? Rule::Method::sdlm
                                                  : Rule::Method::adamw;
-    return {rule,          nesterov,      numbers.at(0), numbers.at(1),
-            numbers.at(2), numbers.at(3), numbers.at(4), numbers.at(5)};
+    return {
+        .method = rule,
+        .nesterov = nesterov,
+        .momentum = numbers.at(0),
+        .weight_decay = numbers.at(1),
+        .beta1 = numbers.at(2),
+        .beta2 = numbers.at(3),
+        .eps = numbers.at(4),
+        .average = numbers.at(5),
+    };
 }
 
 double multiply_add_gflops(const std::string& name, int threads, double seconds) {
@@ -195,7 +203,8 @@ void apply_function(const std::string& name, const std::string& function, double
 using Place32 = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t>;
 
 Position position_of(bool training, const Place32& place) {
-    return {training, std::get<0>(place), std::get<1>(place), std::get<2>(place)};
+    const auto [seed, epoch, first_sample] = place;
+    return {.training = training, .seed = seed, .epoch = epoch, .first_sample = first_sample};
 }
 
 Pictures pictures_of(const Array<const std::uint8_t>& images) {

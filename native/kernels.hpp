@@ -94,7 +94,10 @@ struct Activation {
             {"ScaledTanh", Kind::scaled_tanh},
         };
         for (const auto& [known, its_kind] : names)
-            if (known == name) return kind = its_kind, true;
+            if (known == name) {
+                kind = its_kind;
+                return true;
+            }
         return false;
     }
 

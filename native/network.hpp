@@ -43,10 +43,15 @@ struct Layer {
             {"Subsample", Kind::subsample},  {"RBF", Kind::rbf},
         };
         for (const auto& [known, its_kind] : names)
-            if (known == name) return kind = its_kind, p = argument, true;
+            if (known == name) {
+                kind = its_kind;
+                p = argument;
+                return true;
+            }
         activation.parameter = static_cast<float>(argument);
         activation.second = static_cast<float>(second);
-        return activation.find(name) && (kind = Kind::activation, true);
+        kind = Kind::activation;
+        return activation.find(name);
     }
 
     bool has_weights() const {

@@ -59,7 +59,9 @@ struct Walk {
                 *size = std::floor(rest / layer.stride) + 1;
             }
         } else if (layer.kind == Layer::Kind::flatten) {
-            width = values(), channels = height = 1, flat = true;
+            width = values();
+            channels = height = 1;
+            flat = true;
         } else if (layer.kind == Layer::Kind::linear) {
             if (!flat) return "a Linear layer stands before Flatten";
             if (layer.in != width) return "a Linear layer has other in_features than there are";

@@ -85,7 +85,9 @@ int choose_dweight_tile(const Convolution& v) {
         const int left = v.out_channels % m;
         const double cost = v.out_channels / m * tile_cost(m, v.kernel_size) +
                             (left ? tile_cost(left, v.kernel_size) : 0);
-        if (cost < least) least = cost, best = m;
+        if (cost >= least) continue;
+        least = cost;
+        best = m;
     }
     return best;
 }
@@ -194,10 +196,13 @@ UNUSED void conv2d_dinput(const Convolution& v, const float* d, Stride d_plane, 
         for (int t = 1; t <= (s == 1 ? smaller(largest_dinput_t, v.out_width) : 1); ++t) {
             if (!tiles[m][t]) continue;
             int cost = 0;
-            for (int left = v.out_width, width; left > 0; left -= width)
-                width = smaller(t, left), cost += dinput_cost(K, m, width);
+            for (int left = v.out_width; left > 0; left -= t)
+                cost += dinput_cost(K, m, smaller(t, left));
             cost *= (v.in_channels + m - 1) / m;
-            if (cost < least) least = cost, M = m, T = t;
+            if (cost >= least) continue;
+            least = cost;
+            M = m;
+            T = t;
         }
     for (int row = 0; row < v.in_height; ++row) {
         for (int i = 0; i < v.in_channels; ++i)

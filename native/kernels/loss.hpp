@@ -8,7 +8,8 @@ namespace {
 
 // The highest logit of each lane, the first NaN before all others, and its class.
 UNUSED void highest_logit(const Vector* x, int classes, Vector& highest, Ints& best) {
-    highest = x[0], best = Ints{};
+    highest = x[0];
+    best = Ints{};
     for (int c = 1; c < classes; ++c) {
         const Ints better = (x[c] > highest) | ((x[c] != x[c]) & (highest == highest));
         highest = better ? x[c] : highest;

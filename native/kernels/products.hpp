@@ -118,7 +118,9 @@ Product::Tile choose_product_tile(int m, int n, bool adjacent) {
                 cost += double(n / columns) * tile_cost(r, columns);
                 if (n % columns) cost += tile_cost(r, n % columns);
             }
-            if (cost < least) least = cost, best = {rows, columns};
+            if (cost >= least) continue;
+            least = cost;
+            best = {rows, columns};
         }
     return best;
 }
