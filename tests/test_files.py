@@ -77,7 +77,7 @@ def test_no_space_left_keeps_the_old_file_and_nothing_beside(
     monkeypatch.undo()
     assert caught.value.errno == errno.ENOSPC
     assert caught.value.filename == str(place)
-    assert str(place) in str(caught.value)
+    assert repr(str(place)) in str(caught.value)
     assert place.read_bytes() == OLD
     assert left(place) == [place.name]
 
@@ -119,7 +119,7 @@ def test_errors_name_the_file_that_was_asked_for(place: Path) -> None:
         write_atomically(gone, NEW)
     assert caught.value.filename == str(gone)
     (place.parent / "folder").mkdir()
-    with pytest.raises(IsADirectoryError) as other:
+    with pytest.raises((IsADirectoryError, PermissionError)) as other:  # the latter on Windows
         write_atomically(place.parent / "folder", NEW)
     assert other.value.filename == str(place.parent / "folder")
     for error in (caught.value, other.value):
@@ -194,6 +194,7 @@ def test_remove_unfinished_removes_nothing_else(place: Path) -> None:
     assert left(place) == sorted([*others, place.name])
 
 
+@pytest.mark.needs("open folders")
 def test_a_file_system_that_cannot_sync_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

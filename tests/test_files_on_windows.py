@@ -164,6 +164,14 @@ def test_after_two_seconds_the_old_one_stays_and_the_error_says_what_to_do(
     assert names(place.parent) == [place.name]
 
 
+def test_a_folder_in_the_way_is_said(place: Path) -> None:
+    refused = PermissionError(13, "Access is denied")
+    refused.winerror = 5  # type: ignore[attr-defined]
+    said = "Access is denied; a folder has this name: "
+    with pytest.raises(PermissionError, match=said), files.about(place.parent):
+        raise refused
+
+
 def test_what_is_forbidden_for_another_reason_is_no_cause_to_wait(place: Path) -> None:
     def forbidden() -> None:
         raise PermissionError(1, "Operation not permitted")  # as POSIX says it

@@ -231,4 +231,10 @@ def _why_refused(error: OSError, path: Path) -> str:
             f"the path has {length} characters, and Windows takes {PATH_LIMIT - 1}: choose a "
             "folder with a shorter path"
         )
-    return "another program may have it open: close it there" if is_held(error) else ""
+    if not is_held(error):
+        return ""
+    return (
+        "a folder has this name"
+        if path.is_dir()
+        else "another program may have it open: close it there"
+    )
