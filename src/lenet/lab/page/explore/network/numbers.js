@@ -95,19 +95,22 @@ function windowAround({ arrangement, shape }, unit) {
 
 /** The cells of a window, and the unit outlined. */
 function drawWindow(context, shown, { rows, columns, unitAt }, { unit, power, ink }) {
-  let own = null;
+  const cells = [];
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
+      const box = { x: j * CELL.width, y: i * CELL.height, ...CELL };
       const other = unitAt(i, j);
-      if (other < 0) continue;
-      const cell = { x: j * CELL.width, y: i * CELL.height, ...CELL };
-      const color = colorOf(shown, other);
-      context.fillStyle = css(color);
-      context.fillRect(cell.x, cell.y, cell.width, cell.height);
-      write(context, cell, shown.values[other], power, color);
-      if (other === unit) own = cell;
+      if (other >= 0) cells.push({ other, box, color: colorOf(shown, other) });
     }
   }
+  for (const { box, color } of cells) {
+    context.fillStyle = css(color);
+    context.fillRect(box.x, box.y, box.width, box.height);
+  }
+  for (const { other, box, color } of cells) {
+    write(context, box, shown.values[other], power, color);
+  }
+  const own = cells.find(({ other }) => other === unit).box;
   context.strokeStyle = textOn(colorOf(shown, unit));
   context.lineWidth = 2;
   context.strokeRect(own.x + 1, own.y + 1, CELL.width - 2, CELL.height - 2);
@@ -118,7 +121,7 @@ function drawWindow(context, shown, { rows, columns, unitAt }, { unit, power, in
 }
 
 function write(context, { x, y, width, height }, value, power, color) {
-  const size = Math.min(Math.floor(height - 4), Math.floor(width / 2.8), 13);
+  const size = Math.min(Math.floor(height - 4), Math.floor(width / 2.8), 12);
   const font = `${size}px system-ui, sans-serif`;
   if (context.font !== font) context.font = font;
   context.textAlign = "center";
