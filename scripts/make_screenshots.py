@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,8 @@ class Shot:
     part: str = ""
     language: str = "English"
     context: dict[str, Any] = field(default_factory=lambda: LARGE)
-    trains: bool = False  # for a while, in the page
+    press: str = ""  # what is clicked on before
+    trains: bool = False  # for some epochs, in the page
 
 
 PICTURE = "?model=run:lenet-adam&picture=6"
@@ -50,6 +52,14 @@ LESSON = "?model=run:lenet-adam&lesson=convolution.3"
 UNIT = f"{PICTURE}&unit=3:555"
 SHOTS = (
     Shot("lab-explore", "explore", PICTURE, "[data-recomputed]"),
+    Shot(
+        "lab-numbers",
+        "explore",
+        UNIT,
+        "[data-recomputed]",
+        ".part-maps",
+        press="[data-layer='3'] button.maps-stage",
+    ),
     Shot("lab-arithmetic", "explore", UNIT, "[data-recomputed]", ".part-lens"),
     Shot("lab-backward", "explore", f"{UNIT}&lens=backward&weight=2.7", "[data-weight-gradient]"),
     Shot("lab-why", "explore", f"{PICTURE}&lens=why", "[data-way=occlusion] [data-most]"),
@@ -84,9 +94,13 @@ def take(browser: Any, address: str, shot: Shot) -> bytes:
     page = open_view(context.new_page(), address, shot.view, shot.query, shot.language)
     page.locator(shot.ready).first.wait_for(timeout=PATIENCE_MS)
     page.wait_for_timeout(2_500)  # until what is computed one after the other stands
+    if shot.press:
+        page.locator(shot.press).first.click()
+        page.wait_for_timeout(500)
     if shot.trains:
         page.locator(".train-go").click()
-        page.wait_for_timeout(12_000)
+        learned = re.compile(r"epoch ([6-9]|\d\d)")  # a busy machine takes its time
+        page.locator(".train-readout", has_text=learned).wait_for(timeout=5 * PATIENCE_MS)
     seen = page.locator(shot.part) if shot.part else page
     png: bytes = seen.screenshot()
     context.close()
