@@ -170,19 +170,19 @@ std::int64_t Engine::batch(const Pictures& pictures, const Position& position, d
     std::vector<std::int64_t> right(split.slots);
     const float scale = 1.0f / static_cast<float>(pictures.count);
     const float* class_weights = class_weights_.empty() ? nullptr : class_weights_.data();
-    const auto work = [&](int c, int s, int worker, float* slot, bool is_first, int group) {
-        Workspace& ws = runner.workspaces[worker];
-        const auto [first, count] = split.chunk(c, pictures.count);
+    const auto work = [&](const Part& part) {
+        Workspace& ws = runner.workspaces[part.worker];
+        const auto [first, count] = split.chunk(part.chunk, pictures.count);
         program.load(ws, pictures, first, count, position);
         program.forward(ws, weights, true);
         if (pictures.shares)
             program.weighted_loss(ws, label_smoothing_, rubbish_, class_weights);
         else
             program.loss(ws, label_smoothing_, rubbish_, scale);
-        program.backward(ws, weights, slot, is_first, runner.dense, group);
+        program.backward(ws, weights, part.sums, part.is_first, runner.dense, part.group);
         for (int i = 0; i < count; ++i) {
             losses_[first + i] = ws.losses[i];
-            right[s] += ws.predicted[i] == ws.labels[i];
+            right[part.slot] += ws.predicted[i] == ws.labels[i];
         }
     };
     sum_gradient(runner, pictures.count, work, rule, gradient);
@@ -192,28 +192,34 @@ std::int64_t Engine::batch(const Pictures& pictures, const Position& position, d
     return correct;
 }
 
-// The gradient of a batch: `work` takes each of its chunks back through the network, to a slot;
-// then the slots are summed, and (where there is a rule) the optimiser steps.
-void Engine::sum_gradient(Runner& runner, std::int64_t pictures, const SlotTask& work,
+// The gradient of a batch: `work` takes each of its chunks through the network and back. A slot's
+// chunks follow each other, on one thread. After each span the dense layers' gradients are added up
+// of what it has kept; after the last the slots are summed, and (where there is a rule) the
+// optimiser steps: nothing before that changes a weight.
+void Engine::sum_gradient(Runner& runner, std::int64_t pictures, const PartTask& work,
                           const Rule* rule, float* gradient) {
+    const int lanes = runner.program.lanes;
     const Split split(pictures, runner.program);
-    const int chunk_groups = split.chunk_pictures / runner.program.lanes;
     for (int span = 0; span < split.chunks; span += split.span_chunks) {
         run(split.slots, [&](int s, int worker) {
-            for (int c = split.first_chunk(span, s); c < split.first_chunk(span, s + 1); ++c) {
+            const int first = split.first_chunk(span, s), end = split.first_chunk(span, s + 1);
+            for (int c = first; c < end; ++c) {
                 if (!go_on(worker)) return;
-                const bool is_first = span == 0 && c == split.first_chunk(span, s);
-                work(c, s, worker, runner.slot(s), is_first, (c - span) * chunk_groups);
+                work({.chunk = c,
+                      .slot = s,
+                      .worker = worker,
+                      .sums = runner.slot(s),
+                      .is_first = span == 0 && c == first,
+                      .group = (c - span) * (split.chunk_pictures / lanes)});
             }
         });
+        const auto pictures_before = [&](int chunk) {
+            return std::min(pictures, std::int64_t(chunk) * split.chunk_pictures);
+        };
         const int end = std::min(split.chunks, span + split.span_chunks);
-        const std::int64_t first = std::int64_t(span) * split.chunk_pictures;
-        const std::int64_t count =
-            std::min<std::int64_t>(pictures, std::int64_t(end) * split.chunk_pictures) - first;
-        const int lanes = runner.program.lanes;
-        const bool is_last = end == split.chunks;
-        reduce(runner, split.slots, static_cast<int>((count + lanes - 1) / lanes), span > 0,
-               is_last, rule, gradient);
+        const std::int64_t count = pictures_before(end) - pictures_before(span);
+        const int groups = static_cast<int>((count + lanes - 1) / lanes);
+        reduce(runner, split.slots, groups, span > 0, end == split.chunks, rule, gradient);
     }
 }
 
@@ -550,10 +556,11 @@ bool Engine::backward(const float* dlogits, std::int64_t count, float* gradient)
     const Split split(count, runner.program);
     runner.reserve_slots(split);
     const Weights weights = runner.weights(parameters.data());
-    const auto work = [&](int c, int, int, float* slot, bool is_first, int group) {
-        const auto [first, pictures] = split.chunk(c, count);
-        runner.program.load_dlogits(kept_[c], dlogits + first * classes_, pictures);
-        runner.program.backward(kept_[c], weights, slot, is_first, runner.dense, group);
+    const auto work = [&](const Part& part) {
+        Workspace& ws = kept_[part.chunk];
+        const auto [first, pictures] = split.chunk(part.chunk, count);
+        runner.program.load_dlogits(ws, dlogits + first * classes_, pictures);
+        runner.program.backward(ws, weights, part.sums, part.is_first, runner.dense, part.group);
     };
     sum_gradient(runner, count, work, nullptr, gradient);
     return true;

@@ -65,9 +65,14 @@ private:
     using ChunkTask =
         std::function<void(const Program&, const Weights&, Workspace&, std::int64_t, int)>;
 
-    // (chunk, slot, worker, the slot's memory, whether it is the slot's first, its group in the
-    // span)
-    using SlotTask = std::function<void(int, int, int, float*, bool, int)>;
+    // A chunk of a batch, and where its part of the gradient goes.
+    struct Part {
+        int chunk, slot, worker;
+        float* sums;    // of the slot: added to, unless this chunk is its first
+        bool is_first;  // of the slot
+        int group;      // of the chunk's first picture, in its span
+    };
+    using PartTask = std::function<void(const Part&)>;
 
     Runner& runner_for(std::int64_t pictures);
     const float* evaluation_weights() const;
@@ -86,7 +91,7 @@ private:
     std::int64_t batch(const Pictures&, const Position&, double* loss, const Rule*,
                        float* gradient);
     double mean_loss(const Pictures&) const;
-    void sum_gradient(Runner&, std::int64_t pictures, const SlotTask&, const Rule*,
+    void sum_gradient(Runner&, std::int64_t pictures, const PartTask&, const Rule*,
                       float* gradient);
     void reduce(Runner&, int slots, int groups, bool accumulate, bool is_last, const Rule*,
                 float* gradient);
