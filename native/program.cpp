@@ -146,10 +146,13 @@ void Program::plan_slots() {
         dense_out_ += op.layer.out;
         dense_weight_ += Stride(op.layer.out) * op.dense_row;
     }
-    // Pieces of about 32 kB of weights, which the threads share when slots are summed.
+    // Pieces of about 32 kB of weights, which the threads share when slots are summed; of 64 kB in
+    // dense layers, where each piece reads the inputs of all pictures.
     for (int i = 0; i < static_cast<int>(ops_.size()); ++i) {
         if (!ops_[i].layer.has_weights()) continue;
-        const int out = ops_[i].layer.out, rows = std::max(1, 8192 / ops_[i].layer.row_size());
+        const Layer& layer = ops_[i].layer;
+        const int weights = layer.kind == Kind::linear ? 16384 : 8192;
+        const int out = layer.out, rows = std::max(1, weights / layer.row_size());
         for (int first = 0; first < out; first += rows)
             pieces_.push_back({i, first, std::min(rows, out - first)});
     }
@@ -176,10 +179,13 @@ Workspace Program::make_workspace(int groups) const {
     return ws;
 }
 
-// Some 64 MB of inputs; but a span must be large enough to be shared out to threads.
+// Inputs that stay in a second-level cache, since they are read once for each piece of weights; but
+// so many pictures that a few threads have enough to do, unless they would take more than 64 MB.
 int Program::span_pictures() const {
     const Stride floats = std::max<Stride>(1, dense_in_);  // a picture: `lanes` of them, a vector
-    return static_cast<int>(std::clamp<Stride>((1 << 24) / floats, 256, 1024));
+    const Stride in_cache = std::clamp<Stride>((1 << 19) / floats, 512, 1024);
+    const Stride in_memory = std::max<Stride>((1 << 24) / floats, 256);
+    return static_cast<int>(std::min(in_cache, in_memory));
 }
 
 Dense Program::make_dense(int groups) const {

@@ -343,7 +343,7 @@ def test_the_number_of_threads_changes_no_bit(batch_size: int, weighted: bool) -
 
 @pytest.mark.threads
 def test_a_large_batch_is_summed_a_span_after_the_other() -> None:
-    """Of a batch at most 1,024 pictures are kept for dense layers' gradients; none is lost."""
+    """Of at most 1,024 pictures something is kept for dense layers' gradients; none is lost."""
     network = network_of((1, 4, 4), Flatten(), Linear(16, 21), Sigmoid())
     split, at = random_pictures(network, 2500), Position(0, 0, 0)
     one, two = (make(network, threads=threads) for threads in (1, 2))
