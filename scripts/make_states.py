@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "web"))
 
 from chromium import launch_options  # noqa: E402
-from lab_process import SMALL, open_view, running_lab, train_runs  # noqa: E402
+from lab_process import PATIENCE_MS, SMALL, open_view, running_lab, train_runs  # noqa: E402
 
 Page = Any
 WIDE = {"width": 1440, "height": 900}
@@ -271,7 +271,7 @@ def take(browser: Any, address: str, state: State, look: str, end: Callable[[], 
         print(f"  {state.name} {look}: {str(wrong)[:300]}", flush=True)
     page.wait_for_timeout(SETTLE_MS)
     whole = state.view in ("learn", "compare") and state.folder != "many"
-    png: bytes = page.screenshot(full_page=whole)
+    png: bytes = page.screenshot(full_page=whole, timeout=PATIENCE_MS)  # it may be training
     context.close()
     return png
 
