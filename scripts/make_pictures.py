@@ -147,7 +147,7 @@ def sweep(runs: Path, made: Path) -> None:
         _lenet("ablate", "quickstart", *settings, *data)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(**(launch_options() or {}))
-        page = browser.new_page(viewport={"width": WIDEST, "height": 860})
+        page = browser.new_page(viewport={"width": 1060, "height": 1040})
         page.goto((folder / "report.html").as_uri())
         page.screenshot(path=made / "sweep-report.png")
         browser.close()
