@@ -15,6 +15,7 @@ LACKING: dict[str, tuple[tuple[str, ...], str]] = {
     "signals": ((WINDOWS,), "a signal to another process ends it at once on Windows"),
     "links": ((WINDOWS,), "links need a privilege on Windows"),
     "modes": ((WINDOWS,), "Windows has no modes of files"),
+    "open files moved": ((WINDOWS,), "Windows neither removes nor renames what is open"),
     "open folders": ((WINDOWS,), "a folder cannot be opened and synced on Windows"),
     "pipes": ((WINDOWS,), "Windows has no pipes and devices in folders"),
     "fork": ((WINDOWS,), "Windows has no fork"),
