@@ -130,7 +130,10 @@ function write(context, { x, y, width, height }, value, power, color) {
   context.fillText(cellText(value, power), x + width / 2, y + height / 2 + 0.5);
 }
 
-/** The colour [r, g, b] that a unit is drawn in. */
+/**
+ * The colour [r, g, b] that a unit is drawn in.
+ * @returns {[number, number, number]}
+ */
 function colorOf({ arrangement, pixels }, unit) {
   const pixel = pixels[arrangement.order === null ? unit : arrangement.order[unit]];
   return [pixel & 255, (pixel >> 8) & 255, (pixel >> 16) & 255];
