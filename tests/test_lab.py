@@ -781,7 +781,7 @@ def test_beside_a_spoilt_run_trainings_go_on_and_end_in_good_order(root: Path) -
 
 @pytest.mark.slow
 def test_300_streams_at_once_are_served_soon(root: Path) -> None:
-    """Each hears the state in a second, or as long as 300 small answers take here, if longer."""
+    """All have heard the state in no more than three times what 300 small answers take here."""
     import http.client
 
     with command(root) as (_, url, _token):
@@ -792,7 +792,7 @@ def test_300_streams_at_once_are_served_soon(root: Path) -> None:
             connection.request("GET", "/favicon.ico")
             assert connection.getresponse().status == 204
             connection.close()
-        patience = max(1.0, time.monotonic() - began)
+        patience = 3 * (time.monotonic() - began)
         streams = [socket.create_connection(host.split(":"), 30) for _ in range(300)]  # type: ignore[arg-type]
         try:
             began = time.monotonic()
