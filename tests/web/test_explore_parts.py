@@ -793,11 +793,18 @@ def test_numbers_of_cells_are_short(explore: Open) -> None:
 def test_numbers_of_two_moments_are_not_called_wrong_at_once(explore: Open) -> None:
     page = explore()
     point(page, 0, 300)
-    page.evaluate("store.set({ outputs: store.get().outputs.map((all) => all.map((v) => v + 1)) })")
-    settled(page)
-    assert "computing" in page.inner_text(".agreement")
-    page.wait_for_timeout(900)
-    assert "They do not agree" in page.inner_text(".agreement")
+    first = page.evaluate(
+        """async () => {
+          store.set({ outputs: store.get().outputs.map((all) => all.map((v) => v + 1)) });
+          for (;;) {
+            await new Promise(requestAnimationFrame);
+            const text = document.querySelector(".agreement").innerText;
+            if (/computing|do not agree/.test(text)) return text;
+          }
+        }"""
+    )
+    assert "computing" in first
+    until(page, "document.querySelector('.agreement').innerText.includes('They do not agree')")
 
 
 # --- the player --------------------------------------------------------------------------------

@@ -178,12 +178,13 @@ def test_each_view_is_found_again_as_it_was_left(page: Page, lab: str) -> None:
 
 
 def test_a_slider_that_is_dragged_does_not_wear_out_the_address(page: Page, lab: str) -> None:
-    """Chromium refuses more than 200 changes in 30 s, and says so in the console."""
+    """Browsers refuse what changes the address too often, and say so in the console."""
     open_view(page, lab, "learn", "?run=relu-adam&step=40")
     expect(page.locator(".where")).to_contain_text("step 40")
-    changes = page.evaluate(
+    changes, ms = page.evaluate(
         """async () => {
             let changes = 0;
+            const began = performance.now();
             const change = history.replaceState;
             history.replaceState = function (...to) { changes += 1; change.apply(this, to); };
             const slider = document.getElementById("moment");
@@ -193,10 +194,10 @@ def test_a_slider_that_is_dragged_does_not_wear_out_the_address(page: Page, lab:
                 if (slider.value !== String(i % 2)) changes = NaN; // the next key counts from here
                 await new Promise((resolve) => setTimeout(resolve, 2));
             }
-            return changes;
+            return [changes, performance.now() - began];
         }"""
     )
-    assert 20 <= changes < 40
+    assert 20 <= changes <= 25 + ms / 300  # the strictest browser allows 100 in 30 s
     page.wait_for_url(re.compile(r"step=\d+"))
     expect(page.locator("#moment")).to_have_value("1")
 
