@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from browser import ADDRESS, WEB, answer, as_base64
+from browser import ADDRESS, WEB, answer, as_base64, find_chromium
 from lenet.benchmark import Spread
 from lenet.data import Split
 from lenet.engines import Batches, Position
@@ -70,9 +69,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=4096, help="in each figure of a round")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if executable is None:
-        parser.exit(1, "there is no chromium on the PATH\n")
+    executable = find_chromium()
     load_average = os.getloadavg()[0]
     network, count = zoo.build(arguments.network), arguments.pictures
     random = np.random.default_rng(0)

@@ -32,6 +32,7 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
+from browser import find_chromium
 from lenet.benchmark import Spread
 from lenet.machine import processor
 
@@ -51,9 +52,7 @@ def main() -> None:
     parser.add_argument("--many", type=int, default=0, help="runs that Learn and Compare show")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if executable is None:
-        parser.exit(1, "there is no chromium on the PATH\n")
+    executable = find_chromium()
     load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     figures: dict[str, list[float]] = {}
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:

@@ -233,7 +233,7 @@ def test_a_tutorial_runs_and_prints_what_its_text_shows(number: str, tmp_path: P
         text = in_the_text("001", 37, 49).replace(": \t", ":\t")
         assert network == shown(text, [])
         assert re.fullmatch(pattern, printed(result, training_cell))
-    if number == "001":  # in plain PyTorch, as it stands: bench/tutorials.py has its ten epochs
+    if number == "001":  # it trains three epochs here; bench/tutorials.py trains its ten
         figures = last_figures(printed(result, 8))
         assert 0.45 < figures["train_loss"] < 1.2  # ln 10 = 2.30 on the plateau, 0.485 after ten
         assert figures["train_acc"] > 0.5

@@ -60,7 +60,7 @@ class Found:
                 watched = watch(self.root / name)
                 changes = watched.look(runs.LARGEST_HISTORY) if first else watched.look()
                 watched.ask_lock()
-            except Exception as wrong:  # a stranger's folder: the others are found
+            except Exception as wrong:  # one wrong folder hides no other run
                 if os.path.lexists(self.root / name / "run.json"):
                     self.give_up(name, wrong)
                 else:
