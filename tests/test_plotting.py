@@ -77,6 +77,13 @@ def test_show_images_fills_a_grid(plt: object) -> None:
     assert len(plotting.show_images(torch.zeros(1, 5, 5), 1, 1)) == 1
 
 
+def test_titles_of_two_lines_do_not_lie_on_the_row_above(plt: object) -> None:
+    axes = plotting.show_images([np.eye(5)] * 4, 2, 2, titles=["a coat\na shirt"] * 4, scale=1.3)
+    axes[0].figure.canvas.draw()
+    above, below = axes[0].get_window_extent(), axes[2].title.get_window_extent()
+    assert below.y1 < above.y0
+
+
 @pytest.mark.slow
 def test_without_a_display_it_is_drawn_all_the_same() -> None:
     hidden = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
