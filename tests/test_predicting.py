@@ -151,6 +151,14 @@ def test_the_table() -> None:
     assert table.line(Answer("a.png", None, "broken")) == "a.png    –"
 
 
+def test_the_table_in_chinese() -> None:
+    table = prediction_text.table(["猫.png"], ("ankle boot", "bag"), 60, "zh")
+    assert table.head() == "图片    它是               概率  其次"
+    assert table.line(Answer("猫.png", STRANGER)) == (
+        "猫.png  都不是                –  ankle boot 50.0%, bag 30.0%"
+    )
+
+
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_the_table_keeps_to_the_width_and_cuts_no_class(width: int) -> None:
     long = "pictures/of/a/long/folder/猫和狗/ankle-boot-in-the-rain.png"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -350,6 +352,23 @@ def test_settings_are_compared_after_as_many_epochs_and_answers_averaged(tmp_pat
     assert worse.behind.mean == pytest.approx(-0.01)
     assert answers["activation", "relu"].behind is None
     assert answers["batch_size", 32].settings == 2
+
+
+def test_a_report_in_chinese_leaves_nothing_in_english(tmp_path: Path) -> None:
+    names = {"activation", "batch_size", "relu", "sigmoid", "seeds", "sgd", "adam", "adamw", "d2l"}
+    names |= {"student", "holm", "successive", "halving"}
+    for prune in ("halving", "median"):
+        sweep = Sweep(tmp_path, a_plan(prune=prune), INFO)
+        pretend(sweep)
+        sweep.tested = folder.Tested(7, (0.8, 0.82), (0.6, 0.5))
+        found = comparing.compare(sweep)
+        text = report.to_markdown(sweep, found, "zh")
+        page = report.to_html(sweep, found, "zh")
+        assert '<html lang="zh">' in page
+        said = text[: text.index("配方 ")]  # then come names of the machine and of versions
+        words = re.findall("[a-z_]{2,}", html.unescape(said).replace("\\", "").lower())
+        assert set(words) <= names
+        assert report.to_markdown(sweep, found, "en").count("\n") == text.count("\n")
 
 
 @pytest.mark.slow

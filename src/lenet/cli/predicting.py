@@ -68,6 +68,8 @@ def predict(
 ) -> int:
     """Predict what your own pictures are, prepared as the network's own pictures were."""
     from lenet.data.preparation import TOLD
+    from lenet.language.asked import terminal_language
+    from lenet.language.finding import told
     from lenet.ship import predicting
     from lenet.ship.model import load
 
@@ -91,12 +93,12 @@ def predict(
     if model.calibration.threshold is None and not json and not csv:
         from lenet.training.calibration import FEWEST
 
-        print(
-            f'lenet: note: this network never says "none of these": its training held out '
+        note = (
+            f'this network never says "none of these": its training held out '
             f"{model.calibration.pictures} pictures, and that takes {FEWEST} "
-            "('lenet train --val' holds out more)",
-            file=sys.stderr,
+            "('lenet train --val' holds out more)"
         )
+        print(f"lenet: note: {told(note, encoding=sys.stderr.encoding)}", file=sys.stderr)
     form = "json" if json else "csv" if csv else "table"
     with _answers(model, sources, top, ground, ray, threads) as answers:
         bad = _print_all(model, sources, answers, top, form)
@@ -104,10 +106,13 @@ def predict(
         path = out or Path("predictions.png")
         _draw(model, sources[:SHOWN], min(top, 3), ground, path)
         if not json and not csv:
-            more = f" (the first {SHOWN} of {len(sources):,})" if len(sources) > SHOWN else ""
+            chinese = terminal_language() == "zh"
+            few = "（{1} 张中的前 {0} 张）" if chinese else " (the first {0} of {1})"
+            more = few.format(SHOWN, f"{len(sources):,}") if len(sources) > SHOWN else ""
             say(f"{path}{more}")
     if bad:
-        print(f"lenet: not predicted: {len(bad):,} of {len(sources):,} pictures", file=sys.stderr)
+        left_out = f"not predicted: {len(bad):,} of {len(sources):,} pictures"
+        print(f"lenet: {told(left_out, encoding=sys.stderr.encoding)}", file=sys.stderr)
         for answer in bad:
             print(f"  {answer.name}: {answer.problem}", file=sys.stderr)
     return 1 if bad else 0
@@ -141,13 +146,17 @@ def _print_all(
     import csv
     import json
 
+    from lenet.language.asked import terminal_language
     from lenet.ship import prediction_text
 
     bad: list[Answer] = []
     with _progress(len(sources)) as (tell, advance):
         if form == "table":
             table = prediction_text.table(
-                (source.name for source in sources), model.classes, _terminal_width()
+                (source.name for source in sources),
+                model.classes,
+                _terminal_width(),
+                terminal_language(),
             )
             tell(table.head())
         elif form == "csv":

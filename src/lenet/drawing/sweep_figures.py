@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from lenet.drawing.figures import GREY, INK, PALETTE, blank, style
+from lenet.drawing.figures import GREY, INK, PALETTE, blank, said, style
+from lenet.language.asked import Language
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,17 +32,18 @@ class Mark:
     best: bool
 
 
-def settings_figure(marks: Sequence[Mark], title: str) -> Figure:
+def settings_figure(marks: Sequence[Mark], title: str, language: Language = "en") -> Figure:
     """A row a setting, best first: its seeds as points, its mean, the 95% interval of that.
 
     Hollow ones were given up early. At most ``MOST_ROWS`` rows.
     """
     marks = marks[:MOST_ROWS]
+    title, across = said(title, language), said("held-out accuracy", language)
     longest = max((len(mark.label) for mark in marks), default=0)
     left_in = min(4.2, 0.3 + 0.064 * longest)
     height_in = 1.0 + 0.2 * len(marks)
     width_in = left_in + 4.4
-    with style([title, *(mark.label for mark in marks)]):
+    with style([title, across, *(mark.label for mark in marks)]):
         figure = blank(width_in, height_in)
         axes = figure.add_axes(
             (left_in / width_in, 0.5 / height_in, 4.2 / width_in, 1 - 0.9 / height_in)
@@ -60,14 +62,15 @@ def settings_figure(marks: Sequence[Mark], title: str) -> Figure:
         axes.set_ylim(len(marks) - 0.5, -0.5)
         axes.set_yticks(range(len(marks)), [_short(mark.label) for mark in marks])
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel("held-out accuracy")
+        axes.set_xlabel(across)
         axes.set_title(title, color=INK)
     return figure
 
 
-def curves_figure(marks: Sequence[Mark], title: str) -> Figure:
+def curves_figure(marks: Sequence[Mark], title: str, language: Language = "en") -> Figure:
     """The mean held-out accuracy of each setting by epoch; the best one thick, dots: given up."""
-    with style([title]):
+    title, up = said(title, language), said("held-out accuracy", language)
+    with style([title, up]):
         figure = blank(6.4, 3.6)
         axes = figure.add_axes((0.1, 0.15, 0.86, 0.73))
         longest = 1
@@ -90,8 +93,8 @@ def curves_figure(marks: Sequence[Mark], title: str) -> Figure:
         from matplotlib.ticker import MaxNLocator
 
         axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("held-out accuracy")
+        axes.set_xlabel(said("epoch", language))
+        axes.set_ylabel(up)
         axes.set_title(title, color=INK)
     return figure
 
@@ -102,9 +105,11 @@ def values_figure(
     accuracies: Sequence[float],
     finished: Sequence[bool],
     log: bool,
+    language: Language = "en",
 ) -> Figure:
     """The held-out accuracy over a number that varies, a point a setting."""
-    with style([key]):
+    up = said("held-out accuracy", language)
+    with style([key, up]):
         figure = blank(4.6, 3.0)
         axes = figure.add_axes((0.14, 0.17, 0.82, 0.72))
         for value, accuracy, whole in zip(values, accuracies, finished, strict=True):
@@ -116,7 +121,7 @@ def values_figure(
         top = max((one for one in accuracies if math.isfinite(one)), default=1.0)
         axes.set_ylim(0, min(1.0, top * 1.1) or 1.0)
         axes.set_xlabel(key)
-        axes.set_ylabel("held-out accuracy")
+        axes.set_ylabel(up)
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import Final, Literal
 
@@ -25,6 +26,15 @@ def language_of(environment: Mapping[str, str]) -> Language:
     if locale.partition(".")[0] not in ("C", "POSIX"):
         locale = environment.get("LANGUAGE", "").partition(":")[0] or locale
     return "zh" if locale.lower().startswith("zh") else "en"
+
+
+def terminal_language() -> Language:
+    """The language of the environment, where stdout can write it; else English."""
+    try:
+        "中文".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return "en"
+    return language_of(os.environ)
 
 
 def known_language(language: str | None) -> Language:

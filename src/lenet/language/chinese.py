@@ -122,6 +122,11 @@ FILES: Final = (
     ("Permission denied", "没有权限"),
 )  # fmt: skip
 
+PREDICTING: Final = (
+    ("this network never says \"none of these\": its training held out {} pictures, and that takes {} ('lenet train --val' holds out more)", "这个网络从不说“都不是”：训练时留出了 {} 张图片，而这需要 {} 张（lenet train --val 可以多留一些）"),
+    ("not predicted: {} of {} pictures", "{1} 张图片中有 {0} 张没有识别"),
+)  # fmt: skip
+
 NETWORKS: Final = (
     ("line {}: {}", "第 {} 行：{}"),
     ("layer {} ({}) expects {}, but its input has shape {}", "第 {} 层（{}）需要 {}，但它的输入形状是 {}"),
@@ -278,6 +283,17 @@ def _translated(sentence: str, depth: int) -> str | None:
     return None
 
 
+def spoken(text: str, table: Sequence[tuple[str, str]], depth: int = DEEPEST) -> str:
+    """The text in Chinese by a table such as those above; the text itself where it has none."""
+    if depth == 0 or len(text) > LONGEST:
+        return text
+    for english, chinese in table:
+        parts = parts_of(text, english.split("{}"))
+        if parts is not None:
+            return chinese.format(*(spoken(part, table, depth - 1) for part in parts))
+    return text
+
+
 def parts_of(sentence: str, literals: Sequence[str]) -> list[str] | None:
     """What stands between these texts, where the sentence is made of them; each as short as can be.
 
@@ -306,7 +322,7 @@ def parts_of(sentence: str, literals: Sequence[str]) -> list[str] | None:
 _TEMPLATES: Final = tuple(
     (tuple(english.split("{}")), chinese, longest)
     for table, longest in (
-        ((*LAB, *FILES, *TRAINING, *NETWORKS, *RECIPES), LONGEST),
+        ((*LAB, *FILES, *TRAINING, *PREDICTING, *NETWORKS, *RECIPES), LONGEST),
         (PHRASES, SHORT),
     )
     for english, chinese in table

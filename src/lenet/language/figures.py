@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lenet.language.chinese import parts_of
+from lenet.language.chinese import spoken
 
 # As in chinese.py: ``{}`` is a part that changes, and of two that match the first counts.
 FIGURES: Final = (
@@ -56,6 +56,20 @@ FIGURES: Final = (
     ("is {} {}", "应为 {} {}"),
     ("picture {}", "图片 {}"),
     ("no mistakes", "没有错误"),
+    (
+        "{}: doubtful labels, and what the pictures are more like",
+        "{}：可疑的标签，以及图片更像什么",
+    ),
+    ("train {}", "训练 {}"),
+    ("val {}", "验证 {}"),
+    ("test {}", "测试 {}"),
+    ("held-out accuracy", "留出准确率"),
+    ("{} (the first {} of {})", "{0}（{2} 组中的前 {1} 组）"),
+    (
+        "Settings, their seeds, and 95% intervals of their means",
+        "各组设置、各个种子，以及平均值的 95% 置信区间",
+    ),
+    ("Means by epoch; dotted: given up", "每轮的平均值；点线：已放弃"),
     ("{}: most confident mistakes", "{}：最有把握的错误"),
     ("{}: {} of {} pictures recognised", "{0}：{2} 张图片认对 {1}"),
 )
@@ -67,8 +81,4 @@ def figure_words(text: str) -> str:
     >>> figure_words("lenet on test picture 0 (7)"), figure_words("AdamW 0.01")
     ('lenet：测试图片 0（7）', 'AdamW 0.01')
     """
-    for english, chinese in FIGURES:
-        parts = parts_of(text, english.split("{}"))
-        if parts is not None:
-            return chinese.format(*map(figure_words, parts))
-    return text
+    return spoken(text, FIGURES)

@@ -341,20 +341,23 @@ def write_findings(doubted: Doubted, folder: Path) -> list[Path]:
     """Write the table and the sheet into a folder; returns their paths, the table's first."""
     from lenet.drawing import figures
     from lenet.drawing.doubt_sheet import MOST, doubt_sheet
+    from lenet.language.asked import known_language
 
     classes = doubted.data.train.classes
-    first = doubted.pictures[:MOST]
+    first, language = doubted.pictures[:MOST], known_language(None)
     sheet = doubt_sheet(
         [parts_of(doubted.data)[picture.part].images[picture.index] for picture in first],
         [
             (
-                f"{picture.part} {picture.index}",
+                figures.said(f"{picture.part} {picture.index}", language),
                 classes[picture.label],
                 f"→ {classes[picture.suggested]}",
             )
             for picture in first
         ],
-        title=f"{doubted.data.name}: doubtful labels, and what the pictures are more like",
+        title=figures.said(
+            f"{doubted.data.name}: doubtful labels, and what the pictures are more like", language
+        ),
     )
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / "doubt.csv"

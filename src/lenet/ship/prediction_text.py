@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lenet.drawing.text_width import cells, padded
+from lenet.language.asked import Language
 from lenet.ship.model import NONE_OF_THESE, Prediction
 from lenet.ship.predicting import Answer
 from lenet.untrusted import plain
 
 GAP: Final = "  "
-SHARE: Final = 7  # cells of " 100.0%"
 SHORTEST_NAME: Final = 12  # cells that a name keeps where a terminal is narrow
 PROBABILITY: Final = "probability"
+HEAD: Final[dict[Language, tuple[str, str, str, str]]] = {
+    "en": ("picture", "it is", PROBABILITY, "next"),
+    "zh": ("图片", "它是", "概率", "其次"),
+}
+NONE: Final[dict[Language, str]] = {"en": NONE_OF_THESE, "zh": "都不是"}
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,13 @@ class Table:
     name: int
     answer: int
     width: int | None  # of the whole; None: lines are as long as they are
+    language: Language = "en"
 
     def head(self) -> str:
         """The first line."""
-        columns = (padded("picture", self.name), padded("it is", self.answer), PROBABILITY)
-        return GAP.join((*columns, "next"))
+        picture, answer, probability, after = HEAD[self.language]
+        right = " " * (len(PROBABILITY) - cells(probability)) + probability
+        return GAP.join((padded(picture, self.name), padded(answer, self.answer), right, after))
 
     def line(self, answer: Answer) -> str:
         """A picture's line. What of the less probable classes has no room is left out."""
@@ -38,7 +45,8 @@ class Table:
         found = answer.prediction
         shares = [f"{p:.1%}" for p in found.probabilities]
         first = shares[0] if found.known else "–"
-        line = GAP.join((name, padded(found.answer, self.answer), first.rjust(len(PROBABILITY))))
+        said = found.answer if found.known else NONE[self.language]
+        line = GAP.join((name, padded(said, self.answer), first.rjust(len(PROBABILITY))))
         rest = list(zip(found.classes, shares, strict=True))[1 if found.known else 0 :]
         between = GAP
         for other, share in rest:
@@ -49,15 +57,18 @@ class Table:
         return line
 
 
-def table(names: Iterable[str], classes: Sequence[str], width: int | None) -> Table:
+def table(
+    names: Iterable[str], classes: Sequence[str], width: int | None, language: Language = "en"
+) -> Table:
     """The table for these pictures, at most ``width`` cells wide; None for no terminal."""
-    answer = max(map(cells, (*classes, NONE_OF_THESE)))
+    head = HEAD[language]
+    answer = max(map(cells, (*classes, NONE[language], head[1])))
     name = max((cells(plain(name)) for name in names), default=0)
-    name = max(name, len("picture"))
+    name = max(name, cells(head[0]))
     if width is not None:
         room = width - answer - len(PROBABILITY) - 2 * len(GAP)
         name = min(name, max(room, SHORTEST_NAME))
-    return Table(name, answer, width)
+    return Table(name, answer, width, language)
 
 
 def shortened(name: str, width: int) -> str:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lenet.drawing.live import duration
 from lenet.files import write_atomically
+from lenet.language.asked import Language, known_language
+from lenet.language.sweeps import sweep_words
 from lenet.sweeps.comparing import Comparison, Level, Row, compare
 from lenet.sweeps.folder import Sweep
 from lenet.sweeps.plan import HALVING, MEDIAN, Range, rungs
-from lenet.sweeps.settings import described, label, short, text_of
+from lenet.sweeps.settings import Values, described, label, short, text_of
 from lenet.sweeps.student import Difference, Summary, summary
 from lenet.sweeps.trial import FAILED, FINISHED
 from lenet.untrusted import plain
@@ -25,10 +27,16 @@ if TYPE_CHECKING:
 MOST_TERMINAL: Final = 20  # settings; the files have all
 
 
-def write(sweep: Sweep) -> list[Path]:
-    """The paths of report.html and report.md in the sweep's folder, written now."""
-    found = compare(sweep)
-    contents = {"report.html": to_html(sweep, found), "report.md": to_markdown(sweep, found)}
+def write(sweep: Sweep, language: Language | None = None) -> list[Path]:
+    """The paths of report.html and report.md in the sweep's folder, written now.
+
+    Without a language, in that of the environment.
+    """
+    found, language = compare(sweep), known_language(language)
+    contents = {
+        "report.html": to_html(sweep, found, language),
+        "report.md": to_markdown(sweep, found, language),
+    }
     for name, content in contents.items():
         write_atomically(sweep.folder / name, content.encode(errors="backslashreplace"))
     return [sweep.folder / name for name in contents]
@@ -41,6 +49,23 @@ def to_json(sweep: Sweep) -> dict[str, Any]:
 
 
 # --- text ---------------------------------------------------------------------------------------
+
+
+def _said(text: str, language: Language) -> str:
+    """What the report says, in the language."""
+    return sweep_words(text) if language == "zh" else text
+
+
+def _all_said(texts: Sequence[str], language: Language) -> list[str]:
+    return [_said(text, language) for text in texts]
+
+
+def _setting(values: Values, language: Language) -> str:
+    """A setting in one line."""
+    if language == "en":
+        return plain(described(values))
+    named = (f"{sweep_words(short(key))} {text_of(value)}" for key, value in values.items())
+    return plain("，".join(named))
 
 
 def title(sweep: Sweep) -> str:
@@ -57,19 +82,19 @@ def headings(sweep: Sweep) -> list[str]:
     return [*keys, "epochs", "n", "held-out accuracy", "95% interval", "behind the best", "p"]
 
 
-def cells(sweep: Sweep, row: Row, winner: int | None) -> list[str]:
+def cells(sweep: Sweep, row: Row, winner: int | None, language: Language = "en") -> list[str]:
     """A setting's row of that table."""
     values = [plain(text_of(value)) for value in row.values.values()]
+    state = _said(row.state, language)
     if row.accuracy is None:
-        return [*values, "–", "0", row.message or row.state, "", "", ""]
-    epochs = f"{row.epochs}" if row.state == FINISHED else f"{row.epochs} ({row.state})"
+        return [*values, "–", "0", row.message or state, "", "", ""]
     return [
         *values,
-        epochs,
+        f"{row.epochs}" if row.state == FINISHED else _aside(f"{row.epochs}", state, language),
         str(row.accuracy.n),
         mean_text(row.accuracy),
-        interval_text(row.accuracy),
-        "best" if row.number == winner else difference_text(row.behind),
+        interval_text(row.accuracy, language),
+        _said("best", language) if row.number == winner else difference_text(row.behind, language),
         p_text(row.p),
     ]
 
@@ -80,19 +105,23 @@ def mean_text(found: Summary) -> str:
     return f"{found.mean:.4f}{deviation}"
 
 
-def interval_text(found: Summary | Difference) -> str:
+def interval_text(found: Summary | Difference, language: Language = "en") -> str:
     """``0.8101 to 0.8145``; empty of a single value."""
     if found.low is None or found.high is None:
         return ""
-    return f"{found.low:.4f} to {found.high:.4f}"
+    return f"{found.low:.4f} {'to' if language == 'en' else '到'} {found.high:.4f}"
 
 
-def difference_text(found: Difference | None) -> str:
+def difference_text(found: Difference | None, language: Language = "en") -> str:
     """``-0.0123 (-0.0150 to -0.0096)``."""
     if found is None:
         return ""
-    interval = interval_text(found)
-    return f"{found.mean:+.4f}" + (f" ({interval})" if interval else "")
+    interval = interval_text(found, language)
+    return _aside(f"{found.mean:+.4f}", interval, language) if interval else f"{found.mean:+.4f}"
+
+
+def _aside(text: str, more: str, language: Language) -> str:
+    return f"{text} ({more})" if language == "en" else f"{text}（{more}）"
 
 
 def p_text(p: float | None) -> str:
@@ -104,14 +133,14 @@ def p_text(p: float | None) -> str:
     return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def answer(sweep: Sweep, found: Comparison) -> list[str]:
+def answer(sweep: Sweep, found: Comparison, language: Language = "en") -> list[str]:
     """What was found, in sentences."""
     lines = []
     if found.best is not None:
         row = next(row for row in found.rows if row.number == found.best)
         assert row.accuracy is not None
         lines.append(
-            f"Best on the held-out pictures: {plain(described(row.values))}, "
+            f"Best on the held-out pictures: {_setting(row.values, language)}, "
             f"{mean_text(row.accuracy)} (n = {row.accuracy.n})."
         )
         equal = [
@@ -138,22 +167,22 @@ def answer(sweep: Sweep, found: Comparison) -> list[str]:
     failed = sum(row.state == FAILED for row in found.rows)
     if failed:
         lines.append(f"{failed} setting{'s' if failed > 1 else ''} failed: see below.")
-    return lines
+    return _all_said(lines, language)
 
 
-def how(sweep: Sweep, found: Comparison) -> list[str]:
+def how(sweep: Sweep, found: Comparison, language: Language) -> list[str]:
     """How it was measured, in sentences."""
     plan, info = sweep.plan, sweep.info
     examples = info["pictures"].get("examples", {})
-    held = f"{examples.get('val', 0):,} of the training pictures"
     drawn = {"grid": "Every combination was tried", "random": "Settings were drawn at random"}
     lines = [
         f"{drawn.get(plan.sampler, f'Optuna ({plan.sampler}) drew the settings')}: "
         f"{len(sweep.settings)} settings, {found.runs} runs, {duration(found.wall_s)} of training "
         "in all.",
-        f"Settings are judged by the accuracy of the last epoch on {held}, which no run is trained "
-        "on. Each seed has first weights, an order and held-out pictures of its own, the same for "
-        "all settings, so that settings are compared seed by seed.",
+        "Settings are judged by the accuracy of the last epoch on "
+        f"{examples.get('val', 0):,} of the training pictures, which no run is trained on. Each "
+        "seed has first weights, an order and held-out pictures of its own, the same for all "
+        "settings, so that settings are compared seed by seed.",
         "Mean ± standard deviation (n - 1). Intervals and p are Student's; p is of the paired "
         "difference from the best, made larger for the number of comparisons (Holm). The best one "
         "was chosen by these figures, so its own is a little too high.",
@@ -183,7 +212,7 @@ def how(sweep: Sweep, found: Comparison) -> list[str]:
         f"Recipe {plan.recipe.name}, {plan.epochs} epochs, on {name}. Machine: {machine}. "
         f"Versions: {versions}.",
     ]
-    return [plain(line, 1000) for line in lines]
+    return [_said(plain(line, 1000), language) for line in lines]
 
 
 LEVEL_HEADINGS: Final = (
@@ -191,14 +220,16 @@ LEVEL_HEADINGS: Final = (
 )
 
 
-def level_cells(level: Level) -> list[str]:
+def level_cells(level: Level, language: Language = "en") -> list[str]:
     """An answer's row."""
     return [
-        short(level.key),
+        _said(short(level.key), language),
         plain(text_of(level.value)),
         mean_text(level.accuracy),
-        interval_text(level.accuracy),
-        "best" if level.behind is None else difference_text(level.behind),
+        interval_text(level.accuracy, language),
+        _said("best", language)
+        if level.behind is None
+        else difference_text(level.behind, language),
         p_text(level.p),
     ]
 
@@ -214,20 +245,29 @@ def levels_title(found: Comparison) -> str:
 # --- Markdown -----------------------------------------------------------------------------------
 
 
-def to_markdown(sweep: Sweep, found: Comparison) -> str:
+def to_markdown(sweep: Sweep, found: Comparison, language: Language) -> str:
     """The report as Markdown."""
-    parts = [f"# {_escaped(title(sweep))}", *map(_escaped, answer(sweep, found))]
-    parts.append("## Settings")
-    rows = [cells(sweep, row, found.best) for row in found.rows]
-    parts.append(_markdown_table(headings(sweep), rows))
+    head = _said(title(sweep), language)
+    parts = [f"# {_escaped(head)}", *map(_escaped, answer(sweep, found, language))]
+    parts.append(f"## {_said('Settings', language)}")
+    rows = [cells(sweep, row, found.best, language) for row in found.rows]
+    parts.append(_markdown_table(_all_said(headings(sweep), language), rows))
     if found.levels:
-        parts += ["## Questions", levels_title(found) + "."]
-        parts.append(_markdown_table(LEVEL_HEADINGS, list(map(level_cells, found.levels))))
-    if failed := _failures(found):
-        parts += ["## Failed", "\n".join(f"- {_escaped(line)}" for line in failed)]
-    parts += ["## How it was measured", *map(_escaped, how(sweep, found))]
+        parts.append(f"## {_said('Questions', language)}")
+        parts.append(_sentence(levels_title(found), language))
+        rows = [level_cells(level, language) for level in found.levels]
+        parts.append(_markdown_table(_all_said(LEVEL_HEADINGS, language), rows))
+    if failed := _failures(found, language):
+        lines = "\n".join(f"- {_escaped(line)}" for line in failed)
+        parts += [f"## {_said('Failed', language)}", lines]
+    parts.append(f"## {_said('How it was measured', language)}")
+    parts += map(_escaped, how(sweep, found, language))
     parts.append(f"    {plain(sweep.info['command'], 1000)}")
     return "\n\n".join(parts) + "\n"
+
+
+def _sentence(text: str, language: Language) -> str:
+    return _said(text, language) + ("。" if language == "zh" else ".")
 
 
 def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -241,9 +281,9 @@ def _escaped(text: str) -> str:
     return "".join(f"\\{sign}" if sign in "\\`*_[]|" else sign for sign in text)
 
 
-def _failures(found: Comparison) -> list[str]:
+def _failures(found: Comparison, language: Language = "en") -> list[str]:
     return [
-        f"{plain(described(row.values))}: {row.message}"
+        f"{_setting(row.values, language)}: {row.message}"
         for row in found.rows
         if row.state == FAILED
     ]
@@ -264,33 +304,36 @@ tr.best td { font-weight: 600 } tr.aside td { color: #6b6b6b }
 """
 
 
-def to_html(sweep: Sweep, found: Comparison) -> str:
+def to_html(sweep: Sweep, found: Comparison, language: Language) -> str:
     """The report as one HTML file: no script, nothing that is loaded from elsewhere."""
-    parts = [f"<h1>{html.escape(title(sweep))}</h1>"]
-    parts += [f'<p class="answer">{html.escape(line)}</p>' for line in answer(sweep, found)]
-    for svg in figures(sweep, found).values():
+    head = html.escape(_said(title(sweep), language))
+    parts = [f"<h1>{head}</h1>"]
+    parts += [f'<p class="answer">{html.escape(s)}</p>' for s in answer(sweep, found, language)]
+    for svg in figures(sweep, found, language).values():
         parts.append(f"<figure>{svg}</figure>")
-    parts.append("<h2>Settings</h2>")
+    parts.append(f"<h2>{_said('Settings', language)}</h2>")
     classes = [
         "best" if row.number == found.best else "" if row.state == FINISHED else "aside"
         for row in found.rows
     ]
-    rows = [cells(sweep, row, found.best) for row in found.rows]
-    parts.append(_html_table(headings(sweep), rows, classes))
+    rows = [cells(sweep, row, found.best, language) for row in found.rows]
+    parts.append(_html_table(_all_said(headings(sweep), language), rows, classes))
     if found.levels:
-        parts.append(f"<h2>Questions</h2><p>{html.escape(levels_title(found))}.</p>")
+        parts.append(f"<h2>{_said('Questions', language)}</h2>")
+        parts.append(f"<p>{html.escape(_sentence(levels_title(found), language))}</p>")
         classes = ["best" if level.behind is None else "" for level in found.levels]
-        parts.append(_html_table(LEVEL_HEADINGS, list(map(level_cells, found.levels)), classes))
-    if failed := _failures(found):
+        rows = [level_cells(level, language) for level in found.levels]
+        parts.append(_html_table(_all_said(LEVEL_HEADINGS, language), rows, classes))
+    if failed := _failures(found, language):
         items = "".join(f"<li>{html.escape(line)}</li>" for line in failed)
-        parts.append(f"<h2>Failed</h2><ul>{items}</ul>")
-    parts.append("<h2>How it was measured</h2>")
-    parts += [f"<p>{html.escape(line)}</p>" for line in how(sweep, found)]
+        parts.append(f"<h2>{_said('Failed', language)}</h2><ul>{items}</ul>")
+    parts.append(f"<h2>{_said('How it was measured', language)}</h2>")
+    parts += [f"<p>{html.escape(line)}</p>" for line in how(sweep, found, language)]
     parts.append(f"<p><code>{html.escape(plain(sweep.info['command'], 1000))}</code></p>")
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title(sweep))}</title><style>{CSS}</style></head>\n<body>\n"
+        f"<title>{head}</title><style>{CSS}</style></head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"
     )
@@ -305,7 +348,7 @@ def _html_table(head: Sequence[str], rows: Sequence[Sequence[str]], classes: Seq
     return f'<div class="wide"><table><tr>{top}</tr>\n{chr(10).join(lines)}</table></div>'
 
 
-def figures(sweep: Sweep, found: Comparison) -> dict[str, str]:
+def figures(sweep: Sweep, found: Comparison, language: Language = "en") -> dict[str, str]:
     """The figures by name, as SVG that can stand inside a page."""
     from lenet.drawing import figures as drawing
     from lenet.drawing import sweep_figures
@@ -317,9 +360,9 @@ def figures(sweep: Sweep, found: Comparison) -> dict[str, str]:
     beyond = f" (the first {most} of {len(marks)})" if len(marks) > most else ""
     made = {
         "settings": sweep_figures.settings_figure(
-            marks, f"Settings, their seeds, and 95% intervals of their means{beyond}"
+            marks, f"Settings, their seeds, and 95% intervals of their means{beyond}", language
         ),
-        "curves": sweep_figures.curves_figure(marks, "Means by epoch; dotted: given up"),
+        "curves": sweep_figures.curves_figure(marks, "Means by epoch; dotted: given up", language),
     }
     rows = [row for row in found.rows if row.accuracy is not None]
     for key in sweep.plan.vary:
@@ -334,6 +377,7 @@ def figures(sweep: Sweep, found: Comparison) -> dict[str, str]:
             [row.accuracy.mean for row in rows if row.accuracy],
             [row.state == FINISHED for row in rows],
             axis.log if isinstance(axis, Range) else spread,
+            language,
         )
     return {name: _inline(drawing.encoded(figure, "svg")) for name, figure in made.items()}
 
