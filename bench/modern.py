@@ -2,7 +2,6 @@
 
     python bench/modern.py steps [--only fashion] [--seeds 3] [--json FILE]
     python bench/modern.py final [--only small-mnist] [--seeds 5] [--json FILE]
-    python bench/modern.py picture      draws docs/pictures/warped.png
 
 `steps` trains with a sixth of the training pictures held out, and reads nothing else: a recipe
 without what later steps bring. `final` trains the recipes on all training pictures and reads the
@@ -23,16 +22,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 import lenet
-from lenet import data, files
-from lenet.engines.numpy import augment
+from lenet import files
 from lenet.machine import processor
 from lenet.network import zoo
 from lenet.training import recipes
-from lenet.training.augmentation import draw_changes
 
 RECIPES = ("modern-fashion", "modern-mnist", "small-mnist")
 HELD_OUT = 1 / 6
@@ -106,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("mode", choices=("steps", "final", "picture"))
+    parser.add_argument("mode", choices=("steps", "final"))
     parser.add_argument("--only", default="", help="recipes whose name holds this")
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--epochs", type=int, help="fewer than the recipe's, to look quickly")
@@ -114,9 +108,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path, default=Path("bench/results/modern.json"))
     arguments = parser.parse_args()
-    if arguments.mode == "picture":
-        draw(Path("docs/pictures/warped.png"))
-        return
     seeds = arguments.seeds or {"steps": 3, "final": 5}[arguments.mode]
     plan = [
         (recipe, step, changes, seed)
@@ -135,21 +126,6 @@ def main() -> None:
             files.write_atomically(arguments.json, (json.dumps(written, indent=1) + "\n").encode())
     for line in table([row for row in rows if row.mode == arguments.mode]):
         print(line)
-
-
-def draw(path: Path, digits: int = 14, epochs: int = 4) -> None:
-    """Digits of MNIST as they are, and under them as epochs of `modern-mnist` show them."""
-    settings = recipes.load("modern-mnist").settings
-    images = data.load("mnist").train.images[:digits]
-    rows = [images]
-    for epoch in range(epochs):
-        random = np.random.default_rng(epoch)
-        table = draw_changes(random, settings.augmentation, digits, (28, 28))
-        assert table is not None
-        rows.append(augment(images, table))
-    sheet = np.vstack([np.hstack([image[0] for image in row]) for row in rows])
-    size = (sheet.shape[1] * 2, sheet.shape[0] * 2)
-    Image.fromarray(255 - sheet).resize(size).save(path, optimize=True)
 
 
 def read(path: Path) -> list[Row]:

@@ -296,6 +296,24 @@ def test_every_layer_is_drawn_with_its_name_and_its_numbers_colours(
             assert np.abs(np.subtract(shown, wanted)).max() <= 3, (layer, index)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_picture_is_drawn_as_it_is_stored(explore: Open, scheme: str) -> None:
+    """0 is black and 255 white, whatever colours the page has: as in every figure."""
+    page = explore(color_scheme=scheme)
+    pixels = page.evaluate("[...store.get().pixels]")
+    seen = set()
+    for index in range(0, 784, 13):
+        place = box_of(page, -1, index)
+        shown = page.evaluate(
+            """([x, y]) => [...document.querySelector('[data-layer="-1"] canvas')
+                .getContext("2d").getImageData(x, y, 1, 1).data]""",
+            [place["inX"], place["inY"]],
+        )
+        assert shown == [*[pixels[index]] * 3, 255], index
+        seen.add(pixels[index])
+    assert len(seen) > 5
+
+
 @pytest.mark.parametrize("size", [(1440, 900), (2560, 1300), (1280, 800), (768, 1024), (360, 740)])
 def test_the_figure_fits_the_page(explore: Open, size: tuple[int, int]) -> None:
     page = explore(viewport={"width": size[0], "height": size[1]})

@@ -1,4 +1,4 @@
-/** One diverging scale for signed values, one scale of ink for pictures; in light and dark. */
+/** Scales of colours: for signed values, for those that are never negative, and for pictures. */
 
 import { h, show } from "lenet/dom.js";
 
@@ -6,10 +6,6 @@ import { h, show } from "lenet/dom.js";
 const SCALES = {
   light: { negative: [18, 92, 168], zero: [255, 255, 255], positive: [196, 66, 16] },
   dark: { negative: [92, 168, 240], zero: [24, 25, 28], positive: [244, 128, 72] },
-};
-const PICTURES = {
-  light: { paper: [255, 255, 255], ink: [20, 20, 20] },
-  dark: { paper: [24, 25, 28], ink: [240, 240, 236] },
 };
 
 // Paper at 0, then violet: neither of the signed scale's colours, and readable as dark and light.
@@ -64,10 +60,15 @@ export function sequentialColor(value, limit, theme = currentTheme()) {
   return mix(colors[from], colors[from + 1], at - from);
 }
 
-/** The colour [r, g, b] of a picture's value from 0 (paper) to `limit` (ink). */
-export function inkColor(value, limit, theme = currentTheme()) {
-  const { paper, ink } = PICTURES[theme];
-  return mix(paper, ink, limit > 0 ? Math.min(Math.max(value / limit, 0), 1) : 0);
+/**
+ * The colour of a picture's value from 0 (black) to `limit` (white), in both themes.
+ *
+ * @returns {[number, number, number]}
+ */
+export function greyColor(value, limit) {
+  const share = limit > 0 && value > 0 ? Math.min(value / limit, 1) : 0;
+  const grey = Math.round(255 * share);
+  return [grey, grey, grey];
 }
 
 /**
@@ -90,7 +91,7 @@ export function css([r, g, b]) {
 /**
  * Draws values (rows × columns) into a canvas, one pixel a value; CSS makes it larger.
  *
- * `color` is signedColor or inkColor; `limit` the value at the scale's end.
+ * `color` is signedColor, sequentialColor or greyColor; `limit` the value at the scale's end.
  */
 export function paint(canvas, values, rows, columns, color, limit) {
   if (canvas.width !== columns || canvas.height !== rows) {
@@ -117,7 +118,7 @@ export function largest(values, least = 1e-9) {
   return most;
 }
 
-const LEGENDS = { signed: signedColor, sequential: sequentialColor, ink: inkColor };
+const LEGENDS = { signed: signedColor, sequential: sequentialColor, grey: greyColor };
 
 /** The legend of a scale: a bar from −limit over 0 to limit; from 0 for one that is not signed. */
 export function legend(limit, decimals = 2, scale = "signed") {

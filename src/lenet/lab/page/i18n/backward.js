@@ -94,9 +94,9 @@ export default {
     "why.picture.two": "{way} for {a} rather than {b}: strongest at row {row}, column {column}",
     "why.saliency": "Saliency",
     "why.saliency.can":
-      "Says which pixels move the answer when each gets a little more ink; orange: towards it.",
+      "Says which pixels move the answer when each gets a little lighter; orange: towards it.",
     "why.saliency.cannot":
-      "Cannot say what the ink that is there has added: a saturated unit hides it.",
+      "Cannot say what the light that is there has added: a saturated unit hides it.",
     "why.occlusion": "Occlusion",
     "why.occlusion.can":
       "Says what the network really answers when a square of ground lies there: nothing is "
@@ -198,8 +198,8 @@ export default {
     "why.picture.one": "{way}（{a}）：第 {row} 行第 {column} 列最强",
     "why.picture.two": "{way}（{a} 而不是 {b}）：第 {row} 行第 {column} 列最强",
     "why.saliency": "显著图",
-    "why.saliency.can": "能说：每个像素的墨加一点点，答案往哪边动（橙色：更倾向于它）。",
-    "why.saliency.cannot": "不能说：已有的墨贡献了多少，饱和的单元会把它藏起来。",
+    "why.saliency.can": "能说：每个像素亮一点点，答案往哪边动（橙色：更倾向于它）。",
+    "why.saliency.cannot": "不能说：已有的亮度贡献了多少，饱和的单元会把它藏起来。",
     "why.occlusion": "遮挡",
     "why.occlusion.can": "能说：那里盖上一块底色后网络真正的回答，没有任何近似。",
     "why.occlusion.cannot": "不能区分方块自己的边缘和图片：网络从没见过 {size} 的方块。",

@@ -1,6 +1,6 @@
 /** What the layers of a network compute for one picture, as rows of small pictures and bars. */
 
-import { inkColor, largest, paint, signedColor } from "lenet/colors.js";
+import { largest, paint, sequentialColor, signedColor } from "lenet/colors.js";
 import { fill, h, percent } from "lenet/dom.js";
 import { isReshaping, LAYERS, boundsOf } from "lenet/network/layers.js";
 import { shapeText } from "lenet/network/shapes.js";
@@ -59,7 +59,7 @@ export function layerRow(row, t) {
       const size = height * width;
       canvases.forEach((canvas, channel) => {
         const part = values.subarray(channel * size, (channel + 1) * size);
-        paint(canvas, part, height, width, signed ? signedColor : inkColor, limit);
+        paint(canvas, part, height, width, signed ? signedColor : sequentialColor, limit);
       });
       let [least, most] = [Infinity, -Infinity];
       for (const value of values) {

@@ -1,12 +1,12 @@
 /** Pictures as small canvases, as the network gets them. */
 
-import { inkColor, paint } from "lenet/colors.js";
+import { greyColor, paint } from "lenet/colors.js";
 import { h } from "lenet/dom.js";
 
-/** Paints uint8 (c·h·w) into a canvas: one channel as ink on paper, three as colours. */
+/** Paints uint8 (c·h·w) into a canvas: one channel as grey, three as colours. */
 export function paintPicture(canvas, pixels, [channels, rows, columns]) {
   if (channels !== 3) {
-    paint(canvas, pixels, rows, columns, inkColor, 255);
+    paint(canvas, pixels, rows, columns, greyColor, 255);
     return;
   }
   canvas.width = columns;

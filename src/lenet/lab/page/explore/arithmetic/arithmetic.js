@@ -266,7 +266,7 @@ function computed(state, { layer: at, index }) {
 function scaleBelow({ model, traced }, layer) {
   if (layer > 0) return nonNegative(traced)[layer - 1] ? "sequential" : "signed";
   const { mean } = model.network.normalization ?? { mean: [0] };
-  return mean.every((each) => each === 0) ? "ink" : "signed";
+  return mean.every((each) => each === 0) ? "grey" : "signed";
 }
 
 /** Units with the same key are shown by the same blocks. */

@@ -1,12 +1,12 @@
 /** Small tables of numbers with colours; their cells may lead to units. */
 
-import { css, inkColor, paint, sequentialColor, signedColor, textOn } from "lenet/colors.js";
+import { css, greyColor, paint, sequentialColor, signedColor, textOn } from "lenet/colors.js";
 import { h, show } from "lenet/dom.js";
 import { gridKeys } from "lenet/explore/network/keys.js";
 import { cellText, raised, unitOfCells } from "lenet/explore/network/scale.js";
 
 /** The scales of numbers: signed ones, those that are never negative, a picture's. */
-export const COLORS = { signed: signedColor, sequential: sequentialColor, ink: inkColor };
+export const COLORS = { signed: signedColor, sequential: sequentialColor, grey: greyColor };
 
 /**
  * A table of rows × columns numbers: {element, update(values, options)}.

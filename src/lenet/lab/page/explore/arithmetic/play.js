@@ -2,8 +2,8 @@
 
 import { fill, h } from "lenet/dom.js";
 import {
-  inkPixels,
-  paintInk,
+  greyPixels,
+  paintGrey,
   paintRange,
   paintSigned,
   sequentialPixels,
@@ -24,7 +24,7 @@ const USUAL = 5;
 export default function mountPlay(section, { store, t, memory }) {
   const kept = (memory.play ??= { speed: USUAL });
   let seen = true; // what nobody sees is not drawn
-  const colors = { signed: signedPixels(), ink: inkPixels(), sequential: sequentialPixels() };
+  const colors = { signed: signedPixels(), grey: greyPixels(), sequential: sequentialPixels() };
   const still = globalThis.matchMedia("(prefers-reduced-motion: reduce)");
 
   const layerChoice = h("select", { onchange: () => choose({ layer: Number(layerChoice.value) }) });
@@ -324,7 +324,7 @@ function createMap(rows, columns, side, colors) {
       if (normalization) {
         const { mean, deviation } = normalization;
         const [m, d] = [mean[channel % mean.length], deviation[channel % deviation.length]];
-        paintInk(pixels, colors.ink, values, -m / d, (1 - m) / d);
+        paintGrey(pixels, colors.grey, values, -m / d, (1 - m) / d);
       } else if (typeof limit === "object") {
         paintRange(pixels, colors.sequential, values, limit);
       } else {

@@ -1,7 +1,7 @@
 /** A square over the picture: moved by hand, or laid on every place in turn. */
 
 import { createCalculator } from "lenet/calculator.js";
-import { largest, legend, paint, signedColor } from "lenet/colors.js";
+import { css, greyColor, largest, legend, paint, signedColor } from "lenet/colors.js";
 import { fill, h, percent, show } from "lenet/dom.js";
 import { occlusionChanges, occlusions } from "lenet/explore/edits/occlusion.js";
 import { groundLevel } from "lenet/explore/picture/prepare.js";
@@ -112,7 +112,7 @@ export function mountCover(root, { t, backend, store, memory, edit, settle, fail
       square.style.left = `${(100 * left) / width}%`;
       square.style.height = `${(100 * (bottom - top)) / height}%`;
       square.style.width = `${(100 * (right - left)) / width}%`;
-      square.dataset.value = VALUES.find((name) => levelOf(name) === cover.value);
+      square.style.setProperty("--level", css(greyColor(cover.value, 255)));
       square.setAttribute("aria-label", t("cover.at", { row: cover.top, column: cover.left }));
     }
     sizeText.textContent = `${kept.size}×${kept.size}`;

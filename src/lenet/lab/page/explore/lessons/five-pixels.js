@@ -5,7 +5,7 @@ import { verdictOf } from "lenet/explore/lessons/goals.js";
 
 const MOST = 5;
 
-/** The challenge in `root`: {destroy}. A pixel that is pinned changes to ink or to paper. */
+/** The challenge in `root`: {destroy}. A pixel that is pinned changes to white or to black. */
 export function mountFivePixels(root, { t, store, done, solved, announce }) {
   let over = solved;
   let original = null; // the pixels before, of the picture that is shown
@@ -43,7 +43,7 @@ export function mountFivePixels(root, { t, store, done, solved, announce }) {
     return used;
   }
 
-  /** Ink becomes paper, and paper ink; a pixel that was changed is as it was again. */
+  /** Dark becomes white, and light black; a pixel that was changed is as it was again. */
   function flip(index) {
     const { picture, pixels, model } = store.get();
     const size = plane();

@@ -4,7 +4,7 @@ import { largest } from "lenet/colors.js";
 import { h } from "lenet/dom.js";
 import { fitsNumbers, writeNumbers } from "lenet/explore/network/numbers.js";
 import {
-  paintInk,
+  paintGrey,
   paintRange,
   paintSigned,
   raised,
@@ -80,7 +80,7 @@ export function createPanel(t, { network, traced }, layer, colors, options) {
     },
     /**
      * Draws values; `scale` is that of numbers ("value"), of a "difference" or of a "gradient";
-     * `gate` says which channels are switched off; `tint` {colours, pale} lies over the picture;
+     * `gate` says which channels are switched off; `tint` {colours, light} lies over the picture;
      * `numbers` whether they are written into cells that are large enough.
      */
     draw(values, { scale: kind, gate, line, muted, tint = null, numbers = false }) {
@@ -112,16 +112,16 @@ export function createPanel(t, { network, traced }, layer, colors, options) {
     for (let c = 0; c < channels; c++) {
       const [m, d] = [mean[c % mean.length], deviation[c % deviation.length]];
       const plane = (all) => all.subarray(c * height * width, (c + 1) * height * width);
-      paintInk(plane(pixels), colors.ink, plane(values), -m / d, (1 - m) / d);
+      paintGrey(plane(pixels), colors.grey, plane(values), -m / d, (1 - m) / d);
     }
     ends = "";
     panel.shown = null;
   }
 
-  /** The picture paler, so that colours stand out from it, and the colours. */
-  function layOver({ x, y, width, height }, { colours, pale }) {
-    context.globalAlpha = 1 - pale;
-    context.fillStyle = colors.ground;
+  /** The picture darker, so that colours stand out from it, and the colours. */
+  function layOver({ x, y, width, height }, { colours, light }) {
+    context.globalAlpha = 1 - light;
+    context.fillStyle = "#000";
     context.fillRect(x, y, width, height);
     context.globalAlpha = 1;
     context.drawImage(colours, x, y, width, height);

@@ -1,6 +1,6 @@
 /** Scales of colours: fast tables, limits that stay while one draws, text that can be read. */
 
-import { css, currentTheme, inkColor, sequentialColor, signedColor } from "lenet/colors.js";
+import { currentTheme, greyColor, sequentialColor, signedColor } from "lenet/colors.js";
 
 const STEPS = 255; // on each side of zero
 
@@ -9,9 +9,9 @@ export function signedPixels(theme = currentTheme()) {
   return table(2 * STEPS + 1, (i) => signedColor((i - STEPS) / STEPS, 1, theme));
 }
 
-/** The scale of pictures as 256 pixels, 0 first. */
-export function inkPixels(theme = currentTheme()) {
-  return table(STEPS + 1, (i) => inkColor(i / STEPS, 1, theme));
+/** The scale of pictures as 256 pixels, black first. */
+export function greyPixels() {
+  return table(STEPS + 1, (i) => greyColor(i / STEPS, 1));
 }
 
 /** The scale of values that are never negative as 256 pixels, its beginning first. */
@@ -19,13 +19,12 @@ export function sequentialPixels(theme = currentTheme()) {
   return table(STEPS + 1, (i) => sequentialColor(i / STEPS, 1, theme));
 }
 
-/** The figure's colours: the three scales, and `ground` as CSS. */
+/** The figure's colours: the three scales. */
 export function figureColors() {
   return {
     signed: signedPixels(),
-    ink: inkPixels(),
+    grey: greyPixels(),
     sequential: sequentialPixels(),
-    ground: css(inkColor(0, 1)),
   };
 }
 
@@ -48,8 +47,8 @@ export function paintRange(pixels, colors, values, { low, high }, order = null) 
   }
 }
 
-/** The same for a picture's values: the first is `from` on paper, `to` is ink. */
-export function paintInk(pixels, colors, values, from, to) {
+/** The same for a picture's values: `from` is black, `to` is white. */
+export function paintGrey(pixels, colors, values, from, to) {
   for (let i = 0; i < values.length; i++) {
     const step = Math.round(((values[i] - from) / (to - from)) * STEPS);
     pixels[i] = colors[Math.min(Math.max(step || 0, 0), STEPS)];

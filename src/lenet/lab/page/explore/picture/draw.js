@@ -1,12 +1,12 @@
 /** The pad: drawing with a pen, a finger, a mouse or the keys. */
 
-import { currentTheme } from "lenet/colors.js";
 import { fill, focusIn, h, oncePerFrame } from "lenet/dom.js";
 import { createHistory } from "lenet/explore/picture/history.js";
 import { preparation, preparedDrawing } from "lenet/explore/picture/prepare.js";
 import { drawStroke, readInk } from "lenet/explore/picture/strokes.js";
 
 const MOVES = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
+const WHITE = "#ffffff"; // what grey pictures are drawn with, on black
 const PAD = 560; // pixels of the pad's canvas, of its longer side
 
 /**
@@ -15,7 +15,7 @@ const PAD = 560; // pixels of the pad's canvas, of its longer side
  * Every stroke calls `use(picture, pixels)` with what the network gets, once a frame at most.
  */
 export function mountDraw(panel, { t, store, memory, announce }, use) {
-  const kept = (memory.draw ??= { width: 2.2, color: "#ffffff" });
+  const kept = (memory.draw ??= { width: 2.2, color: WHITE });
   let history = createHistory([], kept.history);
   let how = null; // how the data set's pictures were prepared
   let channels = 1;
@@ -87,11 +87,6 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
     use({ source: "draw", index: null, label: null, name: t("draw.name") }, pixels);
   });
 
-  function ink() {
-    if (channels === 3) return kept.color;
-    return currentTheme() === "dark" ? "#f0f0ec" : "#141414";
-  }
-
   // --- with a pointer
 
   function begin(event) {
@@ -126,7 +121,7 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
   }
 
   function start(point) {
-    stroke = { width: kept.width, color: ink(), points: [point] };
+    stroke = { width: kept.width, color: channels === 3 ? kept.color : WHITE, points: [point] };
     drawStroke(context, stroke, scale, 0, false);
     send();
   }
@@ -259,7 +254,7 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
   function replay() {
     context.clearRect(0, 0, canvas.width, canvas.height);
     for (const one of history.get()) {
-      drawStroke(context, channels === 3 ? one : { ...one, color: ink() }, scale);
+      drawStroke(context, channels === 3 ? one : { ...one, color: WHITE }, scale);
     }
   }
 
@@ -282,7 +277,6 @@ export function mountDraw(panel, { t, store, memory, announce }, use) {
     scale = Math.max(1, Math.floor(PAD / Math.max(how.rows, how.columns)));
     canvas.width = how.columns * scale;
     canvas.height = how.rows * scale;
-    canvas.classList.toggle("color", channels === 3);
     canvas.setAttribute("aria-label", t("draw.pad", { rows: how.rows, columns: how.columns }));
     colorField.hidden = channels !== 3;
     const key = how.centre === "mass" ? "draw.prepared.mass" : "draw.prepared.box";

@@ -149,7 +149,7 @@ export function mountUpload(panel, { t, store, memory, announce }, use) {
       paint(canvas, input.subarray(0, rows * columns), rows, columns, signedColor, limit);
       detail = legend(limit, 1);
     } else {
-      paintImage(canvas, image, key === "grey");
+      paintImage(canvas, image);
       detail = h("span", { class: "muted number" }, `${image.height}×${image.width}`);
     }
     return h("li", {}, h("figure", {}, canvas, caption, detail));
@@ -217,12 +217,9 @@ export function preparedSteps({ rgba, columns, rows }, model, settings) {
   return finish(toPixels(image, channels));
 }
 
-/**
- * Paints an image, reduced where it is large: `bright` as the file has it, a bright pixel bright;
- * else as ink on paper, as pictures are shown everywhere here.
- */
-function paintImage(canvas, image, bright) {
+/** Paints an image, reduced where it is large. */
+function paintImage(canvas, image) {
   const small = Math.max(image.width, image.height) > SHOWN ? fit(image, [SHOWN, SHOWN]) : image;
-  const channels = bright || small.planes.length === 3 ? 3 : 1;
+  const channels = small.planes.length;
   paintPicture(canvas, toPixels(small, channels), [channels, small.height, small.width]);
 }

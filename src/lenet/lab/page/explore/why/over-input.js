@@ -1,9 +1,9 @@
 /** Why's saliency over the picture that the network sees, and what its colours say. */
 
-import { css, largest, signedColor } from "lenet/colors.js";
+import { css, largest } from "lenet/colors.js";
 import { fill, h } from "lenet/dom.js";
 import { roundLimit } from "lenet/explore/network/scale.js";
-import { coloursOf, PALE } from "lenet/explore/why/tint.js";
+import { coloursOf, DIMMED, signOf } from "lenet/explore/why/tint.js";
 import { figure } from "lenet/shared/words.js";
 
 /**
@@ -26,7 +26,7 @@ export function createOverInput({ t, store, memory, slot }) {
     show(state, { a, b }, values) {
       const [, rows, columns] = state.model.network.input_shape;
       const limit = roundLimit(largest(values, 0));
-      made = { of: state.seen, colours: coloursOf(values, rows, columns, limit), pale: PALE };
+      made = { of: state.seen, colours: coloursOf(values, rows, columns, limit), light: DIMMED };
       fill(
         legend,
         key(1, t("why.over.for", { name: a })),
@@ -47,8 +47,8 @@ export function createOverInput({ t, store, memory, slot }) {
 }
 
 /** A colour and what it says. */
-function key(value, text) {
+function key(sign, text) {
   const mark = h("span", { class: "why-key", "aria-hidden": "true" });
-  mark.style.background = css(signedColor(value, 1));
+  mark.style.background = css(signOf(sign));
   return h("span", {}, mark, text);
 }

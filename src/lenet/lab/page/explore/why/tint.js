@@ -1,10 +1,11 @@
-/** A picture in pale grey with numbers over it as colours: orange for, blue against. */
+/** A picture in dark grey with numbers over it as colours: orange for, blue against. */
 
-import { css, currentTheme, inkColor, sequentialColor, signedColor } from "lenet/colors.js";
+import { greyColor, sequentialColor, signedColor } from "lenet/colors.js";
 
 const SCALE = 8; // pixels of the canvas for one of the picture's: what lies between is smooth
-/** How much of a picture's ink is left below colours, so that they stand out from it. */
-export const PALE = 0.45;
+/** How much of a picture's light is left below colours, so that they stand out from it. */
+export const DIMMED = 0.45;
+const THEME = "dark"; // the ground is black in both: these are the colours that stand out from it
 
 /**
  * Draws pixels (uint8, c·h·w) and over them values (rows × columns) up to `limit`, in `box` {top,
@@ -23,10 +24,8 @@ export function paintTint(
   canvas.height = height * SCALE;
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = false;
-  context.fillStyle = css(inkColor(0, 1));
-  context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(
-    palePicture(pixels, channels, height, width),
+    dimmedPicture(pixels, channels, height, width),
     0,
     0,
     canvas.width,
@@ -45,25 +44,29 @@ export function paintTint(
   );
 }
 
-function palePicture(pixels, channels, height, width) {
+function dimmedPicture(pixels, channels, height, width) {
   const size = height * width;
   return sprite(height, width, (i) => {
     let sum = 0;
     for (let c = 0; c < channels; c++) sum += pixels[c * size + i];
-    return [...inkColor((PALE * sum) / channels, 255), 255];
+    return [...greyColor((DIMMED * sum) / channels, 255), 255];
   });
 }
 
 /** A canvas of one pixel a value, each in its scale's last colour, the more opaque the larger. */
 export function coloursOf(values, rows, columns, limit, signed = true) {
-  const theme = currentTheme();
   const ends = signed
-    ? { for: signedColor(1, 1, theme), against: signedColor(-1, 1, theme) }
-    : { for: sequentialColor(0.65, 1, theme), against: [0, 0, 0] };
+    ? { for: signOf(1), against: signOf(-1) }
+    : { for: sequentialColor(0.65, 1, THEME), against: [0, 0, 0] };
   return sprite(rows, columns, (i) => {
     const share = limit > 0 ? Math.min(Math.abs(values[i]) / limit, 1) || 0 : 0;
     return [...(values[i] < 0 ? ends.against : ends.for), Math.round(225 * share ** 0.8)];
   });
+}
+
+/** The colour [r, g, b] of what speaks for (1) or against (−1), over a picture. */
+export function signOf(sign) {
+  return signedColor(sign, 1, THEME);
 }
 
 function sprite(rows, columns, colorOf) {
