@@ -23,6 +23,7 @@ from PIL import Image
 
 import lenet
 from lenet.engines.warping import MOVES, warp
+from lenet.language.asked import language_of
 from lenet.training import recipes
 from lenet.training.augmentation import draw_changes
 
@@ -33,6 +34,7 @@ RUNS = {
     "digits": ("mnist-adamw", "--epochs", "5", "--seed", "1"),
     "photos": ("quickstart", "--data", "fashion-mnist-small", "--val", "0.1"),
 }
+OWN = {"bag": "包", "sneaker": "运动鞋", "trouser": "裤子"}  # the folders of own pictures
 SHOWN = (9, 8, 4, 3, 6, 0)  # articles of Fashion-MNIST, as photographs
 WIDEST = 880  # pixels
 
@@ -112,14 +114,17 @@ def diagrams(runs: Path, made: Path) -> None:
 
 def own_pictures(runs: Path, made: Path) -> None:
     pictures = lenet.load_data("fashion-mnist-small").train
+    chinese = language_of(os.environ) == "zh"
+    whole = "衣物" if chinese else "clothes"
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("bag", "sneaker", "trouser"):
-            (Path(folder) / "clothes" / name).mkdir(parents=True)
+        for name, in_chinese in OWN.items():
+            classes = Path(folder, whole, in_chinese if chinese else name)
+            classes.mkdir(parents=True)
             of_class = pictures.images[pictures.labels == pictures.classes.index(name)]
             for number, image in enumerate(of_class[:67, 0]):
-                path = Path(folder, "clothes", name, f"{number:03}.png")
-                Image.fromarray(image).save(path)
-        _lenet("data", "report", "./clothes", "--out", str(made / "data.png"), folder=Path(folder))
+                Image.fromarray(image).save(classes / f"{number:03}.png")
+        out = str(made / "data.png")
+        _lenet("data", "report", f"./{whole}", "--out", out, folder=Path(folder))
 
 
 def learning_rate(runs: Path, made: Path) -> None:
@@ -141,7 +146,9 @@ def sweep(runs: Path, made: Path) -> None:
     from chromium import launch_options
 
     folder = runs / "sweep"
-    if not (folder / "report.html").exists():
+    if (folder / "report.html").exists():
+        _lenet("sweep", "--resume", str(folder))  # writes the report anew, in today's language
+    else:
         settings = ("--epochs", "4", "--seeds", "3", "--least", "2")
         data = ("--data", "fashion-mnist-small", "--out", str(folder))
         _lenet("ablate", "quickstart", *settings, *data)
@@ -205,13 +212,16 @@ MADE: dict[str, Callable[[Path, Path], None]] = {
     "sweep": sweep,
     "augmented": augmented,
 }
-IN_CHINESE = {
+IN_CHINESE = {  # whose words follow the environment
     "clothes",
     "digits",
     "photos",
     "by-hand",
+    "own-pictures",
     "learning-rate",
-}  # whose words follow the environment
+    "doubt",
+    "sweep",
+}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pictures of the lab in docs/pictures, taken in the browser that the tests use.
+"""The pictures of the lab in docs/pictures, in either language, taken in the browser of the tests.
 
     LENET_DATA=folder-of-data-sets python scripts/make_screenshots.py [--runs FOLDER] [--out FOLDER]
 
@@ -29,7 +29,8 @@ from lab_process import PATIENCE_MS, open_view, running_lab  # noqa: E402
 
 RUNS = {"lenet-sgd": ["d2l"], "lenet-adam": ["d2l-adam"]}
 LARGE = {"viewport": {"width": 1440, "height": 900}}
-PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "device_scale_factor": 2}
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "color_scheme": "dark"}
+LANGUAGES = {"English": "", "中文": "zh"}  # the page's name of each, and its folder
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,6 @@ class Shot:
     query: str
     ready: str
     part: str = ""
-    language: str = "English"
     context: dict[str, Any] = field(default_factory=lambda: LARGE)
     press: str = ""  # what is clicked on before
     trains: bool = False  # for some epochs, in the page
@@ -69,14 +69,7 @@ SHOTS = (
     Shot("lab-train", "explore", f"{UNIT}&lens=train", ".bars-row", trains=True),
     Shot("lab-learn", "learn", "?run=lenet-sgd", "canvas"),
     Shot("lab-compare", "compare", "?runs=lenet-sgd,lenet-adam", "canvas"),
-    Shot(
-        "lab-phone",
-        "explore",
-        UNIT,
-        ".bars-row",
-        language="中文",
-        context={**PHONE, "color_scheme": "dark"},
-    ),
+    Shot("lab-phone", "explore", UNIT, ".bars-row", context=PHONE),
 )
 
 
@@ -88,10 +81,10 @@ def train(folder: Path) -> None:
             subprocess.run([sys.executable, "-m", "lenet", *command], check=True)
 
 
-def take(browser: Any, address: str, shot: Shot) -> bytes:
+def take(browser: Any, address: str, shot: Shot, language: str) -> bytes:
     """The picture of a view, as PNG."""
     context = browser.new_context(**shot.context)
-    page = open_view(context.new_page(), address, shot.view, shot.query, shot.language)
+    page = open_view(context.new_page(), address, shot.view, shot.query, language)
     page.locator(shot.ready).first.wait_for(timeout=PATIENCE_MS)
     page.wait_for_timeout(2_500)  # until what is computed one after the other stands
     if shot.press:
@@ -99,7 +92,7 @@ def take(browser: Any, address: str, shot: Shot) -> bytes:
         page.wait_for_timeout(500)
     if shot.trains:
         page.locator(".train-go").click()
-        learned = re.compile(r"epoch ([6-9]|\d\d)")  # a busy machine takes its time
+        learned = re.compile(r"(epoch|第) ([6-9]|\d\d)")  # a busy machine takes its time
         page.locator(".train-readout", has_text=learned).wait_for(timeout=5 * PATIENCE_MS)
     seen = page.locator(shot.part) if shot.part else page
     png: bytes = seen.screenshot()
@@ -136,9 +129,11 @@ def main() -> None:
             for shot in SHOTS:
                 if asked.names and shot.name not in asked.names:
                     continue
-                path = asked.out / f"{shot.name}.png"
-                path.write_bytes(smaller(take(browser, address, shot)))
-                print(f"{path.stat().st_size:>9,}  {path}", flush=True)
+                for language, folder in LANGUAGES.items():
+                    path = asked.out / folder / f"{shot.name}.png"
+                    path.parent.mkdir(exist_ok=True)
+                    path.write_bytes(smaller(take(browser, address, shot, language)))
+                    print(f"{path.stat().st_size:>9,}  {path}", flush=True)
         browser.close()
 
 
