@@ -72,13 +72,16 @@ def test_the_last_values_are_written_beside_their_curves_and_apart() -> None:
 
 
 def test_published_figures_are_light_markers_right_of_the_last_epoch() -> None:
-    axes = figures.curves(readings(3), published=PUBLISHED).axes[0]
+    figure = figures.curves(readings(3), published=PUBLISHED)
+    axes = figure.axes[0]
     markers = [line for line in axes.lines if line.get_linestyle() == "None"]
     assert sorted(float(line.get_ydata()[0]) for line in markers) == [0.485, 0.814, 0.816, 0.9879]
     assert all(3 < line.get_xdata()[0] < axes.get_xlim()[1] for line in markers)
     assert all(line.get_alpha() < 1 for line in markers)
-    legend = next(artist for artist in axes.artists if hasattr(artist, "get_texts"))
+    legend = axes.get_legend()
+    assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["tutorial 001", "tutorial 003"]
+    assert figures.encoded(figure, "svg").count(b">tutorial 001<") == 1  # drawn once
 
 
 def test_a_training_that_has_just_begun_can_be_drawn() -> None:

@@ -180,16 +180,14 @@ def _draw_published(axes: Axes, published: Sequence[Mapping[str, Any]], end: flo
             if row.get(key) is not None:
                 axes.plot([x], [row[key]], color=PALETTE[name], **look)
         handles.append(Line2D([], [], color=GREY, label=str(row.get("source", "")), **look))
-    axes.add_artist(
-        axes.legend(
-            handles=handles,
-            title="published",
-            loc="best",  # the upper right corner, unless the loss has stayed there
-            fontsize=8.0,
-            title_fontsize=8.0,
-            alignment="left",
-            handlelength=1.0,
-        )
+    axes.legend(
+        handles=handles,
+        title="published",
+        loc="best",  # the upper right corner, unless the loss has stayed there
+        fontsize=8.0,
+        title_fontsize=8.0,
+        alignment="left",
+        handlelength=1.0,
     )
 
 
