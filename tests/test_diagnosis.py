@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lenet import data, engines, training
+from lenet import data, engines
 from lenet.engines import Batches, Position
 from lenet.engines.numpy import NumpyEngine, cross_entropy
 from lenet.language.finding import MOST_WORDS, Finding, lines, told
@@ -238,7 +238,7 @@ def test_training_is_the_same_bit_for_bit_without_it(
     network = Network("dropout", (1, 28, 28), layers, zoo.class_names(10))
     remarks, looked = train(pictures, network, how, edit=bias_of(30))
     assert remarks
-    monkeypatch.setattr(training, "diagnose", lambda *_: None)
+    monkeypatch.setattr(diagnosis, "diagnose", lambda *_: None)
     _, not_looked = train(pictures, network, how, edit=bias_of(30))
     assert_same(looked.checkpoint.state, not_looked.checkpoint.state)
     assert [row.train_loss for row in looked.history] == [

@@ -65,12 +65,12 @@ from lenet.training import (
     fit,
     recipes,
     steps_per_epoch,
-    verdict,
 )
 from lenet.training.recipes import Recipe
 from lenet.untrusted import shown
 
 NEEDED_NEXT = ("numpy.random", "filelock", *VIEW)  # once the pictures are there
+NEEDED_LATER = ("lenet.training.verdict",)  # once an epoch is over
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,7 @@ class Experiment:
                     told.append(keeping)
                 for remark in self.remarks:
                     call(told, "on_remark", remark)
-                if self.curves:
-                    load_ahead(CURVES)
+                load_ahead((*NEEDED_LATER, *(CURVES if self.curves else ())))
                 outcome = self.fit(
                     self.engine, self.parts, self.settings, self.run.start, told, stop
                 )
@@ -175,6 +174,8 @@ class Experiment:
 
     def _verdict(self, outcome: Outcome) -> str | None:
         """Why the network has not learnt, judged by the whole run, or None where it has."""
+        from lenet.training import verdict  # was loaded while the engine trained
+
         settings, train = self.settings, self.parts.train
         with self._result_loaded(outcome):
             return verdict.conclude(

@@ -21,7 +21,6 @@ from lenet.network.parameters import Parameters, State
 from lenet.optimization import BALANCED, Settings
 from lenet.training.augmentation import draw_changes
 from lenet.training.curvature import with_curvature
-from lenet.training.diagnosis import diagnose
 from lenet.training.weighting import balanced_order
 
 READINGS_PER_EPOCH = 5  # as often as the tutorials plot
@@ -175,6 +174,8 @@ def fit(
 
         if progress.sample == len(parts.train):
             if progress.epoch > told_epoch + 4:  # a plateau, at most every five epochs
+                from lenet.training.diagnosis import diagnose  # takes a while to load
+
                 remark = diagnose(engine, parts.train, settings, rates, history, start.state)
                 if remark:
                     told_epoch = progress.epoch

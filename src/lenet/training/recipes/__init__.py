@@ -12,7 +12,6 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -32,6 +31,7 @@ from lenet.optimization import (
 )
 from lenet.untrusted import UntrustedError, from_toml, shown
 
+FOLDER = Path(__file__).parent
 LARGEST = 100_000  # bytes of a recipe's file; a network of many layers has some thousand
 LONGEST_PATH = 4_096
 LONGEST_TITLE = 300
@@ -73,10 +73,7 @@ class Recipe:
 
 def names() -> list[str]:
     """The names of the recipes that come with the package."""
-    folder = files(__package__)
-    return sorted(
-        file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")
-    )
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def load(name: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> Recipe:
@@ -137,7 +134,7 @@ def _read(name: str) -> tuple[str, dict[str, Any]]:
         name = path.stem
     elif (known := known_as(name, names())) is not None:
         name = known
-        content = (files(__package__) / f"{name}.toml").read_bytes()
+        content = (FOLDER / f"{name}.toml").read_bytes()
     else:
         own = Path(f"{name}.toml")
         hint = f"did you mean {own}? " if own.is_file() else did_you_mean(name, names())
