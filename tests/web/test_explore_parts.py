@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from accessibility import serious_faults
 from numpy.typing import NDArray
 
 import lenet
+from conftest import watched_pages
 from lenet import data
 from lenet.engines.numpy import NumpyEngine
 from lenet.network import weights, zoo
@@ -55,33 +56,42 @@ import * as network from "lenet/network/forward.js";
 import { trace } from "lenet/network/trace.js";
 import { createStore } from "lenet/store.js";
 
-const query = new URLSearchParams(location.search);
-document.documentElement.dataset.theme = query.get("theme") ?? "light";
-const store = createStore({
-  model: null, traced: null, weights: null, gates: null, picture: null, pixels: null, cover: null,
-  input: null, outputs: null, before: null, unit: null, pinned: false, channel: null,
-});
 const announced = [];
-const tools = {
-  store, memory: {}, announce: (text) => announced.push(text),
-  t: translator(query.get("language") ?? "en", [words]),
-};
 const part = (name) => h("section", { class: `part part-${name}` });
-const names = ["verdict", "input", "maps", "arithmetic", "play"];
-const [verdict, input, maps, arithmetic, play] = names.map(part);
-const slot = h("div", { class: "maps-slot" });
-const stage = h("div", { class: "stage" }, fill(input, slot), maps);
-document.querySelector("main").classList.add("view-explore");
-fill(
-  document.querySelector("main"),
-  h("section", { class: "part-headline" }, verdict),
-  h("div", { class: "explore" }, stage,
-    h("section", { class: "part-lens" }, h("div", { class: "lens-body" }, arithmetic, play))),
-);
-const parts = [
-  mountVerdict(verdict, tools), mountMaps(maps, { ...tools, slot, frame: stage }),
-  mountArithmetic(arithmetic, tools), mountPlay(play, tools),
-];
+let parts = [];
+let store = null;
+
+/** The parts as after a reload. */
+function begin({ theme = "light", language = "en" }) {
+  for (const each of parts) each.destroy();
+  announced.length = 0;
+  document.documentElement.dataset.theme = theme;
+  store = globalThis.store = createStore({
+    model: null, traced: null, weights: null, gates: null, picture: null, pixels: null,
+    cover: null, input: null, outputs: null, before: null, unit: null, pinned: false,
+    channel: null,
+  });
+  const tools = {
+    store, memory: {}, announce: (text) => announced.push(text),
+    t: translator(language, [words]),
+  };
+  const names = ["verdict", "input", "maps", "arithmetic", "play"];
+  const [verdict, input, maps, arithmetic, play] = names.map(part);
+  const slot = h("div", { class: "maps-slot" });
+  const stage = h("div", { class: "stage" }, fill(input, slot), maps);
+  document.querySelector("main").classList.add("view-explore");
+  fill(
+    document.querySelector("main"),
+    h("section", { class: "part-headline" }, verdict),
+    h("div", { class: "explore" }, stage,
+      h("section", { class: "part-lens" }, h("div", { class: "lens-body" }, arithmetic, play))),
+  );
+  parts = [
+    mountVerdict(verdict, tools), mountMaps(maps, { ...tools, slot, frame: stage }),
+    mountArithmetic(arithmetic, tools), mountPlay(play, tools),
+  ];
+  scrollTo(0, 0);
+}
 
 function compute(gates = null) {
   const { model, traced, pixels, weights } = store.get();
@@ -115,7 +125,7 @@ function look(pixels, label = null) {
 }
 
 Object.assign(globalThis, {
-  store, network, open, read, look, compute, announced, parts, ready: true,
+  network, open, read, look, compute, announced, begin, ready: true,
 });
 """
 
@@ -166,14 +176,40 @@ def served(site: Any, trained: Model) -> dict[str, Model]:
     return models
 
 
-@pytest.fixture
-def explore(site: Any, served: dict[str, Model], new_page: Open) -> Open:
-    """A function that opens a page where a model looks at a picture."""
+@pytest.fixture(scope="module")
+def loaded(browser: Any, site: Any, served: dict[str, Model]) -> Iterator[tuple[Any, list[str]]]:
+    """A page with the parts' modules, the same for all tests, and what went wrong in it."""
+    problems: list[str] = []
+    with watched_pages(browser, problems) as open_page:
+        yield load(open_page(), site), problems
 
-    def open_page(model: str = "lenet", query: str = "", **options: Any) -> Any:
-        page = new_page(**{"viewport": {"width": 1440, "height": 900}, **options})
-        page.goto(f"{site.address}/parts.html?{query}")
-        until(page, "globalThis.ready")
+
+def load(page: Any, site: Any) -> Any:
+    page.goto(f"{site.address}/parts.html")
+    until(page, "globalThis.ready")
+    return page
+
+
+@pytest.fixture
+def explore(
+    loaded: tuple[Any, list[str]], site: Any, served: dict[str, Model], new_page: Open
+) -> Iterator[Open]:
+    """A function that shows a model that looks at a picture; ``options`` take a page of its own."""
+    shared, problems = loaded
+    problems.clear()
+
+    def show(
+        model: str = "lenet",
+        size: tuple[int, int] = (1440, 900),
+        theme: str = "light",
+        language: str = "en",
+        **options: Any,
+    ) -> Any:
+        viewport = {"width": size[0], "height": size[1]}
+        page = load(new_page(viewport=viewport, **options), site) if options else shared
+        page.mouse.move(0, 0)
+        page.set_viewport_size(viewport)
+        page.evaluate("(how) => begin(how)", {"theme": theme, "language": language})
         page.evaluate("(name) => open(name)", model)
         pixels = picture(served[model][0])
         page.evaluate("([p, label]) => look(p, label)", [pixels.reshape(-1).tolist(), LABEL])
@@ -181,7 +217,8 @@ def explore(site: Any, served: dict[str, Model], new_page: Open) -> Open:
         settled(page)
         return page
 
-    return open_page
+    yield show
+    assert problems == []
 
 
 PICTURE = 7
@@ -229,7 +266,10 @@ def point(page: Any, layer: int, index: int) -> None:
 
 def settled(page: Any) -> None:
     """Wait until the panel has been renewed, which takes the next frame or two."""
-    page.evaluate("new Promise((done) => setTimeout(() => requestAnimationFrame(done), 120))")
+    page.evaluate(
+        """new Promise((done) => setTimeout(() =>
+             requestAnimationFrame(() => requestAnimationFrame(done))))"""
+    )
 
 
 def total(page: Any) -> float:
@@ -316,7 +356,7 @@ def test_the_picture_is_drawn_as_it_is_stored(explore: Open, scheme: str) -> Non
 
 @pytest.mark.parametrize("size", [(1440, 900), (2560, 1300), (1280, 800), (768, 1024), (360, 740)])
 def test_the_figure_fits_the_page(explore: Open, size: tuple[int, int]) -> None:
-    page = explore(viewport={"width": size[0], "height": size[1]})
+    page = explore(size=size)
     for layer, index in ((-1, 300), (3, 100), (5, 30), (7, 40), (10, 8), (11, 3)):
         point(page, layer, index)
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0], layer
@@ -416,7 +456,7 @@ def test_a_stage_is_widened_and_unfolded_in_place(explore: Open) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_numbers_in_cells_can_be_read_on_every_colour(explore: Open, theme: str) -> None:
-    page = explore(query=f"theme={theme}")
+    page = explore(theme=theme)
     written = page.evaluate(
         """async () => {
           const { writeNumbers, fitsNumbers } = await import("lenet/explore/network/numbers.js");
@@ -530,7 +570,7 @@ def test_keys_reach_every_unit(explore: Open) -> None:
 
 
 def test_a_finger_pins_a_unit(explore: Open) -> None:
-    page = explore(viewport={"width": 360, "height": 740}, has_touch=True, device_scale_factor=2)
+    page = explore(size=(360, 740), has_touch=True, device_scale_factor=2)
     page.get_by_role("button", name="C3", exact=True).first.click()  # one stage at a time
     assert page.locator(".maps-figure .maps-layer:visible").count() == 1
     place = box_of(page, 4, 300)
@@ -921,7 +961,7 @@ def test_bars_of_the_classes(explore: Open, served: dict[str, Model]) -> None:
 
 
 def test_chinese_and_dark(explore: Open) -> None:
-    page = explore(query="language=zh&theme=dark")
+    page = explore(language="zh", theme="dark")
     for layer, index in ((0, 400), (2, 100), (6, 30), (11, 3), (-1, 40)):
         point(page, layer, index)
         assert "两者一致" in page.inner_text(".agreement")
@@ -942,7 +982,7 @@ def test_chinese_and_dark(explore: Open) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(explore: Open, theme: str) -> None:
-    page = explore(query=f"theme={theme}")
+    page = explore(theme=theme)
     for layer, index in ((3, 345), (2, 100), (9, 30), (11, 3)):
         point(page, layer, index)
         assert serious_faults(page, colors_only=theme == "dark") == []
