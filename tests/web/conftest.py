@@ -237,9 +237,9 @@ def shared_page(browser: Any, site: Site) -> Iterator[Any]:
         yield with_functions(open_page(), site)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def opened(browser: Any, site: Site) -> Iterator[tuple[Any, list[str]]]:
-    """A page for Explore and what went wrong in it, the same for all tests of a module."""
+    """A page for Explore and what went wrong in it, the same for all tests."""
     import explore_view
 
     with explore_view.one_page(browser, site) as page:

@@ -157,6 +157,7 @@ function begin(params, { language, theme, kind = "server" }) {
   models.clear();
   backend.kind = kind;
   content.state.runs = structuredClone(runs);
+  localStorage.clear();
   mount(params, language, theme);
   scrollTo(0, 0);
 }
@@ -312,7 +313,7 @@ def own_network() -> tuple[Network, Parameters]:
 
 @contextmanager
 def one_page(browser: Any, site: Any) -> Iterator[tuple[Any, list[str]]]:
-    """A page for all tests of a module, since loading takes longer than most of them; its errors.
+    """A page for all tests, since loading takes longer than most of them; its errors.
 
     ``begin`` shows Explore in it as after a reload; what Explore keeps is in ``store``.
     """

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
-import explore_view
 import numpy as np
 import pytest
 from accessibility import serious_faults
 from explore_view import pixels_of, state, until
 
 from lenet.lab.lessons.reading import built_in
-
-
-@pytest.fixture
-def explore(opened: tuple[Any, list[str]]) -> Iterator[Callable[..., Any]]:
-    opened[0].evaluate("localStorage.clear()")
-    with explore_view.watched(opened) as open_view:
-        yield open_view
 
 
 def panel(page: Any) -> Any:

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
-import explore_view
 import numpy as np
 import pytest
 from explore_view import pixels_of, state, until
 
 
-@pytest.fixture(scope="module")
-def opened(browser: Any, site: Any) -> Iterator[tuple[Any, list[str]]]:
-    with explore_view.one_page(browser, site) as page:
-        page[0].context.grant_permissions(["clipboard-read", "clipboard-write"])
-        yield page
+@pytest.fixture(autouse=True)
+def _clipboard(opened: tuple[Any, list[str]]) -> Iterator[None]:
+    context = opened[0].context
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    yield
+    context.clear_permissions()
 
 
 def copied(page: Any) -> str:

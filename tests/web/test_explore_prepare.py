@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import explore_view
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from lenet import data
-
-
-@pytest.fixture(scope="module")
-def opened(browser: Any, site: Any) -> Iterator[tuple[Any, list[str]]]:
-    with explore_view.one_page(browser, site) as page:
-        yield page
 
 
 @pytest.fixture
