@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -167,6 +168,21 @@ def trained_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             train_runs(folder)
             done.touch()
     return folder
+
+
+@pytest.fixture(scope="session")
+def served_runs(trained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of trained runs that no test changes."""
+    return Path(shutil.copytree(trained_runs, tmp_path_factory.mktemp("served") / "runs"))
+
+
+@pytest.fixture(scope="session")
+def lab(served_runs: Path) -> Iterator[str]:
+    """A lab that serves it; its address."""
+    from lab_process import running_lab
+
+    with running_lab(served_runs) as address:
+        yield address
 
 
 @pytest.fixture

@@ -61,12 +61,17 @@ def running_lab(folder: Path, port: int = 0) -> Iterator[str]:
 def open_view(
     page: Any, address: str, view: str, query: str = "", language: str = "English"
 ) -> Any:
-    """The page showing a view of the lab."""
+    """The page showing a view of the lab.
+
+    The tab has the token already, as after the first page: that one would show another view first.
+    """
     page.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
-    page.goto(address)
-    page.locator("#view").wait_for()
-    page.goto(f"{address.partition('#')[0]}#/{view}{query}")
+    lab, _, token = address.partition("#token=")
+    if token:
+        set_token = f"sessionStorage.setItem('lenet-token', {token!r})"
+        page.add_init_script(f"if (location.protocol === 'http:') {set_token}")
+    page.goto(f"{lab}#/{view}{query}")
     page.locator(f".view-{view}").wait_for()
     if page.locator("html").get_attribute("lang") != {"English": "en", "中文": "zh-CN"}[language]:
         page.locator("#language").click()

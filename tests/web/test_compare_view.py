@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from lenet.optimization import Objective, Optimizer
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-from accessibility import serious_faults
+from accessibility import serious_faults_in_both_themes
 from lab_process import RUNS, open_view, running_lab
 from playwright.sync_api import expect
 
@@ -128,19 +128,6 @@ def test_confusion_counts_recall_and_precision(shared_page: Page) -> None:
 # --- with a lab -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def trained(trained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of trained runs that no test changes."""
-    return Path(shutil.copytree(trained_runs, tmp_path_factory.mktemp("compare") / "runs"))
-
-
-@pytest.fixture(scope="module")
-def lab(trained: Path) -> Iterator[str]:
-    """A lab that serves it; its address."""
-    with running_lab(trained) as address:
-        yield address
-
-
 def names(page: Page) -> list[str]:
     """The runs of the table in its order."""
     found: list[str] = page.locator(".runs tbody tr").evaluate_all(
@@ -173,11 +160,11 @@ def test_the_table_sorts_and_filters(page: Page, lab: str) -> None:
 
 
 def test_a_run_is_starred_deleted_and_brought_back(
-    page: Page, trained: Path, tmp_path: Path
+    page: Page, served_runs: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "runs"
     for name in RUNS:
-        shutil.copytree(trained / name, folder / name)
+        shutil.copytree(served_runs / name, folder / name)
     with running_lab(folder) as address:
         open_view(page, address, "compare")
         star = page.get_by_role("button", name="Star sigmoid")
@@ -235,9 +222,9 @@ def predicted_by_engine(run: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any
 
 
 def test_from_a_cell_of_the_matrix_to_its_pictures_to_explore(
-    page: Page, lab: str, trained: Path
+    page: Page, lab: str, served_runs: Path
 ) -> None:
-    labels, predicted = predicted_by_engine(trained / "relu-adam")
+    labels, predicted = predicted_by_engine(served_runs / "relu-adam")
     counts = np.zeros((10, 10), int)
     np.add.at(counts, (labels, predicted), 1)
     open_view(page, lab, "compare", "?runs=relu-adam")
@@ -288,14 +275,14 @@ def test_two_networks_side_by_side_on_one_picture(page: Page, lab: str) -> None:
 
 
 def test_of_many_runs_some_rows_are_drawn_at_once(
-    page: Page, trained: Path, tmp_path: Path
+    page: Page, served_runs: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "runs"
     for number in range(120):
         run = folder / f"run-{number:03}"
         run.mkdir(parents=True)
         for name in ("run.json", "history.csv", "model.safetensors"):
-            os.link(trained / "sigmoid" / name, run / name)
+            os.link(served_runs / "sigmoid" / name, run / name)
     with running_lab(folder) as address:
         open_view(page, address, "compare")
         rows = page.locator(".runs tbody tr")
@@ -324,9 +311,9 @@ def as_if_of_digits(run: Path) -> None:
 
 
 def test_networks_of_different_classes_are_not_shown_the_same_picture(
-    page: Page, trained: Path, tmp_path: Path, problems: list[str]
+    page: Page, served_runs: Path, tmp_path: Path, problems: list[str]
 ) -> None:
-    folder = Path(shutil.copytree(trained, tmp_path / "runs"))
+    folder = Path(shutil.copytree(served_runs, tmp_path / "runs"))
     as_if_of_digits(Path(shutil.copytree(folder / "sigmoid", folder / "digits")))
     with running_lab(folder) as address:
         open_view(page, address, "compare")
@@ -383,11 +370,13 @@ def test_on_a_telephone_the_runs_are_a_list(
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious(new_page: Callable[..., Page], lab: str, theme: str) -> None:
-    page = new_page(viewport={"width": 1440, "height": 900}, color_scheme=theme)
+def test_axe_finds_nothing_serious(new_page: Callable[..., Page], lab: str) -> None:
+    page = new_page(viewport={"width": 1440, "height": 900}, color_scheme="light")
     open_view(page, lab, "compare", "?runs=relu-adam,sigmoid")
     page.locator(".matrix [data-row='6'][data-column='6']").click()
-    expect(page.locator(".picture-button").first).to_be_visible()
-    expect(page.locator(".pair-layers canvas").first).to_be_visible()
-    assert serious_faults(page, colors_only=theme == "dark") == []
+
+    def ready() -> None:
+        expect(page.locator(".picture-button").first).to_be_visible()
+        expect(page.locator(".pair-layers canvas").first).to_be_visible()
+
+    assert serious_faults_in_both_themes(page, ready) == []

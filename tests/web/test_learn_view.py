@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from lenet.training import recipes
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-from accessibility import serious_faults
+from accessibility import serious_faults_in_both_themes
 from lab_process import PATIENCE_MS, open_view, running_lab
 from playwright.sync_api import expect
 
@@ -170,28 +170,15 @@ def test_both_languages_have_the_same_words(shared_page: Page) -> None:
 # --- with a lab -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def trained(trained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of trained runs that no test changes."""
-    return Path(shutil.copytree(trained_runs, tmp_path_factory.mktemp("learn") / "runs"))
-
-
-@pytest.fixture(scope="module")
-def lab(trained: Path) -> Iterator[str]:
-    """A lab that serves it; its address."""
-    with running_lab(trained) as address:
-        yield address
-
-
 def shown_moment(page: Page, ref: str) -> None:
     """Wait until the inside of the run is that of the ref."""
     expect(page.locator(".learn-moment")).to_have_attribute("data-ref", ref)
 
 
 def test_a_training_started_watched_paused_scrubbed_and_finished(
-    page: Page, trained: Path, tmp_path: Path
+    page: Page, served_runs: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(trained / "relu-adam", tmp_path / "runs" / "relu-adam")
+    shutil.copytree(served_runs / "relu-adam", tmp_path / "runs" / "relu-adam")
     with running_lab(tmp_path / "runs") as address:
         open_view(page, address, "learn")
         page.locator("[name=recipe]").select_option("quickstart")
@@ -263,11 +250,14 @@ def test_the_first_training_begins_by_itself_and_is_welcomed(page: Page, tmp_pat
         page.close()  # before its lab ends
 
 
-def test_several_trainings_wait_in_their_order(page: Page, trained: Path, tmp_path: Path) -> None:
-    shutil.copytree(trained / "sigmoid", tmp_path / "runs" / "sigmoid")
+def test_several_trainings_wait_in_their_order(
+    page: Page, served_runs: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(served_runs / "sigmoid", tmp_path / "runs" / "sigmoid")
     with running_lab(tmp_path / "runs") as address:
         open_view(page, address, "learn")
         page.locator("[name=recipe]").select_option("quickstart")
+        page.locator("[name=epochs]").fill("500")  # it trains until it is stopped
         for _ in range(3):
             page.get_by_role("button", name="Start training").click()
             expect(page.get_by_role("button", name="Start training")).to_be_enabled()
@@ -283,9 +273,9 @@ def test_several_trainings_wait_in_their_order(page: Page, trained: Path, tmp_pa
 
 
 def test_a_lost_connection_is_told_and_found_again(
-    page: Page, trained: Path, tmp_path: Path, problems: list[str]
+    page: Page, served_runs: Path, tmp_path: Path, problems: list[str]
 ) -> None:
-    shutil.copytree(trained / "sigmoid", tmp_path / "runs" / "sigmoid")
+    shutil.copytree(served_runs / "sigmoid", tmp_path / "runs" / "sigmoid")
     with running_lab(tmp_path / "runs") as address:
         port = urlsplit(address).port
         open_view(page, address, "learn")
@@ -302,9 +292,9 @@ def test_a_lost_connection_is_told_and_found_again(
 
 
 def test_a_run_beyond_numbers_is_offered_again_with_a_tenth_of_its_rate(
-    page: Page, trained: Path, tmp_path: Path
+    page: Page, served_runs: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(trained / "sigmoid", tmp_path / "runs" / "sigmoid")
+    shutil.copytree(served_runs / "sigmoid", tmp_path / "runs" / "sigmoid")
     with running_lab(tmp_path / "runs") as address:
         open_view(page, address, "learn")
         page.locator("[name=recipe]").select_option("quickstart")
@@ -321,31 +311,34 @@ def test_a_run_beyond_numbers_is_offered_again_with_a_tenth_of_its_rate(
 
 
 def test_ones_own_network_is_checked_as_one_types(
-    page: Page, lab: str, problems: list[str]
+    page: Page, served_runs: Path, tmp_path: Path, problems: list[str]
 ) -> None:
-    open_view(page, lab, "learn")
-    page.locator("[name=recipe]").select_option("quickstart")
-    page.locator("[name=network]").select_option(label="your own …")
-    table, text = page.locator(".layer-table"), page.locator("#own-layers")
-    rows = trace(zoo.build("lenet"))
-    expect(table.locator("tbody tr")).to_have_count(len(rows))
-    expect(table.locator("tfoot")).to_contain_text("61,706")
-    expect(table.locator("tbody tr").nth(3)).to_contain_text("16×6×5×5 + 16")
-    lines = text.input_value().split("\n")
-    text.fill("\n".join([*lines[:7], "Linear(401, 120)", *lines[8:]]))
-    expect(page.locator(".wrong-line")).to_have_text("8")
-    expect(page.locator(".own-result")).to_contain_text("Line 8: layer 7 (Linear) expects")
-    expect(text).to_have_attribute("aria-invalid", "true")
-    expect(page.get_by_role("button", name="Start training")).to_be_disabled()
-    text.fill("\n".join([*lines[:7], "Linear(400, 60)", "Tanh()", "Linear(60, 10)"]))
-    expect(table.locator("tbody tr")).to_have_count(10)
-    expect(page.locator(".wrong-line")).to_have_count(0)
-    with page.expect_request("**/api/train") as sent:
-        page.get_by_role("button", name="Start training").click()
-    assert sent.value.post_data_json["text"].endswith("Linear(60, 10)")
-    expect(page.locator(".learn-panel")).to_contain_text("27,242")  # its parameters
-    page.get_by_role("button", name="Stop").click()
-    expect(page.locator(".run-title .status")).to_have_text(re.compile("stopped|finished"))
+    shutil.copytree(served_runs / "sigmoid", tmp_path / "runs" / "sigmoid")
+    with running_lab(tmp_path / "runs") as address:
+        open_view(page, address, "learn")
+        page.locator("[name=recipe]").select_option("quickstart")
+        page.locator("[name=network]").select_option(label="your own …")
+        table, text = page.locator(".layer-table"), page.locator("#own-layers")
+        rows = trace(zoo.build("lenet"))
+        expect(table.locator("tbody tr")).to_have_count(len(rows))
+        expect(table.locator("tfoot")).to_contain_text("61,706")
+        expect(table.locator("tbody tr").nth(3)).to_contain_text("16×6×5×5 + 16")
+        lines = text.input_value().split("\n")
+        text.fill("\n".join([*lines[:7], "Linear(401, 120)", *lines[8:]]))
+        expect(page.locator(".wrong-line")).to_have_text("8")
+        expect(page.locator(".own-result")).to_contain_text("Line 8: layer 7 (Linear) expects")
+        expect(text).to_have_attribute("aria-invalid", "true")
+        expect(page.get_by_role("button", name="Start training")).to_be_disabled()
+        text.fill("\n".join([*lines[:7], "Linear(400, 60)", "Tanh()", "Linear(60, 10)"]))
+        expect(table.locator("tbody tr")).to_have_count(10)
+        expect(page.locator(".wrong-line")).to_have_count(0)
+        with page.expect_request("**/api/train") as sent:
+            page.get_by_role("button", name="Start training").click()
+        assert sent.value.post_data_json["text"].endswith("Linear(60, 10)")
+        expect(page.locator(".learn-panel")).to_contain_text("27,242")  # its parameters
+        page.get_by_role("button", name="Stop").click()
+        expect(page.locator(".run-title .status")).to_have_text(re.compile("stopped|finished"))
+        page.close()  # before its lab ends
     problems[:] = [line for line in problems if "422" not in line]  # the wrong line, provoked
 
 
@@ -401,9 +394,11 @@ def test_a_remark_of_the_run_stands_beneath_the_curves(page: Page, lab: str) -> 
     assert note["y"] >= curves["y"] + curves["height"] - 1
 
 
-def test_a_run_is_renamed(page: Page, trained: Path, tmp_path: Path, problems: list[str]) -> None:
+def test_a_run_is_renamed(
+    page: Page, served_runs: Path, tmp_path: Path, problems: list[str]
+) -> None:
     folder = tmp_path / "runs"
-    shutil.copytree(trained / "sigmoid", folder / "sigmoid")
+    shutil.copytree(served_runs / "sigmoid", folder / "sigmoid")
     with running_lab(folder) as address:
         open_view(page, address, "learn", "?run=sigmoid")
         page.get_by_role("button", name="Rename").click()
@@ -436,11 +431,13 @@ def test_on_a_telephone_nothing_is_cut_off(
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious(new_page: Callable[..., Page], lab: str, theme: str) -> None:
-    page = new_page(viewport={"width": 1440, "height": 900}, color_scheme=theme)
+def test_axe_finds_nothing_serious(new_page: Callable[..., Page], lab: str) -> None:
+    page = new_page(viewport={"width": 1440, "height": 900}, color_scheme="light")
     open_view(page, lab, "learn", "?run=relu-adam")
-    shown_moment(page, "run:relu-adam@120")
-    page.locator("[name=network]").select_option("*own*")
-    expect(page.locator(".layer-table tbody tr")).to_have_count(12)
-    assert serious_faults(page, colors_only=theme == "dark") == []
+
+    def ready() -> None:
+        shown_moment(page, "run:relu-adam@120")
+        page.locator("[name=network]").select_option("*own*")
+        expect(page.locator(".layer-table tbody tr")).to_have_count(12)
+
+    assert serious_faults_in_both_themes(page, ready) == []

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
 from accessibility import serious_faults
-from lab_process import PATIENCE_MS, open_view, running_lab
+from lab_process import PATIENCE_MS, open_view
 from playwright.sync_api import expect
 
 from lenet import cli, data
@@ -132,17 +131,6 @@ def test_its_bits_are_those_of_the_native_engine_with_the_same_seed(lab_page: Pa
 # --- by hand -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def folder(trained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(shutil.copytree(trained_runs, tmp_path_factory.mktemp("playground") / "runs"))
-
-
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    with running_lab(folder) as at:
-        yield at
-
-
 def steps_taken(page: Page) -> int:
     said = re.search(r"step ([\d,]+)", page.locator(".train-readout").inner_text())
     return int(said[1].replace(",", "")) if said else -1
@@ -160,9 +148,9 @@ def train_until(page: Page, steps: int) -> None:
     assert steps_taken(page) >= steps
 
 
-def test_a_training_in_the_lab(new_page: Callable[..., Page], address: str) -> None:
+def test_a_training_in_the_lab(new_page: Callable[..., Page], lab: str) -> None:
     page = new_page(viewport={"width": 1440, "height": 900}, color_scheme="dark")
-    open_view(page, address, "explore", "?model=run:sigmoid&picture=3&unit=3:777")
+    open_view(page, lab, "explore", "?model=run:sigmoid&picture=3&unit=3:777")
     value = page.locator(".unit-value, .maps-readout").first
     expect(value).not_to_be_empty()
     trained = value.inner_text()
@@ -231,10 +219,10 @@ def test_a_training_in_the_lab(new_page: Callable[..., Page], address: str) -> N
 
 @pytest.mark.parametrize("lean", [False, True], ids=["full", "lean"])
 def test_a_training_in_a_file_without_a_server(
-    new_page: Callable[..., Page], folder: Path, tmp_path: Path, lean: bool
+    new_page: Callable[..., Page], served_runs: Path, tmp_path: Path, lean: bool
 ) -> None:
     path = tmp_path / "relu.html"
-    command = ["export", str(folder / "relu-adam"), "--to", "html", "--out", str(path)]
+    command = ["export", str(served_runs / "relu-adam"), "--to", "html", "--out", str(path)]
     assert cli.run([*command, *(["--lean"] if lean else [])]) == 0
     page = new_page(**SMALL)
     page.context.set_offline(True)

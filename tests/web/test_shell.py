@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-from lab_process import open_view, running_lab
+from lab_process import PATIENCE_MS, open_view, running_lab
 from playwright.sync_api import expect
 
 Page = Any
@@ -51,7 +51,9 @@ def test_without_a_token_what_changes_something_is_disabled_and_said(
 
 
 def test_a_second_tab_has_the_token_of_the_first(page: Page, lab: str) -> None:
-    open_view(page, lab, "learn", "?run=sigmoid")
+    page.goto(lab)
+    expect(page.locator(".view-explore .bars-row")).to_have_count(10, timeout=PATIENCE_MS)
+    assert "token" not in page.url
     second = page.context.new_page()
     second.goto(lab.partition("#")[0] + "#/learn")
     expect(second.get_by_role("button", name="Start training")).to_be_enabled()
