@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+# Browsers apart: Playwright keeps an event loop running in its process until the end. A worker that
+# waits for its browser leaves a core idle: three for two cores.
+BROWSERS = $(PYTEST) --numprocesses $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)) tests/web
 FILES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*.?pp native/kernels/*)
 # Python and pytest keep what they compile (__pycache__), also where a shell says otherwise: every
 # process of the tests would compile the tests anew.
@@ -11,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What builds lenet, in .venv itself: where pip isolates the build, it compiles everything anew.
 INSTALL = $(PIP) cmake nanobind ninja scikit-build-core && $(PIP) --no-build-isolation --editable
 
-.PHONY: help train lab test test-all test-wheel release-check lint check format sanitize sanitize-address sanitize-thread bench records docs clean
+.PHONY: help train lab test test-all test-slow test-browsers test-wheel release-check lint check format sanitize sanitize-address sanitize-thread bench records docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,10 +28,15 @@ lab: $(VENV)/lab.stamp ## set up the lab and open its page (ARGS="--no-browser -
 test: $(VENV)/all.stamp ## set up everything and run the fast tests (ARGS="tests/test_zoo.py" for a few)
 	$(PYTEST) -m "not slow" $(ARGS)
 
-# Browsers apart: Playwright keeps an event loop running in its process until the end.
 test-all: $(VENV)/all.stamp ## run all tests: whole trainings, browsers, killed processes too
 	$(PYTEST) --ignore tests/web $(ARGS)
-	$(PYTEST) tests/web $(ARGS)
+	$(BROWSERS) $(ARGS)
+
+test-slow: $(VENV)/all.stamp ## run what test-all has besides test and the browsers
+	$(PYTEST) -m slow --ignore tests/web $(ARGS)
+
+test-browsers: $(VENV)/all.stamp ## run the tests of the lab's page in browsers
+	$(BROWSERS) $(ARGS)
 
 test-wheel: $(VENV)/all.stamp ## run a telling part of the tests on an installed wheel
 	scripts/test_wheel.sh $(ARGS)
