@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -240,10 +241,17 @@ def test_a_training_started_watched_paused_scrubbed_and_finished(
 
 def test_the_first_training_begins_by_itself_and_is_welcomed(page: Page, tmp_path: Path) -> None:
     with running_lab(tmp_path / "none") as address:
+        lab, _, token = address.partition("#token=")
+        with urlopen(f"{lab}api/state") as answer:
+            (run,) = json.load(answer)["runs"]
+        assert run["status"] in ("queued", "running")
+        pause = f"{lab}api/runs/{run['name']}/pause"  # on a busy machine it is over before the page
+        urlopen(Request(pause, method="POST", headers={"X-LeNet-Token": token})).close()
         open_view(page, address, "learn")
         expect(page.locator(".learn-welcome")).to_contain_text("Welcome.")
-        expect(page.locator(".run-title .status")).to_have_text("training")
         expect(page.locator(".run-name")).to_contain_text("quickstart")
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator(".run-title .status")).to_have_text("training")
         page.get_by_role("button", name="Stop").click()
         expect(page.locator(".run-title .status")).to_have_text("stopped")
         expect(page.get_by_role("button", name="Continue")).to_be_visible()
