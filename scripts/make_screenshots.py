@@ -92,7 +92,9 @@ def take(browser: Any, address: str, shot: Shot, language: str) -> bytes:
         page.wait_for_timeout(500)
     if shot.trains:
         page.locator(".train-go").click()
-        learned = re.compile(r"(epoch|第) ([6-9]|\d\d)")  # a busy machine takes its time
+        learned = re.compile(
+            r"epoch ([6-9]|\d\d)|第 ([6-9]|\d\d)[.\d]* 轮"
+        )  # a busy machine takes its time
         page.locator(".train-readout", has_text=learned).wait_for(timeout=5 * PATIENCE_MS)
     seen = page.locator(shot.part) if shot.part else page
     png: bytes = seen.screenshot()
@@ -101,10 +103,10 @@ def take(browser: Any, address: str, shot: Shot, language: str) -> bytes:
 
 
 def smaller(png: bytes) -> bytes:
-    """The picture with 256 colours."""
+    """The picture with 256 colours, of which a grey has hardly any tint."""
     with Image.open(io.BytesIO(png)) as picture:
         few = picture.convert("RGB").quantize(
-            256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+            256, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE
         )
     stream = io.BytesIO()
     few.save(stream, "PNG", optimize=True)

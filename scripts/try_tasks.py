@@ -212,7 +212,7 @@ TASKS: tuple[tuple[str, str, Callable[[Hand], None]], ...] = (
         from_c3_to_the_pixels,
     ),
     ("See what pooling does", "figure and window never on one screen", what_pooling_does),
-    ("Find the surest mistake", "the verdict stood at the lower left", the_surest_mistake),
+    ("Find the most confident mistake", "the verdict stood at the lower left", the_surest_mistake),
     (
         "Compare ReLU with Sigmoid",
         "networks of other data were offered as comparable",
