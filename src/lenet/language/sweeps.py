@@ -30,7 +30,7 @@ SWEEPS: Final = (
     ("failed", "失败"),
     ("given up", "已放弃"),
     ("unfinished", "未完成"),
-    ("Best on the held-out pictures: {}, {} (n = {}).", "在留出图片上最好的是：{}, {}（n = {}）。"),
+    ("Best on the held-out pictures: {}, {} (n = {}).", "在留出图片上最好的是：{}，{}（n = {}）。"),
     (
         "{} other setting trained to the end cannot be told from it with {} seeds (p at least 0.05).",
         "另有 {} 组训练到底的设置，用 {} 个种子分不出它们与最好一组的高下（p 不小于 0.05）。",
@@ -63,7 +63,7 @@ SWEEPS: Final = (
     ),
     (
         "After epoch {} the best 1 in {} went on (successive halving). The others are compared with the best one after as many epochs: a setting that learns slowly at first may have been given up too early.",
-        "第 {} 轮之后，最好的 1/{} 继续训练（successive halving）。其余各组在同样的轮数上与最好的一组比较：开头学得慢的设置可能放弃得太早。",
+        "第 {} 轮之后，最好的 1/{} 继续训练（逐次减半，successive halving）。其余各组在同样的轮数上与最好的一组比较：开头学得慢的设置可能放弃得太早。",
     ),
     (
         "A setting was stopped where its first seed fell below the median of earlier settings.",
