@@ -729,6 +729,12 @@ def test_a_truncated_data_file(capsys: pytest.CaptureFixture[str], small: data.D
     assert "train-images-idx3-ubyte" in line
 
 
+def test_an_empty_folder_name_is_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    code, line = refused(capsys, "train", *QUICK, "--out", "")
+    assert code == 2
+    assert "'--out': is empty; give a folder" in line
+
+
 @pytest.mark.slow
 def test_a_folder_in_use_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     ok("train", *QUICK, "--epochs", "1", "--out", "run")

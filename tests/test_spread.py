@@ -59,5 +59,6 @@ def test_where_no_cluster_is(model: Path, capsys: pytest.CaptureFixture[str]) ->
     words = ["predict", str(model), str(model)]
     assert cli.run([*words, "--ray", "127.0.0.1:1"]) == 2
     assert "no Ray cluster at '127.0.0.1:1'" in capsys.readouterr().err
-    assert cli.run([*words, "--ray", "somewhere"]) == 2
-    assert "give auto, or an address" in capsys.readouterr().err
+    for address in ("somewhere", "127.0.0.1:99999999", f"127.0.0.1:{'9' * 5000}"):
+        assert cli.run([*words, "--ray", address]) == 2
+        assert "give auto, or an address" in capsys.readouterr().err

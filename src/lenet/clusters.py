@@ -12,6 +12,7 @@ from lenet.installing import how_to_install
 from lenet.untrusted import shown
 
 REACHED_S: Final = 10.0
+LARGEST_PORT: Final = 65535
 RETRIES: Final = 10  # of a task whose machine or process is lost
 
 
@@ -72,13 +73,14 @@ def _tell(data: Mapping[str, Any], ignore_prefix: bool = False) -> None:
 def _check_reachable(address: str) -> None:
     """Raise ClusterError where nobody listens: Ray would try for minutes, and print it."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or not port.isdecimal() or len(port) > 5 or int(port) > LARGEST_PORT:
         raise ClusterError(
-            f"--ray {shown(address)}: give auto, or an address such as 10.0.0.1:6379"
+            f"--ray {shown(address)}: give auto, or an address such as 10.0.0.1:6379, with a port "
+            f"up to {LARGEST_PORT}"
         )
     try:
         socket.create_connection((host, int(port)), timeout=REACHED_S).close()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ClusterError(
             f"no Ray cluster at {shown(address)}: {error}. 'ray start --head' on its first machine "
             "begins one and prints its address"

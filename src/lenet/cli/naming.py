@@ -31,6 +31,13 @@ def run_folder(text: str) -> Path:
     return path
 
 
+def new_folder(text: str) -> Path:
+    """The folder of that name, to be made; an empty name, as of an unset variable, is refused."""
+    if not text:
+        raise typer.BadParameter("is empty; give a folder, such as runs/first, or leave it out")
+    return Path(text)
+
+
 def _existing_run(text: str) -> Path | None:
     """The run or model of that name, here or in the folder runs; else what is at that path."""
     path = Path(os.path.expanduser(text))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lenet.cli import completion, several
-from lenet.cli.naming import run_folder
+from lenet.cli.naming import new_folder, run_folder
 from lenet.cli.options import (
     BatchSize,
     DataDir,
@@ -99,7 +99,12 @@ def train(
     compile: Annotated[
         bool, typer.Option("--compile", help="Run the torch engine's step through torch.compile.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the run; runs/… by default.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=new_folder, metavar="PATH", help="Folder for the run; runs/… by default."
+        ),
+    ] = None,
     snapshots: Annotated[
         bool, typer.Option("--snapshots", help="Also keep the weights at every reading.")
     ] = False,
