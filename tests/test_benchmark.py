@@ -489,6 +489,7 @@ def test_a_process_says_what_is_wrong() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_all_installed_trainers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

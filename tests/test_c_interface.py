@@ -247,6 +247,7 @@ def for_arm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_on_arm_the_engine_computes_the_same(tmp_path: Path, for_arm: Path, name: str) -> None:
     qemu = shutil.which("qemu-aarch64")
@@ -259,6 +260,7 @@ def test_on_arm_the_engine_computes_the_same(tmp_path: Path, for_arm: Path, name
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_page_s_module_is_what_its_sources_make(tmp_path: Path) -> None:
     if find_spec("ziglang") is None:
         pytest.skip("ziglang is not installed: make .venv/all.stamp")
@@ -269,6 +271,7 @@ def test_the_page_s_module_is_what_its_sources_make(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_for_windows_and_macos_the_engine_compiles() -> None:
     """The objects of the engine, and a program of its C interface; docs/targets.md has the rest."""
     if find_spec("ziglang") is None:

@@ -490,6 +490,7 @@ def pid_of_rank(rank: int, out: Path) -> int:
 
 @needs_torch
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 def test_torchrun_restarts_after_a_killed_process(alone: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"

@@ -56,6 +56,7 @@ def hashes(out: Path) -> dict[str, str]:
 
 # One test, so that one cluster is started: that takes most of the time.
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_lost_machines_are_made_good_and_the_results_are_the_local_ones(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="Ray is not installed")

@@ -35,6 +35,7 @@ def make_reference() -> ModuleType:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_site_is_made_without_a_connection_and_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("sphinx")
     made = subprocess.run(
