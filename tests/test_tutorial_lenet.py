@@ -31,12 +31,14 @@ print(LeNet5.size, LeNet5.__module__, lenet.data, d2l.__name__)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["lenet.py", "lenet/__init__.py"])
-def test_a_lenet_beside_the_script_is_what_it_imports(place: str, in_tmp: Path) -> None:
+def test_a_lenet_beside_the_script_is_what_it_imports(in_tmp: Path) -> None:
     pytest.importorskip("torch")
-    write(in_tmp / place, THEIRS)
+    write(in_tmp / "lenet.py", THEIRS)
     write(in_tmp / "train.py", TRAIN)
     assert out("train.py") == "5 lenet theirs lenet_itself.d2l\n"
+    write(in_tmp / "package" / "lenet" / "__init__.py", THEIRS)
+    write(in_tmp / "package" / "t.py", "import lenet\nprint(lenet.LeNet5.size, lenet.data)\n")
+    assert out("package/t.py") == "5 theirs\n"
 
 
 @pytest.mark.slow
@@ -140,19 +142,24 @@ print([round(number, 3) for number in parameters_to_vector(net.parameters())[::5
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["t.py", "lenet.py"])  # the latter: we have another name then
-def test_what_a_script_trains_runs_in_the_engine(place: str, in_tmp: Path) -> None:
+def test_what_a_script_trains_runs_in_the_engine(in_tmp: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("lenet._native")
-    write(in_tmp / "lenet" / "__init__.py", "") if place == "lenet.py" else None
     write(in_tmp / "t.py", TRAINS)
     plain, fast = lenet_run("t.py"), lenet_run("t.py", "--accelerate")
+    said = "lenet: accelerated: net (Net): forward and backward of this network"
     assert (fast.returncode, fast.stdout) == (0, plain.stdout)
-    assert "lenet: accelerated: net (Net): forward and backward of this network" in fast.stderr
+    assert said in fast.stderr
     assert "accelerated" not in plain.stderr
     off = lenet_run("t.py", "--accelerate", LENET_ACCELERATE="0")
     assert off.stdout == plain.stdout
     assert "lenet: --accelerate changes nothing: LENET_ACCELERATE is 0" in off.stderr
+
+    write(in_tmp / "beside" / "lenet" / "__init__.py", "")  # we have another name then
+    write(in_tmp / "beside" / "t.py", TRAINS)
+    fast = lenet_run("beside/t.py", "--accelerate")
+    assert (fast.returncode, fast.stdout) == (0, plain.stdout)
+    assert said in fast.stderr
 
 
 @pytest.mark.slow
