@@ -13,6 +13,8 @@ from portable import reason_to_skip
 # Several test processes share the cores: threads of PyTorch that spin while they wait take the time
 # of those that work. Read when PyTorch is loaded; programs that tests start inherit it.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# torch.compile starts a process for each core, which loads PyTorch anew: longer than the compiling.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 # What no CI machine has; every other skip is a missing installation.
 ALLOWED_IN_CI = ("no CUDA device", "root reads anything", "no small disk can be mounted here")
