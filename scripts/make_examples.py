@@ -3,7 +3,8 @@
     LENET_DATA=folder-of-data-sets python scripts/make_examples.py [SUBJECT ...] [options]
 
 A source is Markdown with two texts and one code: `<!-- en -->` and `<!-- zh -->` begin a piece of
-text in that language, a ```python fence is a cell of both notebooks. Executed, each notebook is in
+text in that language, a ```python fence is a cell of both notebooks, and where its words are drawn
+or printed, ```python en and ```python zh are the same cell of each. Executed, each notebook is in
 examples/LANGUAGE; the Chinese one runs in a Chinese locale. All five take some five minutes, and
 need PyTorch and, for Chinese in pictures, a font.
 """
@@ -28,7 +29,7 @@ from PIL import Image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LANGUAGES = {"en": "en_GB.UTF-8", "zh": "zh_CN.UTF-8"}
-MARK = re.compile(r"<!-- (en|zh) -->|```python|```")
+MARK = re.compile(r"<!-- (en|zh) -->|```python( en| zh)?|```")
 
 # What depends on the machine and the hour: the speeds that training prints and draws.
 SPEEDS = re.compile(r"^[\d.]+ examples/sec on .*\n?|  ·  [\d,]+ examples/s  ·  in [\d:]+", re.M)
@@ -50,9 +51,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Code:
-    """A cell of both notebooks."""
+    """A cell of code in each notebook: the same, but where a figure or a table has words."""
 
-    code: str
+    en: str
+    zh: str
 
 
 def subjects() -> list[str]:
@@ -65,9 +67,10 @@ def parse(source: str) -> list[Text | Code]:
     cells: list[Text | Code] = []
     texts: dict[str, list[str]] = {}
     kind, lines = "", list[str]()
+    spoken: dict[str, str] = {}  # code in one language, until it is there in the other
     for number, line in enumerate(source.splitlines(), 1):
         mark = MARK.fullmatch(line.rstrip())
-        if kind == "python" and (mark is None or mark[0] != "```"):
+        if kind.startswith("python") and (mark is None or mark[0] != "```"):
             lines.append(line)
         elif mark is None:
             if kind:
@@ -75,11 +78,16 @@ def parse(source: str) -> list[Text | Code]:
             elif line.strip():
                 raise SourceError(f"line {number}: {line!r} belongs to no language")
         elif mark[0] == "```":
-            if kind != "python":
+            if not kind.startswith("python"):
                 raise SourceError(f"line {number}: a fence ends that did not begin")
-            cells.append(Code("\n".join(lines).strip("\n")))
+            code = "\n".join(lines).strip("\n")
+            spoken |= {kind[-2:]: code} if " " in kind else {"en": code, "zh": code}
+            if set(spoken) == set(LANGUAGES):
+                cells.append(Code(spoken.pop("en"), spoken.pop("zh")))
             kind = ""
         elif mark[1]:
+            if spoken:
+                raise SourceError(f"line {number}: the code above it is in one language only")
             if mark[1] in texts and set(texts) == set(LANGUAGES):
                 cells.append(_text(texts, number))
                 texts = {}
@@ -90,9 +98,11 @@ def parse(source: str) -> list[Text | Code]:
             if texts:
                 cells.append(_text(texts, number))
                 texts = {}
-            kind, lines = "python", []
-    if kind == "python":
-        raise SourceError("the last fence does not end")
+            if spoken and (mark[2] or "")[1:] in {"", *spoken}:
+                raise SourceError(f"line {number}: the code above it is in one language only")
+            kind, lines = f"python{mark[2] or ''}", []
+    if kind.startswith("python") or spoken:
+        raise SourceError("the last fence does not end, or its code is in one language only")
     if texts:
         cells.append(_text(texts, len(source.splitlines())))
     return cells
@@ -110,10 +120,8 @@ def notebook(cells: Sequence[Text | Code], language: str) -> NotebookNode:
     """The notebook in a language, not executed."""
     made = []
     for number, cell in enumerate(cells):
-        if isinstance(cell, Code):
-            made.append(new_code_cell(cell.code, id=f"cell-{number}"))
-        else:
-            made.append(new_markdown_cell(getattr(cell, language), id=f"cell-{number}"))
+        new_cell = new_code_cell if isinstance(cell, Code) else new_markdown_cell
+        made.append(new_cell(getattr(cell, language), id=f"cell-{number}"))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     node: NotebookNode = new_notebook(cells=made, metadata=metadata)
@@ -124,7 +132,9 @@ def with_epochs(cells: Sequence[Text | Code], epochs: int) -> list[Text | Code]:
     """The cells with another number given to ``num_epochs`` or ``epochs``."""
     given = re.compile(r"\b((?:num_)?epochs ?= ?)\d+\b")
     return [
-        Code(given.sub(rf"\g<1>{epochs}", cell.code)) if isinstance(cell, Code) else cell
+        Code(*(given.sub(rf"\g<1>{epochs}", code) for code in (cell.en, cell.zh)))
+        if isinstance(cell, Code)
+        else cell
         for cell in cells
     ]
 

@@ -91,16 +91,22 @@ def _texts(output: NotebookNode) -> list[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_both_languages_have_the_same_code_and_different_words(name: str) -> None:
+def test_both_languages_have_the_same_code_but_for_its_words(name: str) -> None:
     english, chinese = committed(name, "en"), committed(name, "zh")
     for one, other in zip(english.cells, chinese.cells, strict=True):
         assert one.cell_type == other.cell_type
         if one.cell_type == "code":
-            assert one.source == other.source
+            assert _without_words(one.source) == _without_words(other.source)
         else:
             assert not re.search(r"[\u4e00-\u9fff]", one.source)
             assert re.search(r"[\u4e00-\u9fff]", other.source)
             assert re.findall(r"^#+", one.source, re.M) == re.findall(r"^#+", other.source, re.M)
+
+
+def _without_words(code: str) -> str:
+    """The code without what stands in quotes, and without the font that Chinese words need."""
+    lines = [line for line in code.splitlines() if line.strip() and "cjk_fonts" not in line]
+    return re.sub(r'"[^"]*"', '""', "\n".join(lines))
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*.ipynb")), ids=lambda p: p.stem)
@@ -174,19 +180,22 @@ def test_a_source_is_texts_and_code(maker: ModuleType) -> None:
     cells = maker.parse(plain)
     assert cells == [
         maker.Text("Words.", "文字。"),
-        maker.Code("epochs = 10"),
-        maker.Code("print(epochs)"),
+        maker.Code("epochs = 10", "epochs = 10"),
+        maker.Code("print(epochs)", "print(epochs)"),
         maker.Text("More.", "更多。"),
         maker.Text("Again.", "再来。"),
     ]
-    assert maker.with_epochs(cells, 2)[1] == maker.Code("epochs = 2")
+    assert maker.with_epochs(cells, 2)[1] == maker.Code("epochs = 2", "epochs = 2")
     assert maker.with_epochs(cells, 2)[0] == cells[0]
-    called = [maker.Code("lenet.train(num_epochs=10, warmup_epochs=1)")]
+    called = [maker.Code("lenet.train(num_epochs=10, warmup_epochs=1)", "epochs = 10")]
     assert maker.with_epochs(called, 2) == [
-        maker.Code("lenet.train(num_epochs=2, warmup_epochs=1)")
+        maker.Code("lenet.train(num_epochs=2, warmup_epochs=1)", "epochs = 2")
     ]
     node = maker.notebook(cells, "zh")
     assert [cell.source for cell in node.cells][:2] == ["文字。", "epochs = 10"]
+    said = maker.parse('```python en\nprint("one")\n```\n\n```python zh\nprint("一")\n```')
+    assert said == [maker.Code('print("one")', 'print("一")')]
+    assert maker.notebook(said, "zh").cells[0].source == 'print("一")'
 
 
 @pytest.mark.parametrize(
@@ -197,6 +206,9 @@ def test_a_source_is_texts_and_code(maker: ModuleType) -> None:
         ("<!-- en -->\nWords.\n<!-- zh -->\n\n", "not there in zh"),
         ("<!-- en -->\nWords.\n<!-- en -->\nMore.", "a second text in en"),
         ("```python\n1", "the last fence does not end"),
+        ("```python zh\n1\n```", "its code is in one language only"),
+        ("```python zh\n1\n```\n```python\n2\n```", "the code above it is in one language only"),
+        ("```python zh\n1\n```\n<!-- en -->\nW", "the code above it is in one language only"),
         (SOURCE, "line 5: a fence ends that did not begin"),
     ],
 )
