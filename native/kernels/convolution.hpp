@@ -43,7 +43,8 @@ void dweight_tile(const Convolution& v, const Vector* d, Stride d_plane, Stride 
                 Vector g[M];
                 UNROLL for (int m = 0; m < M; ++m) g[m] = dc[m * d_plane];
                 UNROLL for (int k = 0; k < K; ++k) {
-                    const Vector xk = xc[k];
+                    Vector xk = xc[k];
+                    if constexpr (M == 2) keep(xk);  // or GCC loads it for each of them
                     UNROLL for (int m = 0; m < M; ++m) sum[m][k] += g[m] * xk;
                 }
             } else {

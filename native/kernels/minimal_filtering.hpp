@@ -285,7 +285,8 @@ void dpoints_tile(const Vector* d, Stride d_plane, const Vector* x, Stride x_row
             Vector g[M];
             UNROLL for (int m = 0; m < M; ++m) g[m] = d[m * d_plane];
             UNROLL for (int k = 0; k < K; ++k) {
-                const Vector xk = x[k * x_row];
+                Vector xk = x[k * x_row];
+                if constexpr (M == 2) keep(xk);  // as in dweight_tile
                 UNROLL for (int m = 0; m < M; ++m) sum[m][k] += g[m] * xk;
             }
         } else {

@@ -69,10 +69,12 @@ void product_tile(const Product& p, const float* a, const Vector* b, Vector* c, 
                 }
             }
         }
-    UNROLL for (int m = 0; m < M; ++m) UNROLL for (int n = 0; n < N; ++n) {
-        Vector& at = c[m * p.c_row + n * p.c_column];
-        at = p.accumulate ? at + sum[m][n] : sum[m][n];
-    }
+    // Which no write to c can change: else each of them would be followed by a look at p.
+    const Stride c_row = p.c_row, c_column = p.c_column;
+    if (p.accumulate) UNROLL for (int m = 0; m < M; ++m)
+        UNROLL for (int n = 0; n < N; ++n) sum[m][n] += c[m * c_row + n * c_column];
+    UNROLL for (int m = 0; m < M; ++m)
+        UNROLL for (int n = 0; n < N; ++n) c[m * c_row + n * c_column] = sum[m][n];
 }
 
 using ProductTile = void (*)(const Product&, const float*, const Vector*, Vector*, const float*);

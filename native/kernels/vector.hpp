@@ -39,13 +39,14 @@ INLINE const Vector* vectors(const float* x) { return reinterpret_cast<const Vec
 INLINE Vector* vectors(float* x) { return reinterpret_cast<Vector*>(x); }
 INLINE Vector splat(float x) { return x - Vector{}; }
 
-// Keeps a sum in its register. Without it GCC 12 lets the sums of a large tile change places with
-// their factors and, where no register is left, sends some of them over the stack in each turn.
-INLINE void keep([[maybe_unused]] Vector& sum) {
+// Keeps a vector in its register. Without it GCC 12 lets the sums of a large tile change places
+// with their factors and, where no register is left, sends some of them over the stack in each
+// turn; and it loads a factor of two products twice.
+INLINE void keep([[maybe_unused]] Vector& x) {
 #if defined(__x86_64__)
-    __asm__("" : "+v"(sum));
+    __asm__("" : "+v"(x));
 #elif defined(__aarch64__)
-    __asm__("" : "+w"(sum));
+    __asm__("" : "+w"(x));
 #endif
 }
 
