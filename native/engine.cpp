@@ -335,14 +335,15 @@ void Engine::reduce(Runner& runner, int slots, int groups, bool accumulate, bool
                     const Rule* rule, float* gradient) {
     const Program& program = runner.program;
     const auto& pieces = program.pieces();
+    const bool whole = !rule || !mask_.empty();  // else a gradient serves for the step alone
     const auto work = [&](int i, int) {
         program.sum_dense(pieces[i], runner.dense, groups, accumulate);
         if (!is_last) return;
         for (const Program::Range& range :
              program.sum_slots(pieces[i], runner.slot(0), slots, runner.dense,
-                               runner.dfilters.data(), gradient)) {
+                               runner.dfilters.data(), whole, gradient)) {
             mask_range(gradient, range);
-            if (rule) step_range(*rule, gradient, range);
+            if (rule) step_range(*rule, range);
         }
     };
     const int count = static_cast<int>(pieces.size());
@@ -357,11 +358,11 @@ void Engine::mask_range(float* gradient, const Program::Range& range) const {
     for (Stride i = range.first; i < range.first + range.count; ++i) gradient[i] *= mask_[i];
 }
 
-void Engine::step_range(const Rule& rule, const float* gradient, const Program::Range& range) {
+void Engine::step_range(const Rule& rule, const Program::Range& range) {
     const auto at = [&](std::vector<float>& all) {
         return all.empty() ? nullptr : all.data() + range.first;
     };
-    few_->program.kernels.optimizer_step(rule, gradient + range.first, at(parameters), at(moment1),
+    few_->program.kernels.optimizer_step(rule, range.gradient, at(parameters), at(moment1),
                                          at(moment2), at(average), range.count);
 }
 
@@ -431,7 +432,7 @@ std::int64_t Engine::gradients(const Pictures& pictures, const Position& positio
 void Engine::apply(const float* gradient, double learning_rate) {
     const auto lock = begin();
     packed_ = false;
-    step_range(next_rule(learning_rate), gradient, {0, static_cast<Stride>(parameters.size())});
+    step_range(next_rule(learning_rate), {0, static_cast<Stride>(parameters.size()), gradient});
     ++step;
 }
 

@@ -96,7 +96,7 @@ private:
     void reduce(Runner&, int slots, int groups, bool accumulate, bool is_last, const Rule*,
                 float* gradient);
     void mask_range(float* gradient, const Program::Range&) const;
-    void step_range(const Rule&, const float* gradient, const Program::Range&);
+    void step_range(const Rule&, const Program::Range&);
     Rule next_rule(double learning_rate) const;
 
     const Optimizer optimizer_;

@@ -218,9 +218,9 @@ struct Kernels {
     // sum (one vector) = Σ over rows and columns of d, or added to it
     void (*sum_positions)(const float* d, Stride row, int rows, int columns, bool accumulate,
                           float* sum);
-    // sum (count,) = Σ over slots and lanes of each vector
+    // sum (count,) = Σ over slots and lanes of each vector, or added to it
     void (*sum_slots_and_lanes)(const float* first, Stride slot_floats, int slots, int count,
-                                float* sum);
+                                bool accumulate, float* sum);
     void (*optimizer_step)(const Rule&, const float* gradient, float* weights, float* moment1,
                            float* moment2, float* average, std::ptrdiff_t count);
 

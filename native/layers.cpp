@@ -140,10 +140,10 @@ void Program::linear_forward(const Op& op, Workspace& ws, const Weights& weights
     });
 }
 
-// The gradients of a dense layer's bias and input, for all groups at once; what that of its weights
-// is made of, for all groups of a span, is kept in `dense`, from group `group_of_span` on.
+// The gradient of a dense layer's input, for all groups at once; what those of its weights and
+// biases are made of, for all groups of a span, is kept in `dense`, from group `group_of_span` on.
 void Program::linear_backward(const Stage& stage, Workspace& ws, const Weights& weights,
-                              float* slot, bool first, Dense& dense, int group_of_span) const {
+                              Dense& dense, int group_of_span) const {
     const Op& op = ops_[stage.first];
     const int in = op.layer.in, out = op.layer.out;
     float* d = gradients(ws, 0) + stage.d_out * lanes;  // (out, groups), of the layer's own output
@@ -159,9 +159,6 @@ void Program::linear_backward(const Stage& stage, Workspace& ws, const Weights& 
                           dense.inputs.data() + (op.dense_in * dense.groups + to * rows) * lanes,
                           op.dense_row * lanes);
     }
-    for (int o = 0; o < out; ++o)  // dbias[o] = Σ d[o], still apart in lanes
-        kernels.sum_positions(d + Stride(o) * lanes, gradients_, ws.groups, 1, !first,
-                              slot + op.slot_bias + Stride(o) * lanes);
     if (!stage.below_weights) return;
 
     // din[i] = Σ weight[o, i] · d[o]: the forward product with the weights read by columns.

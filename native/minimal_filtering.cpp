@@ -185,7 +185,7 @@ void Program::sum_filtered_slots(const Op& op, int first, int channels, const fl
     const Stride channel = points * op.filter_row();  // (point, ic, ky)
     float* sums = dfilters + op.filters + first * channel;
     kernels.sum_slots_and_lanes(slots + op.slot_weight + first * channel * lanes, slot_floats_,
-                                count, static_cast<int>(channels * channel), sums);
+                                count, static_cast<int>(channels * channel), false, sums);
     for (int o = 0; o < channels; ++o)
         kernels.filter_dweights(op.layer.kernel_size, sums + o * channel, op.filter_row(),
                                 static_cast<int>(op.filter_row()),

@@ -129,22 +129,23 @@ void Program::plan_tiles(Op& op) const {
 void Program::plan_slots() {
     for (Op& op : ops_) {
         if (!op.layer.has_weights()) continue;
-        // Vectors of what each lane's picture gives, to be summed over lanes at the end. A dense
-        // weight is no part of a slot: as many slots as a batch has of so many numbers would have
-        // to be written and read again.
-        const Stride row = op.layer.kind == Kind::linear ? 0
-                           : op.is_filtered()            ? filtering_points * op.filter_row()
-                                                         : op.layer.row_size();
+        // A dense layer is no part of a slot: as many slots as a batch has of so many numbers would
+        // have to be written and read again.
+        if (op.layer.kind == Kind::linear) {
+            op.dense_in = dense_in_;
+            op.dense_out = dense_out_;
+            op.dense_weight = dense_weight_;
+            dense_in_ += Stride(lanes) * op.dense_row;
+            dense_out_ += op.layer.out;
+            dense_weight_ += Stride(op.layer.out) * op.dense_row;
+            continue;
+        }
+        // Vectors of what each lane's picture gives, to be summed over lanes at the end.
+        const Stride row =
+            op.is_filtered() ? filtering_points * op.filter_row() : op.layer.row_size();
         op.slot_weight = slot_floats_;
         op.slot_bias = op.slot_weight + Stride(op.layer.out) * row * lanes;
         slot_floats_ = op.slot_bias + Stride(op.layer.out) * lanes;
-        if (op.layer.kind != Kind::linear) continue;
-        op.dense_in = dense_in_;
-        op.dense_out = dense_out_;
-        op.dense_weight = dense_weight_;
-        dense_in_ += Stride(lanes) * op.dense_row;
-        dense_out_ += op.layer.out;
-        dense_weight_ += Stride(op.layer.out) * op.dense_row;
     }
     // Pieces of about 32 kB of weights, which the threads share when slots are summed; of 64 kB in
     // dense layers, where each piece reads the inputs of all pictures.
@@ -193,6 +194,7 @@ Dense Program::make_dense(int groups) const {
     return {.inputs = Buffer(vectors * dense_in_ * groups),
             .doutputs = Buffer(vectors * dense_out_ * groups),
             .dweights = Buffer(vectors * dense_weight_),
+            .dbiases = Buffer(dense_out_),
             .groups = groups};
 }
 
@@ -372,7 +374,7 @@ void Program::backward(Workspace& ws, const Weights& weights, float* slot, bool 
     for (std::size_t end = stages_.size(), s; end > lowest; end = s) {
         s = end - 1;
         if (is_linear(stages_[s])) {
-            linear_backward(stages_[s], ws, weights, slot, first, dense, group_of_span);
+            linear_backward(stages_[s], ws, weights, dense, group_of_span);
             continue;
         }
         while (s > lowest && !is_linear(stages_[s - 1])) --s;
@@ -433,30 +435,39 @@ void Program::sum_dense(const Piece& piece, Dense& dense, int groups, bool accum
                    .b = lanes * row},
                   {.count = lanes, .a = 1, .b = row}},
         });
+    // dbias[o] = Σ d[o] over groups and lanes
+    kernels.sum_slots_and_lanes(d, Stride(out) * lanes, groups, piece.rows, accumulate,
+                                dense.dbiases.data() + op.dense_out + piece.first);
 }
 
 std::array<Program::Range, 2> Program::sum_slots(const Piece& piece, const float* slots, int count,
-                                                 const Dense& dense, float* dfilters,
+                                                 const Dense& dense, float* dfilters, bool whole,
                                                  float* gradient) const {
     const Op& op = ops_[piece.op];
     const Stride row = op.layer.row_size();
-    const Range weights{op.weight + piece.first * row, piece.rows * row};
-    const Range biases{op.bias + piece.first, piece.rows};
+    const Stride weight = op.weight + piece.first * row, bias = op.bias + piece.first;
+    Range weights{weight, piece.rows * row, gradient + weight};
+    const Range biases{bias, piece.rows, gradient + bias};
     if (op.layer.kind == Kind::linear) {
-        for (int r = 0; r < piece.rows; ++r)
-            std::copy_n(dense.dweights.data() +
-                            (op.dense_weight + Stride(piece.first + r) * op.dense_row) * lanes,
-                        row, gradient + weights.first + r * row);
-    } else if (op.is_filtered()) {
-        sum_filtered_slots(op, piece.first, piece.rows, slots, count, dfilters,
-                           gradient + weights.first);
+        const Stride padded = Stride(op.dense_row) * lanes;
+        const float* rows = dense.dweights.data() + op.dense_weight * lanes + piece.first * padded;
+        if (!whole && padded == row)
+            weights.gradient = rows;
+        else
+            for (int r = 0; r < piece.rows; ++r)
+                std::copy_n(rows + r * padded, row, gradient + weight + r * row);
+        std::copy_n(dense.dbiases.data() + op.dense_out + piece.first, piece.rows, gradient + bias);
+        return {weights, biases};
+    }
+    if (op.is_filtered()) {
+        sum_filtered_slots(op, piece.first, piece.rows, slots, count, dfilters, gradient + weight);
     } else {
         kernels.sum_slots_and_lanes(slots + op.slot_weight + piece.first * row * lanes,
-                                    slot_floats_, count, static_cast<int>(weights.count),
-                                    gradient + weights.first);
+                                    slot_floats_, count, static_cast<int>(weights.count), false,
+                                    gradient + weight);
     }
     kernels.sum_slots_and_lanes(slots + op.slot_bias + Stride(piece.first) * lanes, slot_floats_,
-                                count, piece.rows, gradient + biases.first);
+                                count, piece.rows, false, gradient + bias);
     return {weights, biases};
 }
 

@@ -34,12 +34,13 @@ struct Workspace {
     const float* weights = nullptr;  // those of now, for layers that read a few for each row
 };
 
-// What the gradients of dense layers' weights are made of, of the pictures of a span: what each
-// layer took, a picture a row, and the gradient of what it put out. One region a layer in each.
+// What the gradients of dense layers are made of, of the pictures of a span: what each layer took,
+// a picture a row, and the gradient of what it put out. One region a layer in each.
 struct Dense {
     Buffer inputs;    // (picture, in), rows padded to whole vectors
     Buffer doutputs;  // (group, out, lane)
     Buffer dweights;  // (out, in), rows padded likewise
+    Buffer dbiases;   // (out,)
     int groups = 0;   // that there is room for
 };
 
@@ -68,9 +69,9 @@ public:
                        const float* class_weights) const;
     void load_dlogits(Workspace&, const float* dlogits, int count) const;  // from elsewhere
 
-    // The gradient of all weights but those of dense layers, still apart in lanes, to a slot; added
-    // unless it is the first. What those of dense layers are made of goes to `dense`, to its groups
-    // from `group` on.
+    // The gradient of all parameters but those of dense layers, still apart in lanes, to a slot;
+    // added unless it is the first. What those of dense layers are made of goes to `dense`, to its
+    // groups from `group` on.
     void backward(Workspace&, const Weights&, float* slot, bool first, Dense& dense,
                   int group) const;
     Dense make_dense(int groups) const;
@@ -87,16 +88,18 @@ public:
         int op, first, rows;
     };
     const std::vector<Piece>& pieces() const { return pieces_; }
+    // Parameters that lie side by side, and their gradient.
     struct Range {
         Stride first, count;
+        const float* gradient;
     };
-    // If the piece is a dense layer's: its weights' gradient from the first `groups` of a span, to
-    // dense.dweights, or added to it.
+    // If the piece is a dense layer's: its gradient from the first `groups` of a span, to
+    // dense.dweights and dense.dbiases, or added to them.
     void sum_dense(const Piece&, Dense& dense, int groups, bool accumulate) const;
-    // Sums a piece over the slots into the flat gradient, and says where it lies there. `dfilters`
-    // has room for filter_floats().
+    // Sums a piece over the slots into the flat gradient. If that is not wanted whole, what lies in
+    // `dense` as it would there stays where it is. `dfilters` has room for filter_floats().
     std::array<Range, 2> sum_slots(const Piece&, const float* slots, int count, const Dense& dense,
-                                   float* dfilters, float* gradient) const;
+                                   float* dfilters, bool whole, float* gradient) const;
 
 private:
     // A layer with all that its kernels must know.
@@ -166,8 +169,8 @@ private:
     void conv2d_backward(const Stage&, Workspace&, int group, const Weights& weights, float* slot,
                          bool first) const;
     void linear_forward(const Op&, Workspace&, const Weights& weights) const;
-    void linear_backward(const Stage&, Workspace&, const Weights& weights, float* slot, bool first,
-                         Dense& dense, int group) const;
+    void linear_backward(const Stage&, Workspace&, const Weights& weights, Dense& dense,
+                         int group) const;
 
     // minimal_filtering.cpp: a convolution there and back with fewer multiplications
     void plan_filtering(Op&);

@@ -29,11 +29,13 @@ INLINE Vector sum_of_lanes(Vector x, std::integer_sequence<int, lane...> all) {
 }
 
 void sum_slots_and_lanes(const float* first, Stride slot_floats, int slots, int count,
-                         float* sum) {
+                         bool accumulate, float* sum) {
     for (int i = 0; i < count; ++i) {
         Vector all = vectors(first)[i];
         for (int s = 1; s < slots; ++s) all += vectors(first + s * slot_floats)[i];
-        sum[i] = sum_of_lanes<lanes / 2>(all, std::make_integer_sequence<int, lanes>())[0];
+        const float total =
+            sum_of_lanes<lanes / 2>(all, std::make_integer_sequence<int, lanes>())[0];
+        sum[i] = accumulate ? sum[i] + total : total;
     }
 }
 
