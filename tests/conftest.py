@@ -2,6 +2,9 @@
 
 import gc
 import os
+import shutil
+import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +18,19 @@ from portable import reason_to_skip
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # torch.compile starts a process for each core, which loads PyTorch anew: longer than the compiling.
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
+# A run writes a checkpoint to the disk before it goes on: where there is plenty of memory, the
+# temporary files of the tests, and of the programs that they start, lie there. Linux has it here.
+MEMORY, PLENTY_BYTES = Path("/dev/shm"), 8_000_000_000
+if (
+    sys.platform == "linux"
+    and "TMPDIR" not in os.environ
+    and MEMORY.is_dir()
+    and shutil.disk_usage(MEMORY).free > PLENTY_BYTES
+    and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC  # compiled programs are run there, too
+):
+    os.environ["TMPDIR"] = str(MEMORY)
+    tempfile.tempdir = None  # it is asked for anew
 
 # What no CI machine has; every other skip is a missing installation.
 ALLOWED_IN_CI = ("no CUDA device", "root reads anything", "no small disk can be mounted here")
