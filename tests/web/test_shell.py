@@ -51,9 +51,16 @@ def test_without_a_token_what_changes_something_is_disabled_and_said(
 
 
 def test_a_second_tab_has_the_token_of_the_first(page: Page, lab: str) -> None:
-    page.goto(lab)
-    expect(page.locator(".view-explore .bars-row")).to_have_count(10, timeout=PATIENCE_MS)
+    held: list[Any] = []
+    # before there is a view that writes its own address
+    page.route("**/api/state", lambda route: held.append(route))
+    page.goto(lab, wait_until="commit")
+    while not held:
+        page.wait_for_timeout(20)
     assert "token" not in page.url
+    held[0].continue_()
+    page.unroute("**/api/state")
+    expect(page.locator(".view-explore .bars-row")).to_have_count(10, timeout=PATIENCE_MS)
     second = page.context.new_page()
     second.goto(lab.partition("#")[0] + "#/learn")
     expect(second.get_by_role("button", name="Start training")).to_be_enabled()
