@@ -29,6 +29,9 @@ if (
     and shutil.disk_usage(MEMORY).free > PLENTY_BYTES
     and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC  # compiled programs are run there, too
 ):
+    # torch.compile's cache stays on the disk: it is large, and outlives the tests
+    cache = f"{tempfile.gettempdir()}/torchinductor_{os.getuid()}"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", cache)
     os.environ["TMPDIR"] = str(MEMORY)
     tempfile.tempdir = None  # it is asked for anew
 
