@@ -29,7 +29,7 @@ if (
     and shutil.disk_usage(MEMORY).free > PLENTY_BYTES
     and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC  # compiled programs are run there, too
 ):
-    # torch.compile's cache stays on the disk: it is large, and outlives the tests
+    # torch.compile's cache stays on the disk: it outlives the tests
     cache = f"{tempfile.gettempdir()}/torchinductor_{os.getuid()}"
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", cache)
     os.environ["TMPDIR"] = str(MEMORY)

@@ -1305,6 +1305,8 @@ def test_torch_compiled_is_the_same_engine(backend: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(torch, "compile", compile)
     network, n = MIXED, 13
     if backend == "inductor":
+        # compiled headers are 150 MB, lie among the temporary files and would outlive the test
+        monkeypatch.setattr("torch._inductor.config.cpp_cache_precompile_headers", False)
         few = (Conv2d(3, 2, 3), Tanh(), AvgPool2d(2), Flatten(), Dropout(0.5))
         network, n = network_of((3, 9, 8), *few), 10
     split, plan = random_pictures(network, n), batches(n, 5, table=random_table(n))
