@@ -24,8 +24,9 @@ pytest.importorskip("fastapi")
 
 from asgi import Answer, Client
 from lenet import data, runs, training
-from lenet.lab import datasets, opened
+from lenet.lab import datasets, opened, references
 from lenet.lab.app import WEB, make_app
+from lenet.lab.errors import LabError
 from lenet.lab.events import Hub, message_of
 from lenet.lab.lab import Lab
 from lenet.looking.evaluation import evaluate
@@ -206,6 +207,20 @@ def test_a_run_that_is_not_finished_has_its_last_weights(client: Client, root: P
     parameters, _ = unpack(client.get("/api/models/run:half/weights").content, "it")
     expected = runs.load_model(root / "half")[1]
     assert all(np.array_equal(parameters[name], expected[name]) for name in expected)
+
+
+def test_a_snapshot_that_was_removed_while_it_was_looked_for_is_looked_for_again(
+    client: Client, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training removes every second one when there are many."""
+    good(client.get("/api/state"))
+    answers = [99, 98, 7]  # 99 and 98 are not there any more
+    monkeypatch.setattr(references, "_newest_snapshot", lambda watched: answers.pop(0))
+    model = references.Models().of_run(lab.runs["half"], None)
+    assert not answers
+    assert model.title == "half"
+    with pytest.raises(LabError, match="no snapshot after 99 steps any more"):
+        references.Models().of_run(lab.runs["half"], 99)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -53,8 +54,8 @@ class Models:
 
         Raises LabError where there are none, RunError and WeightsError for damaged ones.
         """
-        folder = watched.folder
-        title = watched.name if step is None else f"{watched.name}, step {step:,}"
+        folder, asked = watched.folder, step
+        title = watched.name if asked is None else f"{watched.name}, step {asked:,}"
         if step is None:
             step = _newest_snapshot(watched)
         files = [snapshots.path_of(folder, step)] if step is not None else _weights_of(folder)
@@ -65,6 +66,9 @@ class Models:
         if step is None:
             network, parameters, notes = runs.load_model_and_notes(folder)
         elif files[0].is_symlink() or not files[0].is_file():
+            if asked is None and not os.path.lexists(files[0]):
+                # the training removed it just now (`snapshots.kept`): there is a newer one
+                return self.of_run(watched, None)
             raise LabError(404, f"{watched.name} has no snapshot after {step:,} steps any more")
         else:
             network, parameters, notes = load_network_and_notes(files[0])
