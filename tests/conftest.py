@@ -1,5 +1,6 @@
 """What every test may use, and the rule that in CI nothing is skipped that should have run."""
 
+import atexit
 import gc
 import os
 import shutil
@@ -29,9 +30,11 @@ if (
     and shutil.disk_usage(MEMORY).free > PLENTY_BYTES
     and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC  # compiled programs are run there, too
 ):
-    # torch.compile's cache stays on the disk: it outlives the tests
-    cache = f"{tempfile.gettempdir()}/torchinductor_{os.getuid()}"
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", cache)
+    # torch.compile's cache stays on the disk: it outlives the tests. Its compiled headers do not ask
+    # for that folder.
+    cache = f"torchinductor_{os.getuid()}"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/{cache}")
+    atexit.register(shutil.rmtree, MEMORY / cache, ignore_errors=True)
     os.environ["TMPDIR"] = str(MEMORY)
     tempfile.tempdir = None  # it is asked for anew
 

@@ -1305,7 +1305,7 @@ def test_torch_compiled_is_the_same_engine(backend: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(torch, "compile", compile)
     network, n = MIXED, 13
     if backend == "inductor":
-        # compiled headers are 150 MB, lie among the temporary files and would outlive the test
+        # a small step compiles as soon without: they are 150 MB
         monkeypatch.setattr("torch._inductor.config.cpp_cache_precompile_headers", False)
         few = (Conv2d(3, 2, 3), Tanh(), AvgPool2d(2), Flatten(), Dropout(0.5))
         network, n = network_of((3, 9, 8), *few), 10
