@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import getpass
 import os
 import shutil
 import sys
@@ -30,9 +31,9 @@ if (
     and shutil.disk_usage(MEMORY).free > PLENTY_BYTES
     and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC  # compiled programs are run there, too
 ):
-    # torch.compile's cache stays on the disk: it outlives the tests. Its compiled headers do not ask
-    # for that folder.
-    cache = f"torchinductor_{os.getuid()}"
+    # torch.compile's cache stays on the disk: it outlives the tests. Its compiled headers do not
+    # ask for that folder.
+    cache = f"torchinductor_{getpass.getuser()}"
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/{cache}")
     atexit.register(shutil.rmtree, MEMORY / cache, ignore_errors=True)
     os.environ["TMPDIR"] = str(MEMORY)
