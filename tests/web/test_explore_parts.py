@@ -692,8 +692,8 @@ def test_contributions_lead_down_to_a_pixel_and_back(explore: Open) -> None:
         button = page.locator(".work [data-go]:not([disabled]):visible").first
         if layer == 11:
             button = page.locator(".dense [data-go]").first
-        go = int(button.get_attribute("data-go"))
-        button.click()
+        # in one go: on a busy machine the panel may be drawn anew between a look and a click
+        go = int(button.evaluate("button => { button.click(); return button.dataset.go; }"))
         settled(page)
         assert unit(page) == (below, go)
         assert page.evaluate("document.activeElement.className").startswith("unit-name")
