@@ -4,9 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
-# Browsers apart: Playwright keeps an event loop running in its process until the end. A worker that
-# waits for its browser leaves a core idle: three for two cores.
-BROWSERS = $(PYTEST) --numprocesses $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)) tests/web
+# Browsers apart: Playwright keeps an event loop running in its process until the end.
 FILES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*.?pp native/kernels/*)
 # Python and pytest keep what they compile (__pycache__), also where a shell says otherwise: every
 # process of the tests would compile the tests anew.
@@ -30,13 +28,13 @@ test: $(VENV)/all.stamp ## set up everything and run the fast tests (ARGS="tests
 
 test-all: $(VENV)/all.stamp ## run all tests: whole trainings, browsers, killed processes too
 	$(PYTEST) --ignore tests/web $(ARGS)
-	$(BROWSERS) $(ARGS)
+	$(PYTEST) tests/web $(ARGS)
 
 test-slow: $(VENV)/all.stamp ## run what test-all has besides test and the browsers
 	$(PYTEST) -m slow --ignore tests/web $(ARGS)
 
 test-browsers: $(VENV)/all.stamp ## run the tests of the lab's page in browsers
-	$(BROWSERS) $(ARGS)
+	$(PYTEST) tests/web $(ARGS)
 
 test-wheel: $(VENV)/all.stamp ## run a telling part of the tests on an installed wheel
 	scripts/test_wheel.sh $(ARGS)
