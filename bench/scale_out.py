@@ -312,7 +312,7 @@ def draw(facts: dict[str, Any], curves: dict[str, Any], path: Path) -> None:
             workers[0]["training"][str(BATCH)]["step_s"] for workers in facts["measured"].values()
         ]
         cpus = facts["machine"]["cpus"]
-        loaded = ", loaded" if (facts["load_average"] or 0) > cpus / 4 else ""
+        loaded = ", loaded" if (facts["load_average"] or 0) > cpus / 2 else ""
         axes.plot(
             [int(p) for p in facts["measured"]],
             [one / step for step in steps],
