@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
-# Browsers apart: Playwright keeps an event loop running in its process until the end.
 FILES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*.?pp native/kernels/*)
 # Python and pytest keep what they compile (__pycache__), also where a shell says otherwise: every
 # process of the tests would compile the tests anew.
@@ -26,6 +25,7 @@ lab: $(VENV)/lab.stamp ## set up the lab and open its page (ARGS="--no-browser -
 test: $(VENV)/all.stamp ## set up everything and run the fast tests (ARGS="tests/test_zoo.py" for a few)
 	$(PYTEST) -m "not slow" $(ARGS)
 
+# Browsers apart: Playwright keeps an event loop running in its process until the end.
 test-all: $(VENV)/all.stamp ## run all tests: whole trainings, browsers, killed processes too
 	$(PYTEST) --ignore tests/web $(ARGS)
 	$(PYTEST) tests/web $(ARGS)

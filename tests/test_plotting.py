@@ -77,6 +77,11 @@ def test_show_images_fills_a_grid(plt: object) -> None:
     assert len(plotting.show_images(torch.zeros(1, 5, 5), 1, 1)) == 1
 
 
+def test_titles_may_be_an_array(plt: object) -> None:
+    axes = plotting.show_images([np.eye(5)] * 2, 1, 2, titles=np.array(["a coat", "a shirt"]))
+    assert [a.get_title() for a in axes] == ["a coat", "a shirt"]
+
+
 def test_titles_of_two_lines_do_not_lie_on_the_row_above(plt: object) -> None:
     axes = plotting.show_images([np.eye(5)] * 4, 2, 2, titles=["a coat\na shirt"] * 4, scale=1.3)
     axes[0].figure.canvas.draw()

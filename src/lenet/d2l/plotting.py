@@ -132,6 +132,6 @@ def show_images(
         axes.yaxis.set_visible(False)
         if titles is not None:
             axes.set_title(titles[index])
-    if any("\n" in str(title) for title in titles or ()):
+    if titles is not None and any("\n" in str(title) for title in titles):
         grid[0].figure.tight_layout()  # the usual distance between rows has room for one line
     return grid
