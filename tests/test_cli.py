@@ -729,8 +729,13 @@ def test_a_truncated_data_file(capsys: pytest.CaptureFixture[str], small: data.D
     assert "train-images-idx3-ubyte" in line
 
 
-def test_an_empty_folder_name_is_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
-    code, line = refused(capsys, "train", *QUICK, "--out", "")
+@pytest.mark.parametrize(
+    "command", [("train", *QUICK), ("sweep", "d2l"), ("ablate", "d2l"), ("reproduce", "d2l")]
+)
+def test_an_empty_folder_name_is_no_folder(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, line = refused(capsys, *command, "--out", "")
     assert code == 2
     assert "'--out': is empty; give a folder" in line
 

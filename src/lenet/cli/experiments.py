@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lenet.cli import completion
-from lenet.cli.naming import RUNS, network_or_run, typed_as
+from lenet.cli.naming import RUNS, network_or_run, new_folder, typed_as
 from lenet.cli.options import (
     DataDir,
     Json,
@@ -186,9 +186,10 @@ def reproduce(
     settings: Annotated[
         list[str] | None, settings_option("Change a value in every recipe.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the runs and the table.")] = Path(
-        "runs/reproduction"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option(parser=new_folder, metavar="PATH", help="Folder for the runs and the table."),
+    ] = Path("runs/reproduction"),
     data_dir: DataDir = None,
     engine: Annotated[str, engine_option()] = "auto",
     device: Annotated[str, device_option()] = "auto",

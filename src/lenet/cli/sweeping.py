@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lenet.cli import completion
-from lenet.cli.naming import RUNS
+from lenet.cli.naming import RUNS, new_folder
 from lenet.cli.options import (
     DataDir,
     Epochs,
@@ -84,7 +84,11 @@ RunThreads = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(help="Folder for the sweep; runs/… by default. A sweep that is there goes on."),
+    typer.Option(
+        parser=new_folder,
+        metavar="PATH",
+        help="Folder for the sweep; runs/… by default. A sweep that is there goes on.",
+    ),
 ]
 
 
