@@ -730,7 +730,14 @@ def test_a_truncated_data_file(capsys: pytest.CaptureFixture[str], small: data.D
 
 
 @pytest.mark.parametrize(
-    "command", [("train", *QUICK), ("sweep", "d2l"), ("ablate", "d2l"), ("reproduce", "d2l")]
+    "command",
+    [
+        ("train", *QUICK),
+        ("sweep", "d2l"),
+        ("ablate", "d2l"),
+        ("reproduce", "d2l"),
+        ("data", "doubt", "mnist"),
+    ],
 )
 def test_an_empty_folder_name_is_no_folder(
     command: tuple[str, ...], capsys: pytest.CaptureFixture[str]

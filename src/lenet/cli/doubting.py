@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lenet.cli import completion
+from lenet.cli.naming import new_folder
 from lenet.cli.options import DataDir, Json, Threads, whole
 from lenet.cli.printing import print_json, say, show
 
@@ -52,7 +53,11 @@ def doubt(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write to; doubt-NAME or NAME-corrected by default."),
+        typer.Option(
+            parser=new_folder,
+            metavar="PATH",
+            help="Folder to write to; doubt-NAME or NAME-corrected by default.",
+        ),
     ] = None,
     data_dir: DataDir = None,
     threads: Threads = None,
