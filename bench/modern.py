@@ -26,6 +26,7 @@ import lenet
 from lenet import files
 from lenet.machine import processor
 from lenet.network import zoo
+from lenet.network.layers import Dropout, Flatten, Layer
 from lenet.training import recipes
 
 RECIPES = ("modern-fashion", "modern-mnist", "small-mnist")
@@ -61,16 +62,11 @@ def steps(recipe: str) -> Iterator[tuple[str, Changes]]:
     del changes["augmentation.shift"]
     yield "shift 1", dict(changes)
     if fashion:
-        del changes["augmentation.flip"]
-        yield "flip", dict(changes)
-        yield (
-            "beside: rotate 5, scale 0.08",
-            changes
-            | {
-                "augmentation.rotate": 5.0,
-                "augmentation.scale": 0.08,
-            },
-        )
+        yield "beside: dropout 0.2", changes | {"network": with_dropout(0.2)}
+        yield "beside: shift 2", changes | {"augmentation.shift": 2}
+        yield "beside: flip", changes | {"augmentation.flip": True}
+        warps = {"augmentation.rotate": 5.0, "augmentation.scale": 0.08}
+        yield "beside: rotate 5, scale 0.08", changes | warps
         yield "beside: erase 0.4", changes | {"augmentation.erase": 0.4}
         return
     yield (
@@ -78,6 +74,13 @@ def steps(recipe: str) -> Iterator[tuple[str, Changes]]:
         changes | {f"augmentation.{key}": value for key, value in WARP.items()},
     )
     yield "elastic 0.5", {}
+
+
+def with_dropout(share: float) -> list[Layer]:
+    """The layers of `modern`, with dropout before the first dense one."""
+    layers = list(zoo.modern().layers)
+    layers.insert(layers.index(Flatten()) + 1, Dropout(share))
+    return layers
 
 
 @dataclass(frozen=True)
@@ -158,8 +161,7 @@ def train(
         readings = [row.val_acc if mode == "steps" else row.test_acc for row in run.history]
         accuracies = [reading for reading in readings if reading is not None]
         assert len(accuracies) == epochs
-        network = zoo.build(str(changes.get("network", recipe.partition("-")[0])))
-        count = sum(row.parameters for row in lenet.trace(network))
+        count = sum(row.parameters for row in lenet.trace(run.network))
         return Row(
             *(mode, recipe, step, seed, epochs, accuracies),
             seconds=round(run.history[-1].wall_s, 1),

@@ -59,7 +59,7 @@ def modern(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Netw
         Conv2d(32, 24, kernel_size=3),  # 24×5×5
         ReLU(),
     )
-    return _three_stages("modern", input_shape, classes, convolutions, dense=56, dropout=0.2)
+    return _three_stages("modern", input_shape, classes, convolutions, dense=56)
 
 
 def small(input_shape: InputShape = (1, 28, 28), classes: Classes = 10) -> Network:
@@ -328,11 +328,11 @@ def _three_stages(
     classes: Classes,
     convolutions: tuple[Layer, ...],
     dense: int,
-    dropout: float,
+    dropout: float = 0.0,
 ) -> Network:
-    """The convolutions with what is between them, then dropout and two dense layers."""
+    """The convolutions with what is between them, then dropout, if any, and two dense layers."""
     names = class_names(classes)
-    stages = (*convolutions, Flatten(), Dropout(dropout))
+    stages = (*convolutions, Flatten(), *([Dropout(dropout)] if dropout else []))
     (features,) = trace_layers(input_shape, stages)[-1].output_shape
     head = (Linear(features, dense), ReLU(), Linear(dense, len(names)))
     return Network(name, input_shape, (*stages, *head), names)
