@@ -30,11 +30,17 @@ def explore(opened: tuple[Any, list[str]]) -> Iterator[Callable[..., Any]]:
 
         def open_backward(params: str = "", **options: str) -> Any:
             page = open_view(f"{params}&lens=backward", **options)
-            until(page, "store.get().gradients?.of.outputs === store.get().outputs")
-            page.wait_for_timeout(150)  # the panel follows a moment later
+            followed(page)
             return page
 
         yield open_backward
+
+
+def followed(page: Any) -> None:
+    """Waits until gradients and panel are those of the numbers in the figure."""
+    until(page, "store.get().gradients?.of.outputs === store.get().outputs")
+    shown_loss = "document.querySelector('.part-backward [data-loss]')?.dataset.loss"
+    until(page, f"Number({shown_loss}) === store.get().gradients.loss")
 
 
 def natively(label: int | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
@@ -154,7 +160,7 @@ def test_one_step_is_taken_kept_and_undone(explore: Any) -> None:
     _, after = natively()
     for name, values in tensors(page, "weights").items():
         assert np.abs(values - after[name].reshape(-1)).max() < 1e-5, name
-    page.wait_for_timeout(250)
+    followed(page)
     assert shown(page, "loss") < before
     said = page.locator(".step-result").inner_text()
     assert f"Loss {before:.4f} → {shown(page, 'loss'):.4f}" in said
@@ -174,7 +180,7 @@ def test_one_step_is_taken_kept_and_undone(explore: Any) -> None:
     # from here on by another class, on the weights as they are; two undone are none
     page.get_by_label("True class").select_option("9")
     until(page, "store.get().gradients?.label === 9")
-    page.wait_for_timeout(150)
+    followed(page)
     page.get_by_role("button", name="Take the step").click()
     page.evaluate("settled()")
     assert len(state(page, "steps")) == 2
@@ -195,10 +201,12 @@ def test_a_step_on_a_drawing_is_kept_with_its_pixels(explore: Any) -> None:
         }"""
     )
     page.evaluate("settled()")
-    page.wait_for_timeout(700)  # the address has the drawing
+    until(page, "location.hash.includes('pixels=')")  # the address has the drawing
+    followed(page)
     verdict = int(page.evaluate("store.get().gradients.label"))
     page.get_by_label("True class").select_option(str((verdict + 1) % 10))
-    page.wait_for_timeout(400)
+    until(page, f"store.get().gradients?.label === {(verdict + 1) % 10}")
+    followed(page)
     page.get_by_role("button", name="Take the step").click()
     page.evaluate("settled()")
     moved = page.evaluate("weightsNow()")

@@ -95,8 +95,9 @@ def test_answers_are_checked(explore: Any) -> None:
     assert "Only the largest" in reply(page)
     page = explore("lesson=classes.3")
     until(page, "document.querySelector('.lesson-answer input')")
-    page.wait_for_timeout(300)
-    shown = page.locator("li:has(.bars-true:not(:empty)) .bars-share").inner_text()
+    share = "li:has(.bars-true:not(:empty)) .bars-share"
+    until(page, f"document.querySelector('{share}')")
+    shown = page.locator(share).inner_text()
     panel(page).get_by_label("Your answer").fill(shown)  # what the page itself shows
     press(page, "Check")
     assert "Right" in reply(page)

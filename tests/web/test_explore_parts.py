@@ -785,8 +785,8 @@ def test_the_panel_follows_new_numbers_in_place(explore: Open) -> None:
     page.locator(".channel").nth(4).click()
     before = total(page)
     page.evaluate("look(store.get().pixels.map((value) => 255 - value))")
-    page.wait_for_timeout(400)
-    assert total(page) != before
+    shown = "document.querySelector('.arithmetic [data-recomputed]').dataset.recomputed"
+    until(page, f"Number({shown}) !== {before!r}")
     assert "They agree" in page.inner_text(".agreement")
     assert page.locator(".channel").nth(4).get_attribute("aria-pressed") == "true"
 
