@@ -22,9 +22,14 @@ def _clipboard(opened: tuple[Any, list[str]]) -> Iterator[None]:
 
 def copied(page: Any) -> str:
     """What "Copy link" puts on the clipboard, without the page's own address."""
+    page.evaluate("navigator.clipboard.writeText('')")  # "Copied" may still stand there from before
     page.get_by_role("button", name="Copy link").click()
     page.get_by_text("Copied").wait_for()
-    text: str = page.evaluate("navigator.clipboard.readText()")
+    text: str = ""
+    for _ in range(400):
+        if text := page.evaluate("navigator.clipboard.readText()"):
+            break
+        page.wait_for_timeout(25)
     assert text.startswith(page.url.partition("#")[0])
     return text.partition("?")[2]
 
