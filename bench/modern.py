@@ -38,7 +38,6 @@ PLAIN: Changes = {
     "optimizer.average": 0.0,
     "objective.label_smoothing": 0.0,
     "augmentation.shift": 0,
-    "augmentation.flip": False,
     "augmentation.rotate": 0.0,
     "augmentation.scale": 0.0,
     "augmentation.shear": 0.0,
