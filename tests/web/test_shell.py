@@ -63,8 +63,36 @@ def test_a_second_tab_has_the_token_of_the_first(page: Page, lab: str) -> None:
     expect(page.locator(".view-explore .bars-row")).to_have_count(10, timeout=PATIENCE_MS)
     second = page.context.new_page()
     second.goto(lab.partition("#")[0] + "#/learn")
-    expect(second.get_by_role("button", name="Start training")).to_be_enabled()
+    expect(second.get_by_role("button", name="Start training")).to_be_enabled(timeout=PATIENCE_MS)
     expect(second.locator(".looking")).to_be_hidden()
+
+
+def test_a_token_that_a_busy_tab_gives_late_is_taken(page: Page, lab: str) -> None:
+    page.add_init_script(
+        """
+        const post = BroadcastChannel.prototype.postMessage;
+        BroadcastChannel.prototype.postMessage = function (message) {
+          if (message.token) globalThis.late = { answer: () => post.call(this, message) };
+          else post.call(this, message);
+        };
+        """
+    )
+    page.goto(lab)
+    second = page.context.new_page()
+    second.goto(lab.partition("#")[0] + "#/learn")
+    expect(second.locator(".looking")).to_be_visible(timeout=PATIENCE_MS)
+    page.wait_for_function("globalThis.late", polling=50)  # no frames: it is behind the other
+    page.evaluate("late.answer()")
+    expect(second.get_by_role("button", name="Start training")).to_be_enabled(timeout=PATIENCE_MS)
+    expect(second.locator(".looking")).to_be_hidden()
+
+
+def test_a_tab_without_a_token_takes_that_of_an_address_opened_later(page: Page, lab: str) -> None:
+    page.goto(lab.partition("#")[0] + "#/learn")
+    expect(page.locator(".looking")).to_be_visible(timeout=PATIENCE_MS)
+    page.context.new_page().goto(lab)
+    expect(page.get_by_role("button", name="Start training")).to_be_enabled(timeout=PATIENCE_MS)
+    expect(page.locator(".looking")).to_be_hidden()
 
 
 @pytest.mark.parametrize(

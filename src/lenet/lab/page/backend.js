@@ -5,14 +5,15 @@ import { readSafetensors } from "lenet/network/file.js";
 import { product } from "lenet/network/shapes.js";
 
 const TOKEN = "lenet-token";
-const OTHERS_MS = 150; // to hear from another tab
+const OTHERS_MS = 150; // to hear from another tab, before the page is shown without a token
 const ENDING_MS = 400; // until a server that ends has ended
 
 /**
  * Takes the token out of the address and keeps it for this tab and for reloads.
  *
  * A tab that has none, as one that was opened by a link, asks the lab's other tabs for theirs: they
- * have the same origin.
+ * have the same origin. A busy tab answers late, and the address with the token may be opened after
+ * this one: `late` is a promise for a token that comes once the page is shown.
  */
 export async function takeToken() {
   const match = /(?:^#|[#&])token=([\w-]+)/.exec(location.hash);
@@ -21,23 +22,30 @@ export async function takeToken() {
     history.replaceState(null, "", location.pathname);
   }
   const tabs = new BroadcastChannel(TOKEN);
-  if (!sessionStorage.getItem(TOKEN)) {
-    const answered = new Promise((resolve) => {
-      tabs.onmessage = ({ data }) => data.token && resolve(data.token);
-      setTimeout(() => resolve(null), OTHERS_MS);
-    });
-    tabs.postMessage({ asks: true });
-    const token = await answered;
-    if (token) sessionStorage.setItem(TOKEN, token);
-  }
-  tabs.onmessage = ({ data }) => {
-    const token = sessionStorage.getItem(TOKEN);
-    if (data.asks && token) tabs.postMessage({ token });
-  };
+  const answered = new Promise((resolve) => {
+    tabs.onmessage = ({ data }) => {
+      const token = sessionStorage.getItem(TOKEN);
+      if (data.asks && token) tabs.postMessage({ token });
+      if (data.token && !token) {
+        sessionStorage.setItem(TOKEN, data.token);
+        resolve(data.token);
+      }
+    };
+  });
+  if (match) tabs.postMessage({ token: match[1] });
+  if (sessionStorage.getItem(TOKEN)) return { late: null };
+  tabs.postMessage({ asks: true });
+  const waited = new Promise((resolve) => setTimeout(() => resolve(null), OTHERS_MS));
+  const token = await Promise.race([answered, waited]);
+  return { late: token ? null : answered };
 }
 
-/** The backend that asks the server; see docs/lab.md for the addresses. */
-export function serverBackend() {
+/**
+ * The backend that asks the server; see docs/lab.md for the addresses.
+ *
+ * `lateToken` is a promise for the token of another tab, or null.
+ */
+export function serverBackend(lateToken = null) {
   const models = new Map();
   const sets = new Map();
   const lessons = new Map();
@@ -127,6 +135,7 @@ export function serverBackend() {
     },
     /** What keeps this page from changing anything: null, "missing" or "old" (its token). */
     access: async () => (await (await ask("/api/access", { headers: withToken() })).json()).fault,
+    lateToken,
     /** Whether something that was asked since the last such question got no answer at all. */
     takeMissed() {
       const before = missed;

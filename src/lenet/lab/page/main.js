@@ -16,9 +16,9 @@ import sideWords from "lenet/i18n/sides.js";
 import learn from "lenet/learn.js";
 import { showPage } from "lenet/shell.js";
 
-await takeToken();
+const { late } = await takeToken();
 showPage({
-  backend: serverBackend(),
+  backend: serverBackend(late),
   views: { explore, learn, compare },
   sides: [playground],
   words: [

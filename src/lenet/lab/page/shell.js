@@ -242,6 +242,10 @@ export async function showPage({ backend, views, words, first, sides = [] }) {
     turn(false);
     clearTimeout(foundTimer);
     foundTimer = setTimeout(() => lost === false && turn(null), FOUND_MS);
+    await askAgain();
+  }
+
+  async function askAgain() {
     const before = fault;
     fault = await Promise.resolve(backend.access?.() ?? null).catch(() => before);
     if (backend.takeMissed?.() || fault !== before) {
@@ -268,6 +272,7 @@ export async function showPage({ backend, views, words, first, sides = [] }) {
     render({ keepFocus: true });
   });
   render({ keepFocus: true });
+  backend.lateToken?.then(askAgain);
 }
 
 function hash(view, params) {
