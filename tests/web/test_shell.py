@@ -239,6 +239,27 @@ def test_a_slider_that_is_dragged_does_not_wear_out_the_address(page: Page, lab:
     expect(page.locator("#moment")).to_have_value("1")
 
 
+def test_what_waits_to_be_written_is_not_written_into_another_view_s_address(
+    page: Page, lab: str
+) -> None:
+    open_view(page, lab, "learn", "?run=relu-adam&step=40")
+    expect(page.locator(".where")).to_contain_text("step 40")
+    left = page.evaluate(
+        """() => {
+            const slider = document.getElementById("moment");
+            for (let i = 0; i < 60; i++) {
+                slider.value = i % 2;
+                slider.dispatchEvent(new Event("input"));
+            }
+            location.hash = "#/compare";
+            dispatchEvent(new Event("pagehide")); // comes before the change of the hash is told
+            return location.hash;
+        }"""
+    )
+    assert left == "#/compare"
+    expect(page.locator(".view-compare")).to_be_visible()
+
+
 def test_in_chinese_the_server_s_sentences_recipes_and_classes_are_too(
     page: Page, lab: str, problems: list[str]
 ) -> None:

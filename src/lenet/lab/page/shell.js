@@ -115,13 +115,20 @@ export async function showPage({ backend, views, words, first, sides = [] }) {
 
   function writeParams() {
     clearTimeout(waiting);
-    const to = keepPlace();
-    for (const key of Object.keys(patches)) delete patches[key];
+    const left = location.hash !== shownHash; // and its hashchange is still to come
+    const to = left ? null : keepPlace();
+    dropPatches();
+    if (left) return;
     const { name, params } = place();
     if (to === hash(name, params)) return;
     writes -= 1;
     history.replaceState(null, "", to);
     shownHash = location.hash;
+  }
+
+  /** They were written, or they are for a place that has been left. */
+  function dropPatches() {
+    for (const key of Object.keys(patches)) delete patches[key];
   }
 
   /** The address with what is to be written into it, kept for when this view is shown again. */
@@ -262,7 +269,7 @@ export async function showPage({ backend, views, words, first, sides = [] }) {
     found: comeBack,
   });
   window.addEventListener("hashchange", () => {
-    for (const key of Object.keys(patches)) delete patches[key]; // they were for the place before
+    dropPatches();
     render();
   });
   window.addEventListener("pagehide", writeParams);
