@@ -46,6 +46,7 @@ PAGE_JS = """
 import { fromBase64 } from "lenet/backend.js";
 import explore from "lenet/explore.js";
 import * as edits from "lenet/explore/edits/edits.js";
+import { encodePixels } from "lenet/explore/picture/address.js";
 import * as prepare from "lenet/explore/picture/prepare.js";
 import { sniff } from "lenet/explore/picture/picture-file.js";
 import { contrastGradients } from "lenet/explore/why/contrast.js";
@@ -185,6 +186,7 @@ const digest = (array) => {
 Object.assign(globalThis, {
   announced, asked, begin, content, createHistory, digest, edits, memory, mount, moves,
   network: { forward, normalize, softmax, trace }, nudge, opened, prepare, settled, sniff,
+  encodePixels,
   async backendPredictions() {
     const { labels: truth, predicted } = await backend.predictions();
     return [[...truth], [...predicted]];

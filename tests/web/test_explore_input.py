@@ -432,7 +432,8 @@ def upload(page: Any, content: bytes, name: str = "picture.png") -> list[str]:
     """Uploads a file and returns the words of the steps that are shown."""
     page.get_by_role("tab", name="Upload").click()
     page.locator("#upload-file").set_input_files({"name": name, "mimeType": "", "buffer": content})
-    page.wait_for_timeout(60)
+    refused = "!document.querySelector('#panel-upload [role=alert]').hidden"
+    until(page, f"document.querySelector('.upload-steps li') || {refused}")
     page.evaluate("settled()")
     words: list[str] = page.locator(".upload-steps figcaption").all_inner_texts()
     return words

@@ -34,10 +34,10 @@ def test_the_tour_is_offered_walked_and_remembered(explore: Any) -> None:
     assert page.locator(".verdict-part.lit, .maps-slot.lit").count() == 2
     press(page, "Next")
     page.keyboard.press("ArrowRight")  # the keys, too
+    page.evaluate("settled()")
     assert "3 of 8" in panel(page).inner_text()
     assert page.locator(".part-lens.lit").count() == 1
     pinned = state(page, "unit")
-    page.wait_for_timeout(300)
     page.locator('.maps-layer[data-layer="5"] canvas').click(position={"x": 9, "y": 9})
     until(page, "document.querySelector('.lesson-reply.is-right')")
     assert state(page, "unit") != pinned
@@ -73,7 +73,6 @@ def test_answers_are_checked(explore: Any) -> None:
         assert said in reply(page)
     press(page, "Next")  # a negative sum is to be pinned: a positive one is not
     until(page, "store.get().pinned")
-    page.wait_for_timeout(200)
     signs = page.evaluate(
         "() => [1, -1].map((sign) => store.get().outputs[0].findIndex((x) => sign * x > 0.01))"
     )

@@ -94,11 +94,9 @@ def test_a_pen_draws_on_the_picture_itself(explore: Any) -> None:
         "index": 17,
         "touched": True,
     }
-    until(page, "location.hash.includes('pixels=')")
-    before = ""
-    while page.url != before:  # of many changes in a row the address holds the last a little later
-        before = page.url
-        page.wait_for_timeout(600)
+    # of many changes in a row the address holds the last a little later
+    packed = page.evaluate("encodePixels(store.get().pixels)")
+    until(page, f"new URLSearchParams(location.hash.slice(2)).get('pixels') === '{packed}'")
     page = explore(page.url.partition("#?")[2])  # a link keeps what was drawn
     until(page, "store.get().picture.touched")
     np.testing.assert_array_equal(pixels_of(page).reshape(28, 28), drawn)

@@ -103,8 +103,7 @@ def test_the_address_keeps_what_was_changed(explore: Any) -> None:
     assert [page.evaluate(each) for each in what] == before
     page.get_by_role("button", name="Undo").last.click()
     assert not chip.is_visible()
-    page.wait_for_timeout(50)
-    assert "edits=" not in page.url
+    until(page, "!location.hash.includes('edits=')")
     for wrong in ("w0.weight:99999:AACAPw", "wx:0:AACAPw", "w0.weight:0:!", "g1:99~g77:1", "c:1"):
         page = explore(f"edits={wrong}")
         assert page.evaluate("store.get().weights === store.get().model.weights"), wrong

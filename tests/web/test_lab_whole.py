@@ -92,13 +92,11 @@ def test_the_arithmetic_is_the_engines(
     run = served_runs / "relu-adam"
     if where == "file":
         page.context.set_offline(True)
-    else:
-        open_view(page, lab, "explore")
     for layer, unit in [(0, 6 * 28 * 14 // 2), (1, 400), (2, 100), (3, 777), (5, 33), (11, 4)]:
         picture = 0  # the file's first is the test set's first: samples keep their order
         query = f"?model=run:relu-adam&picture={picture}&unit={layer}:{unit}"
         if where == "server":
-            page.goto(f"{lab.partition('#')[0]}#/explore{query}")
+            open_view(page, lab, "explore", query)
         else:
             query = query.replace("run:relu-adam", f"run:{run.name}")
             page.goto(f"{exported.as_uri()}#/explore{query}")
@@ -177,5 +175,8 @@ def test_nothing_sticks_out_sideways(new_page: Callable[..., Page], lab: str, vi
     page.locator(SHOWN[view]).first.wait_for(timeout=PATIENCE_MS, state="attached")
     for width in (2560, 768, 360):
         page.set_viewport_size({"width": width, "height": 800})
-        page.wait_for_timeout(400)  # a figure is laid out anew with the next frames
+        for _ in range(100):  # a figure is laid out anew with the next frames
+            if page.evaluate("document.documentElement.scrollWidth") <= width:
+                break
+            page.wait_for_timeout(50)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, width
