@@ -115,10 +115,9 @@ export async function showPage({ backend, views, words, first, sides = [] }) {
 
   function writeParams() {
     clearTimeout(waiting);
-    const left = location.hash !== shownHash; // and its hashchange is still to come
-    const to = left ? null : keepPlace();
+    if (location.hash !== shownHash) return; // left: the hashchange to come drops the patches
+    const to = keepPlace();
     dropPatches();
-    if (left) return;
     const { name, params } = place();
     if (to === hash(name, params)) return;
     writes -= 1;
